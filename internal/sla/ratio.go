@@ -24,12 +24,3 @@ func (r Ratio) Cmp(o Ratio) int {
 	}
 	return 1
 }
-
-// Float returns the ratio for display and plots, never for judgement; 0 where
-// there is no value.
-func (r Ratio) Float() float64 {
-	if r.Den == 0 {
-		return 0
-	}
-	return float64(r.Num) / float64(r.Den)
-}

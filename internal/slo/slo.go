@@ -117,6 +117,9 @@ type Objective struct {
 type Calendar struct {
 	TimeZone string `json:"time_zone"`
 	Unit     string `json:"unit"` // day, week, month, quarter, year
+	// Start is the local time from which periods are counted, written as
+	// 2006-01-02 15:04:05; empty for 2001-01-01 00:00:00, a Monday.
+	Start string `json:"start,omitempty"`
 }
 
 // BurnRow is one row of the multi-window, multi-burn-rate table: it fires when

@@ -1,0 +1,68 @@
+package slo
+
+import "nines/internal/sla"
+
+// Lengths in milliseconds.
+const (
+	minute = int64(60_000)
+	hour   = 60 * minute
+	day    = 24 * hour
+)
+
+// BurnRows returns the four rows of the multi-window, multi-burn-rate table for
+// an SLO period in milliseconds: Factor = budget share × period / Long. Rows
+// whose long window exceeds the period are left out.
+// Source: The Site Reliability Workbook, chapter 5, table 5-8.
+func BurnRows(period int64) []BurnRow {
+	table := []struct {
+		severity    string
+		budget      float64
+		long, short int64
+	}{
+		{"page", 0.02, hour, 5 * minute},
+		{"page", 0.05, 6 * hour, 30 * minute},
+		{"ticket", 0.10, day, 2 * hour},
+		{"ticket", 0.10, 3 * day, 6 * hour},
+	}
+	var rows []BurnRow
+	for _, t := range table {
+		if t.long <= period {
+			rows = append(rows, BurnRow{Severity: t.severity, Long: t.long, Short: t.short,
+				Factor: t.budget * float64(period) / float64(t.long)})
+		}
+	}
+	return rows
+}
+
+// Burn returns the burn rate: the error ratio of good of total events (or slots)
+// divided by the budget 1 - target. It is 0 without events, and for a target of
+// 1, which has no budget, the error ratio times 1e9; never NaN or infinite.
+func Burn(good, total uint64, target sla.Ratio) float64 {
+	if total == 0 || good >= total {
+		return 0
+	}
+	errs := float64(total-good) / float64(total)
+	if target.Den == 0 || target.Num >= target.Den {
+		return errs * 1e9
+	}
+	return errs * float64(target.Den) / float64(target.Den-target.Num)
+}
+
+// BudgetLeft returns the share of the error budget that good of total events
+// (or slots) leave: 1 is whole, 0 spent, negative overspent. 1 without events.
+func BudgetLeft(good, total uint64, target sla.Ratio) float64 {
+	return 1 - Burn(good, total, target)
+}
+
+// CanFire tells whether a total outage reaches the row's factor: for lax
+// targets the budget is so large that the row can never fire.
+func (r BurnRow) CanFire(target sla.Ratio) bool { return Burn(0, 1, target) > r.Factor }
+
+// Float returns the ratio for display and plots, never for judgement; 0 where
+// there is no value.
+func Float(r sla.Ratio) float64 {
+	if r.Den == 0 {
+		return 0
+	}
+	return float64(r.Num) / float64(r.Den)
+}
