@@ -1,0 +1,192 @@
+// Package telegraf runs Telegraf's input plugins as sources of rounds. It
+// promises that a Telegraf user's [[inputs.x]] snippet works unchanged, that
+// series are named as Telegraf's Prometheus output names them
+// (<measurement>_<field>, tags as labels, the tag host dropped), that one round
+// has one sample time, and that an input that panics, hangs or is slow shows
+// as figures about that input and never holds up another.
+//
+// A plugin that starts goroutines of its own is beyond the recovery: a panic
+// there ends the process, as it does in Telegraf.
+package telegraf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/models"
+
+	"nines/internal/telemetry"
+)
+
+// Reader measures what one Telegraf input measures, under the same names, for
+// less. The series' names begin with the input's name and an underscore; NaN
+// marks a value that was not measured. The slices belong to the reader and hold
+// until the next Read; as long as the layout stays, series is the same slice.
+type Reader interface {
+	Read() (series []telemetry.Series, values []float64, err error)
+	Close() error
+}
+
+// Options configure Inputs.
+type Options struct {
+	// Files hold the inputs in Telegraf's TOML.
+	Files []File
+	// Interval applies to inputs without an interval of their own; 0 means 1 s.
+	Interval time.Duration
+	// Clock returns the sample clock in Unix milliseconds; nil means the wall
+	// clock.
+	Clock func() int64
+	// Sink takes the rounds. Required by Run.
+	Sink telemetry.Sink
+	// Replace returns a cheaper reader for a configured input, or nil to run
+	// the plugin itself. It is not asked where a metricpass filter wants
+	// Telegraf's own metrics. nil replaces nothing.
+	Replace func(telegraf.Input) (Reader, error)
+	// GoneAfter is how long a series that is no longer measured stays in the
+	// schema as absent; 0 means 10 minutes.
+	GoneAfter time.Duration
+	// Log takes what the inputs have to say; nil discards it.
+	Log *slog.Logger
+}
+
+// Inputs are the configured inputs of one agent.
+type Inputs struct {
+	opt    Options
+	inputs []*input
+	absent []string
+}
+
+// New loads and initialises the inputs. Inputs whose hardware this host lacks
+// are left out, see Absent. Errors name file and line.
+func New(opt Options) (*Inputs, error) {
+	opt.fill()
+	running, err := Load(opt.Files, opt.Interval)
+	if err != nil {
+		return nil, err
+	}
+	s := &Inputs{opt: opt}
+	var errs []error
+	names := map[string]int{}
+	for _, ri := range running {
+		if reason := missing(ri.Input); reason != "" {
+			s.absent = append(s.absent, ri.Config.Name)
+			opt.Log.Info("input left out: its hardware is not on this host", "input", ri.Config.Name, "reason", reason)
+			continue
+		}
+		in, err := newInput(ri, uniqueName(ri, names), &s.opt)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.inputs = append(s.inputs, in)
+	}
+	return s, errors.Join(errs...)
+}
+
+// Absent names the configured inputs whose hardware this host lacks.
+func (s *Inputs) Absent() []string { return s.absent }
+
+// Len returns how many inputs run.
+func (s *Inputs) Len() int { return len(s.inputs) }
+
+// Run gathers every input at its interval until ctx ends. It waits two seconds
+// for gathers under way; one that hangs for longer is left behind, because
+// nothing in Go can end it.
+func (s *Inputs) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, in := range s.inputs {
+		wg.Go(func() { in.run(ctx) })
+	}
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	<-ctx.Done()
+	timer := time.NewTimer(2 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-timer.C:
+	}
+	for _, st := range s.Stats() {
+		if st.Running > 0 {
+			s.opt.Log.Warn("input left behind: its gather does not return", "input", st.Name, "seconds", st.Running.Seconds())
+		}
+	}
+	return nil
+}
+
+// Stats returns the figures of each input, in the order of their names.
+func (s *Inputs) Stats() []Stats {
+	out := make([]Stats, len(s.inputs))
+	for i, in := range s.inputs {
+		out[i] = in.stats()
+	}
+	return out
+}
+
+// Result is what one input gave when it was asked once.
+type Result struct {
+	Input  string
+	Rounds []telemetry.Round
+	// Took is how long the last gather lasted.
+	Took time.Duration
+	// Err joins the start's and the gathers' errors.
+	Err error
+}
+
+// Once starts every input, gathers it twice with pause between (some figures
+// are differences) and returns what the second gather gave. Inputs that have
+// not returned when ctx ends give its error.
+func (s *Inputs) Once(ctx context.Context, pause time.Duration) []Result {
+	results := make([]Result, len(s.inputs))
+	done := make([]chan Result, len(s.inputs))
+	for i, in := range s.inputs {
+		done[i] = make(chan Result, 1)
+		go func() { done[i] <- in.once(ctx, pause) }()
+	}
+	for i, in := range s.inputs {
+		select {
+		case results[i] = <-done[i]:
+		case <-ctx.Done():
+			results[i] = Result{Input: in.name, Err: fmt.Errorf("gather input: no answer: %w", ctx.Err())}
+		}
+	}
+	return results
+}
+
+func (o *Options) fill() {
+	if o.Interval <= 0 {
+		o.Interval = time.Second
+	}
+	if o.Clock == nil {
+		o.Clock = func() int64 { return time.Now().UnixMilli() }
+	}
+	if o.GoneAfter <= 0 {
+		o.GoneAfter = 10 * time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// uniqueName names an input for its figures: the alias if it has one, else the
+// plugin's name, numbered from the second on.
+func uniqueName(ri *models.RunningInput, seen map[string]int) string {
+	name := ri.Config.Name
+	if ri.Config.Alias != "" {
+		name += "::" + ri.Config.Alias
+	}
+	seen[name]++
+	if n := seen[name]; n > 1 {
+		return fmt.Sprintf("%s#%d", name, n)
+	}
+	return name
+}
