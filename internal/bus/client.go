@@ -1,0 +1,184 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/klauspost/compress/zstd"
+	kafka "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/sasl"
+
+	"crypto/tls"
+	"net"
+)
+
+// Options are what a Client is made of. Log and Metrics may be nil.
+type Options struct {
+	Config  Config
+	Log     *slog.Logger
+	Metrics *metrics.Set
+}
+
+// Client is one process's connection pool to one Kafka cluster. It is safe for
+// concurrent use.
+type Client struct {
+	cfg Config
+	log *slog.Logger
+	m   *busMetrics
+
+	tls   *tls.Config
+	sasl  sasl.Mechanism
+	conns *conns
+	addr  net.Addr
+
+	transport *kafka.Transport
+	kc        *kafka.Client
+	zenc      *zstd.Encoder
+	zdec      *zstd.Decoder
+
+	stop context.CancelFunc
+
+	mu          sync.Mutex
+	closed      bool
+	epoch       uint64 // counts how often the cached cluster was thrown away
+	lastRefresh time.Time
+}
+
+const (
+	// maxFetchWait bounds how long a fetch may wait at the broker.
+	maxFetchWait = 30 * time.Second
+	// metadataTTL is long because errors throw the cached cluster away at once.
+	metadataTTL = 30 * time.Second
+	// refreshPause keeps many readers that fail together from making each
+	// other reconnect over and over.
+	refreshPause = 100 * time.Millisecond
+	// maxBatchBytes bounds what one batch may grow to when decompressed.
+	maxBatchBytes = 256 << 20
+)
+
+// New checks the configuration, reads the files it names and returns a client.
+// It connects to nothing; see Ping.
+func New(o Options) (*Client, error) {
+	cfg := o.Config.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure Kafka: %w", err)
+	}
+	tc, err := cfg.TLS.config()
+	if err != nil {
+		return nil, fmt.Errorf("configure Kafka: %w", err)
+	}
+	mech, err := cfg.SASL.mechanism()
+	if err != nil {
+		return nil, fmt.Errorf("configure Kafka: %w", err)
+	}
+	c := &Client{cfg: cfg, log: o.Log, m: newMetrics(o.Metrics), tls: tc, sasl: mech, addr: kafka.TCP(cfg.Brokers...)}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if err := c.newCodecs(); err != nil {
+		return nil, fmt.Errorf("prepare zstd: %w", err)
+	}
+	c.conns = newConns(cfg.DialTimeout, cfg.RequestTimeout+maxFetchWait)
+	c.conns.connect = c.m.connects.Inc
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	c.transport = &kafka.Transport{
+		Dial: c.conns.dial, DialTimeout: cfg.DialTimeout, IdleTimeout: time.Minute, MetadataTTL: metadataTTL,
+		ClientID: cfg.ClientID, TLS: tc, SASL: mech, Context: ctx,
+	}
+	c.kc = &kafka.Client{Addr: c.addr, Timeout: cfg.RequestTimeout, Transport: c.transport}
+	return c, nil
+}
+
+// newCodecs keeps memory small: frames and partials are tens of kilobytes, far
+// below the library's 8 MB window.
+func (c *Client) newCodecs() (err error) {
+	c.zenc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(1<<20),
+		zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return err
+	}
+	c.zdec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxBatchBytes))
+	return err
+}
+
+// Close breaks all connections. Calls in flight fail.
+func (c *Client) Close() {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = true
+	c.transport.CloseIdleConnections()
+	c.mu.Unlock()
+	c.stop()
+	c.conns.closeAll(true)
+	_ = c.zenc.Close()
+	c.zdec.Close()
+}
+
+// call runs one request with a deadline of extra plus the request timeout, and
+// makes its error readable. It throws the cached cluster away when that may be
+// the reason, so that the next attempt sees leaders as they are.
+func (c *Client) call(ctx context.Context, extra time.Duration, f func(ctx context.Context) error) error {
+	c.mu.Lock()
+	closed, epoch := c.closed, c.epoch
+	c.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	rctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout+extra)
+	defer cancel()
+	err := f(rctx)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if c.isClosed() {
+		return ErrClosed
+	}
+	if unknownTopic(err) || errors.Is(err, protocol.ErrNoLeader) {
+		// Before the first contact the library knows no topics at all; the
+		// reason is then kept with the cached metadata.
+		if _, merr := c.kc.Metadata(rctx, &kafka.MetadataRequest{}); merr != nil {
+			err = merr
+		} else if unknownTopic(err) {
+			err = &explained{text: ErrUnknownTopic.Error(), cause: errors.Join(ErrUnknownTopic, err)}
+		}
+	}
+	if stale(err) {
+		c.refresh(epoch)
+	}
+	return c.explain(err)
+}
+
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// refresh throws the pool that was in use in the given epoch away; requests in
+// flight on it finish.
+func (c *Client) refresh(epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.epoch != epoch || time.Since(c.lastRefresh) < refreshPause {
+		return
+	}
+	c.epoch++
+	c.lastRefresh = time.Now()
+	c.transport.CloseIdleConnections()
+}

@@ -1,0 +1,110 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	kafka "github.com/segmentio/kafka-go"
+)
+
+// Reader reads one partition from a position that its caller keeps. It is for
+// one goroutine.
+//
+// Ownership: the records of a Fetch, their keys, values and headers point into
+// the Reader's buffers and are valid until the next Fetch. Header keys are
+// ordinary strings and may be kept. Whoever keeps more copies it.
+type Reader struct {
+	c         *Client
+	topic     string
+	partition int32
+	offset    int64
+	highWater int64
+	dec       *decoder
+	buf       []byte
+}
+
+// Reader returns a reader that starts at offset from, which must be in the log
+// or its end; see Client.Offsets. It contacts nobody.
+func (c *Client) Reader(topic string, partition int32, from int64) *Reader {
+	return &Reader{c: c, topic: topic, partition: partition, offset: from, highWater: -1, dec: newDecoder(c.zdec)}
+}
+
+// Seek sets the offset of the next Fetch.
+func (r *Reader) Seek(offset int64) { r.offset = offset }
+
+// Offset is where the next Fetch begins.
+func (r *Reader) Offset() int64 { return r.offset }
+
+// HighWater is the offset after the last record, as of the last Fetch that
+// reached the broker; -1 before it.
+func (r *Reader) HighWater() int64 { return r.highWater }
+
+// Fetch returns the next records, waiting up to maxWait (at most 30 s) for the
+// first; nil, nil if none came. It retries nothing. A position outside the log
+// is *ErrOutOfRange, a batch that cannot be decoded *ErrCorrupt; neither moves
+// the position.
+func (r *Reader) Fetch(ctx context.Context, maxWait time.Duration) ([]Record, error) {
+	maxWait = min(max(maxWait, 0), maxFetchWait)
+	r.dec.reset()
+	var resp *fetchResponse
+	err := r.c.call(ctx, maxWait, func(ctx context.Context) (err error) {
+		resp, err = r.exchange(ctx, maxWait)
+		return err
+	})
+	if errors.Is(err, kafka.OffsetOutOfRange) {
+		err = r.outOfRange(ctx)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		r.c.m.fetchErrors.Inc()
+		return nil, fmt.Errorf("read %s/%d: %w", r.topic, r.partition, err)
+	}
+	r.buf = resp.buf
+	r.highWater = resp.highWatermark
+	r.c.m.fetchedBytes.Add(len(resp.records))
+	next, bad := r.dec.decode(resp.records, r.offset)
+	if bad != nil {
+		r.c.m.fetchErrors.Inc()
+		return nil, &ErrCorrupt{Topic: r.topic, Partition: r.partition, Offset: bad.offset, Next: bad.next,
+			Reason: bad.err.Error()}
+	}
+	r.offset = next
+	if len(r.dec.records) == 0 {
+		return nil, nil
+	}
+	r.c.m.fetchedRecords.Add(len(r.dec.records))
+	return r.dec.records, nil
+}
+
+func (r *Reader) exchange(ctx context.Context, maxWait time.Duration) (*fetchResponse, error) {
+	req := &fetchRequest{
+		clientID: r.c.cfg.ClientID, topic: r.topic, partition: r.partition, offset: r.offset,
+		maxWaitMS: int32(maxWait.Milliseconds()), maxBytes: int32(r.c.cfg.FetchMaxBytes), buf: r.buf,
+	}
+	// If the call is given up, the library may still write to the buffer.
+	r.buf = nil
+	m, err := r.c.transport.RoundTrip(ctx, r.c.addr, req)
+	if err != nil {
+		return nil, err
+	}
+	resp, ok := m.(*fetchResponse)
+	if !ok {
+		return nil, fmt.Errorf("unexpected answer %T", m)
+	}
+	if resp.errorCode != 0 {
+		return nil, kafka.Error(resp.errorCode)
+	}
+	return resp, nil
+}
+
+func (r *Reader) outOfRange(ctx context.Context) error {
+	first, next, err := r.c.Offsets(ctx, r.topic, r.partition)
+	if err != nil {
+		return err
+	}
+	return &ErrOutOfRange{Topic: r.topic, Partition: r.partition, Offset: r.offset, First: first, Next: next}
+}
