@@ -42,7 +42,7 @@ func (e *ErrOutOfRange) Error() string {
 		e.Offset, e.Topic, e.Partition, e.First, e.Next)
 }
 
-// ErrCorrupt says that the batch at Offset cannot be decoded. Seek(Next) goes
+// ErrCorrupt says that the batch at Offset cannot be decoded. SeekTo(Next) goes
 // on after it.
 type ErrCorrupt struct {
 	Topic        string

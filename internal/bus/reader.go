@@ -31,8 +31,8 @@ func (c *Client) Reader(topic string, partition int32, from int64) *Reader {
 	return &Reader{c: c, topic: topic, partition: partition, offset: from, highWater: -1, dec: newDecoder(c.zdec)}
 }
 
-// Seek sets the offset of the next Fetch.
-func (r *Reader) Seek(offset int64) { r.offset = offset }
+// SeekTo sets the offset of the next Fetch.
+func (r *Reader) SeekTo(offset int64) { r.offset = offset }
 
 // Offset is where the next Fetch begins.
 func (r *Reader) Offset() int64 { return r.offset }

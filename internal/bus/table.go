@@ -84,7 +84,7 @@ func (t *Table) skip(r *Reader, err error) bool {
 		return false
 	}
 	t.c.log.Error("skipping a damaged batch of a table", "err", err)
-	r.Seek(bad.Next)
+	r.SeekTo(bad.Next)
 	return true
 }
 
@@ -197,7 +197,7 @@ func (t *Table) reload(ctx context.Context, r *Reader, onChange func(string, []b
 	old := t.entries
 	t.entries, t.next = entries, next
 	t.mu.Unlock()
-	r.Seek(next)
+	r.SeekTo(next)
 	for _, key := range slices.Sorted(maps.Keys(old)) {
 		if _, ok := entries[key]; !ok && old[key].value != nil {
 			onChange(key, nil)
