@@ -87,7 +87,7 @@ type Sketch struct {
 // Totals are sums over slots.
 type Totals struct {
 	// Good and Total count events; the others count slots by state.
-	Good, Total                      uint64
+	Good, Total                       uint64
 	GoodSlots, BadSlots, UnknownSlots uint64
 }
 

@@ -1,0 +1,290 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"nines/internal/sla"
+)
+
+// hourMillis is the length of the stretch whose slots of one group share a row.
+const hourMillis = 3_600_000
+
+// blockFormat is the first byte of a block.
+const blockFormat = 1
+
+// Bounds of what a block may hold, so that damaged bytes claim no memory.
+const (
+	maxBlockSlots = 1 << 16
+	maxBlockWords = 1 << 20
+	maxBlockNames = 1 << 16
+)
+
+// writtenUnit is the precision of WrittenAt in milliseconds. Slots close within
+// seconds of each other's pace, so that the coarse value is the same all hour
+// and costs nothing.
+const writtenUnit = 10_000
+
+// Versioned is one version of a slot and when it was written.
+type Versioned struct {
+	Slot
+	// WrittenAt is the log time of the commit that wrote the version, Unix
+	// milliseconds, rounded up to 10 s after the slot's start.
+	WrittenAt int64
+}
+
+// hourOf returns the start of the hour in which t lies, also before 1970.
+func hourOf(t int64) int64 {
+	h := t - t%hourMillis
+	if h > t {
+		h -= hourMillis
+	}
+	return h
+}
+
+// writtenLag is WrittenAt as it is stored: units since the slot's start.
+func writtenLag(v *Versioned) int64 {
+	d := v.WrittenAt - v.Start
+	lag := d / writtenUnit
+	if d%writtenUnit > 0 {
+		lag++
+	}
+	return lag
+}
+
+// names numbers the strings of a block from 1; 0 is the empty string.
+type names struct {
+	list []string
+	ids  map[string]uint64 // once the list is too long to search
+}
+
+// searched is the longest list of names that is searched from its start.
+const searched = 8
+
+func (n *names) id(s string) uint64 {
+	if s == "" {
+		return 0
+	}
+	if id := n.find(s); id > 0 {
+		return id
+	}
+	n.list = append(n.list, s)
+	if len(n.list) > searched && n.ids == nil {
+		n.ids = make(map[string]uint64)
+		for i, have := range n.list {
+			n.ids[have] = uint64(i + 1)
+		}
+	} else if n.ids != nil {
+		n.ids[s] = uint64(len(n.list))
+	}
+	return uint64(len(n.list))
+}
+
+func (n *names) find(s string) uint64 {
+	if n.ids != nil {
+		return n.ids[s]
+	}
+	for i, have := range n.list {
+		if have == s {
+			return uint64(i + 1)
+		}
+	}
+	return 0
+}
+
+func (n *names) get(id uint64, r *reader) string {
+	if id == 0 {
+		return ""
+	}
+	if id > uint64(len(n.list)) {
+		r.fail("unknown name")
+		return ""
+	}
+	return n.list[id-1]
+}
+
+// appendBlock encodes slots of one group that start in the hour, ascending by
+// start. docs/ledger.md has the format.
+func appendBlock(b []byte, hour int64, slots []Versioned) []byte {
+	var n names
+	for i := range slots {
+		n.id(slots[i].Reason)
+		for j := range slots[i].Vantages {
+			n.id(slots[i].Vantages[j].Vantage)
+		}
+	}
+	b = append(b, blockFormat)
+	b = binary.AppendUvarint(b, uint64(len(slots)))
+	b = binary.AppendUvarint(b, uint64(len(n.list)))
+	for _, s := range n.list {
+		b = appendString(b, s)
+	}
+	b = appendSlotColumns(b, hour, slots, &n)
+	for i := range slots {
+		for j := range slots[i].Vantages {
+			v := &slots[i].Vantages[j]
+			b = binary.AppendUvarint(b, n.id(v.Vantage))
+			b = appendBitmap(b, v.OK)
+			b = appendBitmap(b, v.Fail)
+			b = appendBitmap(b, v.Missing)
+		}
+	}
+	return b
+}
+
+func appendSlotColumns(b []byte, hour int64, slots []Versioned, n *names) []byte {
+	col := make([]uint64, len(slots))
+	put := func(f func(i int, s *Versioned) uint64) {
+		for i := range slots {
+			col[i] = f(i, &slots[i])
+		}
+		b = appendColumn(b, col)
+	}
+	prev := hour
+	put(func(_ int, s *Versioned) uint64 {
+		d := s.Start - prev
+		prev = s.Start
+		return uint64(d)
+	})
+	put(func(_ int, s *Versioned) uint64 { return uint64(s.State) })
+	put(func(_ int, s *Versioned) uint64 { return uint64(s.Version) })
+	var last uint64
+	put(func(_ int, s *Versioned) uint64 {
+		d := int64(s.Total - last)
+		last = s.Total
+		return zigzag(d)
+	})
+	put(func(_ int, s *Versioned) uint64 { return s.Total - s.Good })
+	put(func(_ int, s *Versioned) uint64 { return s.Blind })
+	put(func(_ int, s *Versioned) uint64 { return n.id(s.Reason) })
+	put(func(_ int, s *Versioned) uint64 { return zigzag(writtenLag(s)) })
+	put(func(_ int, s *Versioned) uint64 { return uint64(len(s.Vantages)) })
+	return b
+}
+
+// decodeBlock appends the block's slots to dst.
+func decodeBlock(dst []Versioned, hour int64, b []byte) ([]Versioned, error) {
+	r := &reader{b: b}
+	if f := r.byte(); f != blockFormat && r.err == nil {
+		return dst, fmt.Errorf("%w: block of format %d", errBytes, f)
+	}
+	count := r.uvarint()
+	if count > maxBlockSlots {
+		r.fail("too many slots")
+	}
+	n := r.names()
+	if r.err != nil {
+		return dst, r.err
+	}
+	first := len(dst)
+	dst = slices.Grow(dst, int(count))[:first+int(count)]
+	slots := dst[first:]
+	vantages := r.slotColumns(hour, slots, n)
+	budget := maxBlockWords
+	for i := range slots {
+		slots[i].Vantages = r.vantages(vantages[i], n, &budget)
+	}
+	if err := r.end(); err != nil {
+		return dst[:first], err
+	}
+	return dst, nil
+}
+
+func (r *reader) names() *names {
+	count := r.uvarint()
+	if count > maxBlockNames || count > uint64(len(r.b)) {
+		r.fail("too many names")
+		return nil
+	}
+	n := &names{list: make([]string, 0, count)}
+	for ; count > 0 && r.err == nil; count-- {
+		n.list = append(n.list, r.string())
+	}
+	return n
+}
+
+// slotColumns fills the slots and returns how many vantage points each has.
+func (r *reader) slotColumns(hour int64, slots []Versioned, n *names) []uint64 {
+	col := make([]uint64, 0, len(slots))
+	get := func(f func(s *Versioned, v uint64)) {
+		col = r.column(col, len(slots))
+		for i := range slots {
+			f(&slots[i], col[i])
+		}
+	}
+	at := uint64(0)
+	get(func(s *Versioned, v uint64) {
+		if v >= hourMillis || at+v >= hourMillis {
+			r.fail("slot outside its hour")
+			v = 0
+		}
+		at += v
+		*s = Versioned{Slot: Slot{Start: hour + int64(at)}}
+	})
+	get(func(s *Versioned, v uint64) {
+		if v > uint64(sla.Unknown) {
+			r.fail("unknown state")
+		}
+		s.State = sla.State(v)
+	})
+	get(func(s *Versioned, v uint64) {
+		if v > 1<<32-1 {
+			r.fail("version too great")
+		}
+		s.Version = uint32(v)
+	})
+	var last uint64
+	get(func(s *Versioned, v uint64) {
+		last += uint64(unzigzag(v))
+		s.Total = last
+	})
+	get(func(s *Versioned, v uint64) { s.Good = s.Total - v })
+	get(func(s *Versioned, v uint64) { s.Blind = v })
+	get(func(s *Versioned, v uint64) { s.Reason = n.get(v, r) })
+	get(func(s *Versioned, v uint64) { s.WrittenAt = s.Start + unzigzag(v)*writtenUnit })
+	return r.column(col, len(slots))
+}
+
+func (r *reader) vantages(count uint64, n *names, budget *int) []sla.Bins {
+	// Each vantage point has at least a name and three headers.
+	if count > uint64(len(r.b))/4 {
+		r.fail("too many vantage points")
+	}
+	if count == 0 || r.err != nil {
+		return nil
+	}
+	vs := make([]sla.Bins, 0, count)
+	for ; count > 0 && r.err == nil; count-- {
+		vs = append(vs, sla.Bins{
+			Vantage: n.get(r.uvarint(), r),
+			OK:      r.bitmap(budget), Fail: r.bitmap(budget), Missing: r.bitmap(budget),
+		})
+	}
+	return vs
+}
+
+// totalsOf sums up the final slots of a block.
+func totalsOf(slots []Versioned) Totals {
+	var t Totals
+	for i := range slots {
+		t.add(&slots[i].Slot)
+	}
+	return t
+}
+
+func (t *Totals) add(s *Slot) {
+	if s.State == sla.Open {
+		return
+	}
+	t.Good += s.Good
+	t.Total += s.Total
+	switch s.State {
+	case sla.Good:
+		t.GoodSlots++
+	case sla.Bad:
+		t.BadSlots++
+	case sla.Unknown:
+		t.UnknownSlots++
+	}
+}

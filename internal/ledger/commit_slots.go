@@ -1,0 +1,265 @@
+package ledger
+
+import (
+	"cmp"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"nines/internal/sla"
+	"nines/internal/wire"
+)
+
+// slotKey names a slot within the ledger.
+type slotKey struct{ group, start int64 }
+
+// rangeRead is how many rows of one hour are wanted before reading the hour's
+// range is cheaper than looking each of them up.
+const rangeRead = 16
+
+// putSlots writes the batch's slots: open ones to a small table that is
+// rewritten every second, final ones into the packed row of their hour, once
+// they close and when they are restated. It returns how many were restated.
+func (w *writer) putSlots(known *knownGroups, b *Batch) (restated int, err error) {
+	open := map[slotKey]*Slot{}
+	final := map[int64]map[int64][]*Slot{} // by hour, by group, in the batch's order
+	for i := range b.Slots {
+		s := &b.Slots[i].Slot
+		id, err := known.id(b.Slots[i].Group)
+		if err != nil {
+			return 0, fmt.Errorf("slot %d: %w", s.Start, err)
+		}
+		if s.State == sla.Open {
+			open[slotKey{id, s.Start}] = s
+			continue
+		}
+		if s.Version == 0 {
+			return 0, fmt.Errorf("slot %d of group %d: a final slot has version 1 or more", s.Start, id)
+		}
+		byGroup := final[hourOf(s.Start)]
+		if byGroup == nil {
+			byGroup = map[int64][]*Slot{}
+			final[hourOf(s.Start)] = byGroup
+		}
+		byGroup[id] = append(byGroup[id], s)
+	}
+	for _, hour := range slices.Sorted(maps.Keys(final)) {
+		n, err := w.putHour(hour, final[hour], b.LogTime)
+		if err != nil {
+			return 0, err
+		}
+		restated += n
+		for id, slots := range final[hour] {
+			for _, s := range slots {
+				delete(open, slotKey{id, s.Start}) // closed in the same batch
+			}
+		}
+	}
+	return restated, w.putOpen(open)
+}
+
+func (w *writer) putOpen(open map[slotKey]*Slot) error {
+	ins := w.bulk(`INSERT INTO open_slots (group_id, start, slot) VALUES `,
+		` ON CONFLICT (group_id, start) DO UPDATE SET slot = excluded.slot`, 3)
+	keys := slices.SortedFunc(maps.Keys(open), func(a, b slotKey) int {
+		return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.start, b.start))
+	})
+	for _, k := range keys {
+		one := [1]Versioned{{Slot: *open[k], WrittenAt: k.start}}
+		if err := ins.add(k.group, k.start, appendBlock(nil, hourOf(k.start), one[:])); err != nil {
+			return err
+		}
+	}
+	return ins.flush()
+}
+
+// putHour adds final slots to the rows of one hour.
+func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (restated int, err error) {
+	ids := slices.Sorted(maps.Keys(byGroup))
+	blocks, err := w.readHour(hour, ids)
+	if err != nil {
+		return 0, err
+	}
+	ins := w.bulk(`INSERT INTO hours (hour, group_id, slots, good, total, good_slots, bad_slots, unknown_slots) VALUES `,
+		` ON CONFLICT (hour, group_id) DO UPDATE SET slots = excluded.slots, good = excluded.good, total = excluded.total,
+			good_slots = excluded.good_slots, bad_slots = excluded.bad_slots, unknown_slots = excluded.unknown_slots`, 8)
+	var slots []Versioned
+	for _, id := range ids {
+		slots = slots[:0]
+		if blob := blocks[id]; blob != nil {
+			if slots, err = decodeBlock(slots, hour, blob); err != nil {
+				return 0, damaged(hour, id, err)
+			}
+		}
+		for _, s := range byGroup[id] {
+			old, err := place(&slots, s, now)
+			if err != nil {
+				return 0, fmt.Errorf("slot %d of group %d: %w", s.Start, id, err)
+			}
+			if old != nil {
+				restated++
+				if err := w.archive(hour, id, old); err != nil {
+					return 0, err
+				}
+			}
+			if err := w.exec(`DELETE FROM open_slots WHERE group_id = ? AND start = ?`, id, s.Start); err != nil {
+				return 0, err
+			}
+		}
+		t := totalsOf(slots)
+		err := ins.add(hour, id, appendBlock(nil, hour, slots),
+			int64(t.Good), int64(t.Total), int64(t.GoodSlots), int64(t.BadSlots), int64(t.UnknownSlots))
+		if err != nil {
+			return 0, err
+		}
+	}
+	return restated, ins.flush()
+}
+
+func damaged(at, id int64, err error) error {
+	return fmt.Errorf("%w: slots of %d of group %d: %w", ErrDamaged, at, id, err)
+}
+
+// place puts a final slot where it belongs and returns the version that it
+// supersedes, if any.
+func place(slots *[]Versioned, s *Slot, now int64) (old *Versioned, err error) {
+	i, found := slices.BinarySearchFunc(*slots, s.Start, func(v Versioned, start int64) int {
+		return cmp.Compare(v.Start, start)
+	})
+	next := Versioned{Slot: *s, WrittenAt: now}
+	if !found {
+		*slots = slices.Insert(*slots, i, next)
+		return nil, nil
+	}
+	have := (*slots)[i]
+	switch {
+	case s.Version > have.Version:
+		old = &have
+	case s.Version < have.Version, s.State != have.State, s.Good != have.Good, s.Total != have.Total:
+		return nil, fmt.Errorf("%w: version %d (%s, %d of %d) after version %d (%s, %d of %d)", ErrReused,
+			s.Version, s.State, s.Good, s.Total, have.Version, have.State, have.Good, have.Total)
+	default:
+		next.WrittenAt = have.WrittenAt
+	}
+	(*slots)[i] = next
+	return old, nil
+}
+
+func (w *writer) archive(hour, id int64, old *Versioned) error {
+	return w.exec(`INSERT INTO slot_versions (group_id, start, version, slot) VALUES (?, ?, ?, ?)`,
+		id, old.Start, int64(old.Version), appendBlock(nil, hour, []Versioned{*old}))
+}
+
+// readHour returns the blocks of the groups in one hour, where there are any.
+func (w *writer) readHour(hour int64, ids []int64) (map[int64][]byte, error) {
+	return w.readBlobs(`SELECT group_id, slots FROM hours WHERE hour = ? AND group_id`, hour, ids)
+}
+
+// readBlobs reads a column of the given groups' rows at one time; the query
+// ends where the condition on the group is to follow.
+func (w *writer) readBlobs(query string, at int64, ids []int64) (map[int64][]byte, error) {
+	out := make(map[int64][]byte, len(ids))
+	if len(ids) >= rangeRead {
+		rows, err := w.query(query+` BETWEEN ? AND ?`, at, ids[0], ids[len(ids)-1])
+		if err != nil {
+			return nil, err
+		}
+		return out, scanBlobs(rows, out)
+	}
+	for _, id := range ids {
+		var blob []byte
+		switch err := w.row(query+` = ?`, at, id).Scan(&id, &blob); {
+		case errors.Is(err, sql.ErrNoRows):
+		case err != nil:
+			return nil, err
+		default:
+			out[id] = blob
+		}
+	}
+	return out, nil
+}
+
+func scanBlobs(rows *sql.Rows, out map[int64][]byte) error {
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var blob []byte
+		if err := rows.Scan(&id, &blob); err != nil {
+			return err
+		}
+		out[id] = blob
+	}
+	return rows.Err()
+}
+
+// putSketches merges histograms into what is there.
+func (w *writer) putSketches(known *knownGroups, sketches []Sketch) error {
+	bySlot := map[int64]map[int64]*Sketch{}
+	for i := range sketches {
+		s := sketches[i]
+		id, err := known.id(s.Group)
+		if err != nil {
+			return fmt.Errorf("sketch of slot %d: %w", s.Slot, err)
+		}
+		byGroup := bySlot[s.Slot]
+		if byGroup == nil {
+			byGroup = map[int64]*Sketch{}
+			bySlot[s.Slot] = byGroup
+		}
+		if have := byGroup[id]; have != nil {
+			mergeHist(&have.Hist, &s.Hist)
+		} else {
+			byGroup[id] = &s
+		}
+	}
+	ins := w.bulk(`INSERT INTO sketches (slot, group_id, hist) VALUES `,
+		` ON CONFLICT (slot, group_id) DO UPDATE SET hist = excluded.hist`, 3)
+	for _, slot := range slices.Sorted(maps.Keys(bySlot)) {
+		if err := w.putSketchesOf(ins, slot, bySlot[slot]); err != nil {
+			return err
+		}
+	}
+	return ins.flush()
+}
+
+func (w *writer) putSketchesOf(ins *bulk, slot int64, byGroup map[int64]*Sketch) error {
+	ids := slices.Sorted(maps.Keys(byGroup))
+	blobs, err := w.readBlobs(`SELECT group_id, hist FROM sketches WHERE slot = ? AND group_id`, slot, ids)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		h := &byGroup[id].Hist
+		if blob := blobs[id]; blob != nil {
+			stored, err := decodeHist(blob)
+			if err != nil {
+				return fmt.Errorf("%w: sketch %d of group %d: %w", ErrDamaged, slot, id, err)
+			}
+			mergeHist(h, &stored)
+		}
+		if err := ins.add(slot, id, appendHist(nil, h)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// groupKeys returns the keys of the groups that the batch changes, each once.
+func (b *Batch) groupKeys() map[wire.GroupKey]bool {
+	keys := map[wire.GroupKey]bool{}
+	for i := range b.Groups {
+		keys[b.Groups[i].Key] = true
+	}
+	for i := range b.Slots {
+		keys[b.Slots[i].Group] = true
+	}
+	for i := range b.Sketches {
+		keys[b.Sketches[i].Group] = true
+	}
+	for i := range b.Statuses {
+		keys[b.Statuses[i].Group] = true
+	}
+	return keys
+}

@@ -1,0 +1,182 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"nines/internal/sla"
+)
+
+// maxFindings is how many faults Verify reports before it stops.
+const maxFindings = 20
+
+// Verify reads the whole ledger and reports what is wrong with it: pages and
+// indexes by the database's own check, blobs that do not decode, hours whose
+// totals are not the sums of their slots, slots both open and final, rows of
+// unknown groups. It takes seconds per gigabyte, and commits go on meanwhile.
+// An ErrDamaged names each fault.
+func (l *Ledger) Verify(ctx context.Context) error {
+	if err := l.dialect.integrity(ctx, l.ro); err != nil {
+		return l.explain("verify", err)
+	}
+	return l.view(ctx, "verify", func(tx *sql.Tx) error {
+		c := &check{v: l.viewer(ctx, tx)}
+		for _, f := range []func() error{c.hours, c.open, c.versions, c.sketches, c.statuses, c.orphans} {
+			if err := f(); err != nil {
+				return err
+			}
+		}
+		return errors.Join(c.found...)
+	})
+}
+
+// errOther says that a blob decodes, to something that its row does not say.
+var errOther = errors.New("its bytes are of another slot")
+
+// check is a Verify in progress.
+type check struct {
+	v     *viewer
+	found []error
+}
+
+func (c *check) fault(format string, args ...any) {
+	if len(c.found) < maxFindings {
+		c.found = append(c.found, fmt.Errorf("%w: "+format, append([]any{ErrDamaged}, args...)...))
+	}
+}
+
+// each calls f for every row of the query.
+func (c *check) each(q string, f func(*sql.Rows) error) error {
+	rows, err := c.v.query(q)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (c *check) hours() error {
+	q := `SELECT hour, group_id, good, total, good_slots, bad_slots, unknown_slots, slots FROM hours`
+	var slots []Versioned
+	return c.each(q, func(rows *sql.Rows) error {
+		var hour, id int64
+		var n [5]int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&hour, &id, &n[0], &n[1], &n[2], &n[3], &n[4], &blob); err != nil {
+			return err
+		}
+		var err error
+		if slots, err = decodeBlock(slots[:0], hour, blob); err != nil {
+			c.fault("hour %d of group %d: %w", hour, id, err)
+			return nil
+		}
+		t := totalsOf(slots)
+		sums := [5]int64{int64(t.Good), int64(t.Total), int64(t.GoodSlots), int64(t.BadSlots), int64(t.UnknownSlots)}
+		if sums != n {
+			c.fault("hour %d of group %d: totals %v are not the sums of its slots, %v", hour, id, n, sums)
+		}
+		for i := range slots {
+			if slots[i].State == sla.Open || slots[i].Version == 0 || i > 0 && slots[i].Start <= slots[i-1].Start {
+				c.fault("hour %d of group %d: slot %d is open, without a version or twice there", hour, id, slots[i].Start)
+			}
+		}
+		return nil
+	})
+}
+
+func (c *check) open() error {
+	return c.each(`SELECT group_id, start, slot, (SELECT slots FROM hours
+		WHERE hours.group_id = open_slots.group_id AND hours.hour = open_slots.start - open_slots.start % 3600000) FROM open_slots`,
+		func(rows *sql.Rows) error {
+			var id, start int64
+			var blob, hour sql.RawBytes
+			if err := rows.Scan(&id, &start, &blob, &hour); err != nil {
+				return err
+			}
+			slots, err := decodeBlock(nil, hourOf(start), blob)
+			if err == nil && (len(slots) != 1 || slots[0].Start != start || slots[0].State != sla.Open) {
+				err = errOther
+			}
+			if err != nil {
+				c.fault("open slot %d of group %d: %w", start, id, err)
+			}
+			if hour == nil {
+				return nil
+			}
+			final, _ := decodeBlock(nil, hourOf(start), hour) // hours() reports an error
+			if slices.ContainsFunc(final, func(v Versioned) bool { return v.Start == start }) {
+				c.fault("slot %d of group %d is both open and final", start, id)
+			}
+			return nil
+		})
+}
+
+func (c *check) versions() error {
+	return c.each(`SELECT group_id, start, version, slot FROM slot_versions`, func(rows *sql.Rows) error {
+		var id, start, version int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&id, &start, &version, &blob); err != nil {
+			return err
+		}
+		slots, err := decodeBlock(nil, hourOf(start), blob)
+		if err == nil && (len(slots) != 1 || slots[0].Start != start || int64(slots[0].Version) != version) {
+			err = errOther
+		}
+		if err != nil {
+			c.fault("version %d of slot %d of group %d: %w", version, start, id, err)
+		}
+		return nil
+	})
+}
+
+func (c *check) sketches() error {
+	return c.each(`SELECT group_id, slot, hist FROM sketches`, func(rows *sql.Rows) error {
+		var id, slot int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&id, &slot, &blob); err != nil {
+			return err
+		}
+		if _, err := decodeHist(blob); err != nil {
+			c.fault("sketch of slot %d of group %d: %w", slot, id, err)
+		}
+		return nil
+	})
+}
+
+func (c *check) statuses() error {
+	return c.each(`SELECT group_id, objective, status FROM statuses`, func(rows *sql.Rows) error {
+		var id int64
+		var s Status
+		var blob sql.RawBytes
+		if err := rows.Scan(&id, &s.Objective, &blob); err != nil {
+			return err
+		}
+		if err := decodeStatus(&s, blob); err != nil {
+			c.fault("status of %s, group %d: %w", s.Objective, id, err)
+		}
+		return nil
+	})
+}
+
+// orphans finds rows of groups that are not there.
+func (c *check) orphans() error {
+	for _, table := range []string{"hours", "open_slots", "slot_versions", "sketches", "statuses"} {
+		var n int64
+		err := c.v.row(`SELECT COUNT(*) FROM ` + table + ` WHERE group_id NOT IN (SELECT id FROM groups)`).Scan(&n)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			c.fault("%d rows of %s belong to no group", n, table)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"nines/internal/access"
+	"nines/internal/wire"
+)
+
+// viewer runs queries on one consistent state, each prepared once.
+type viewer struct {
+	ctx context.Context
+	d   *dialect
+	tx  *sql.Tx
+}
+
+func (l *Ledger) viewer(ctx context.Context, tx *sql.Tx) *viewer {
+	return &viewer{ctx: ctx, d: l.dialect, tx: tx}
+}
+
+func (v *viewer) query(q string, args ...any) (*sql.Rows, error) {
+	return v.tx.QueryContext(v.ctx, v.d.rebind(q), args...)
+}
+
+func (v *viewer) row(q string, args ...any) *sql.Row {
+	return v.tx.QueryRowContext(v.ctx, v.d.rebind(q), args...)
+}
+
+// hourSeries begins a query with the hours in [?, ?), so that rows ordered by
+// hour and group are looked up rather than scanned.
+const hourSeries = `WITH RECURSIVE series (hour) AS (
+	SELECT CAST(? AS BIGINT) UNION ALL SELECT hour + 3600000 FROM series WHERE hour + 3600000 < CAST(? AS BIGINT))`
+
+// visible returns the condition on a customer column that a principal's reads
+// carry, and its parameters.
+func visible(p access.Principal, column string) (string, []any) {
+	if p.Operator {
+		return "1 = 1", nil
+	}
+	var args []any
+	for _, c := range p.Customers {
+		if p.Sees(c) {
+			args = append(args, c)
+		}
+	}
+	if len(args) == 0 {
+		return "1 = 0", nil
+	}
+	return column + " IN (" + strings.Repeat("?, ", len(args)-1) + "?)", args
+}
+
+// group returns a group that the principal sees, else ErrNotFound: what others
+// own is not even confirmed to exist.
+func (v *viewer) group(p access.Principal, key wire.GroupKey) (*knownGroup, error) {
+	rows, err := v.query(selectGroups+` WHERE stream = ? AND labels_hash = ?`, key.Stream, int64(key.Labels))
+	if err != nil {
+		return nil, err
+	}
+	var found *knownGroup
+	err = eachGroup(rows, func(g *knownGroup) error {
+		if p.Sees(g.Customer) {
+			found = g
+		}
+		return nil
+	})
+	if err == nil && found == nil {
+		err = fmt.Errorf("group %s/%016x: %w", key.Stream, key.Labels, ErrNotFound)
+	}
+	return found, err
+}
+
+// groups returns the groups that the principal sees, by stream and labels.
+func (v *viewer) groups(p access.Principal, streams []string) ([]*knownGroup, error) {
+	cond, args := visible(p, "customer")
+	if len(streams) > 0 {
+		cond += " AND stream IN (" + strings.Repeat("?, ", len(streams)-1) + "?)"
+		for _, s := range streams {
+			args = append(args, s)
+		}
+	}
+	rows, err := v.query(selectGroups+` WHERE `+cond, args...)
+	if err != nil {
+		return nil, err
+	}
+	var out []*knownGroup
+	err = eachGroup(rows, func(g *knownGroup) error {
+		out = append(out, g)
+		return nil
+	})
+	slices.SortFunc(out, func(a, b *knownGroup) int {
+		return cmp.Or(strings.Compare(a.Key.Stream, b.Key.Stream), strings.Compare(a.Labels.String(), b.Labels.String()))
+	})
+	return out, err
+}
+
+// slots returns a group's slots that start in [from, to), ascending, open ones
+// included.
+func (v *viewer) slots(id, from, to int64) ([]Slot, error) {
+	if from >= to {
+		return nil, nil
+	}
+	out, err := v.finalSlots(id, from, to)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := v.query(`SELECT group_id, start, slot FROM open_slots WHERE group_id = ? AND start >= ? AND start < ? ORDER BY start`,
+		id, from, to)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		_, s, err := scanOpen(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = insertOpen(out, s)
+	}
+	return out, rows.Err()
+}
+
+func (v *viewer) finalSlots(id, from, to int64) ([]Slot, error) {
+	rows, err := v.query(hourSeries+`
+		SELECT hours.hour, hours.slots FROM series JOIN hours ON hours.hour = series.hour AND hours.group_id = ?
+		ORDER BY hours.hour`, hourOf(from), to, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []Slot
+	var slots []Versioned
+	for rows.Next() {
+		var hour int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&hour, &blob); err != nil {
+			return nil, err
+		}
+		if slots, err = decodeBlock(slots[:0], hour, blob); err != nil {
+			return nil, damaged(hour, id, err)
+		}
+		for i := range slots {
+			if s := &slots[i].Slot; s.Start >= from && s.Start < to {
+				out = append(out, *s)
+			}
+		}
+	}
+	return out, rows.Err()
+}
+
+func bySlotStart(s Slot, start int64) int { return cmp.Compare(s.Start, start) }
+
+// decodeJSON reads a stored document.
+func decodeJSON(b []byte, into any) error {
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return nil
+}
+
+// missing turns "no rows" into ErrNotFound.
+func missing(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}
