@@ -1,0 +1,181 @@
+package discovery
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// group is one entry of a file_sd file or http_sd answer.
+type group struct {
+	Targets []string          `json:"targets" yaml:"targets"`
+	Labels  map[string]string `json:"labels" yaml:"labels"`
+}
+
+// Parse reads a file_sd document: JSON if the name ends in .json, else YAML.
+// Errors start with name:line:col. An empty document is an error, because it
+// is what a reader sees of a file that is just being written; a source without
+// targets says [].
+func Parse(name string, content []byte) ([]Target, error) {
+	if len(bytes.TrimSpace(content)) == 0 {
+		return nil, fmt.Errorf("%s:1:1: the file is empty, which may be a write under way; write [] for no targets", name)
+	}
+	decode := parseYAML
+	if strings.EqualFold(filepath.Ext(name), ".json") {
+		decode = parseJSON
+	}
+	groups, where, err := decode(name, content)
+	if err != nil {
+		return nil, err
+	}
+	var out []Target
+	for i, g := range groups {
+		if err := g.check(); err != nil {
+			return nil, fmt.Errorf("%s: %w", where(i), err)
+		}
+		for _, a := range g.Targets {
+			out = append(out, Target{Address: a, Labels: maps.Clone(g.Labels)})
+		}
+	}
+	return out, nil
+}
+
+func (g group) check() error {
+	if slices.Contains(g.Targets, "") {
+		return errors.New("targets: an address is empty")
+	}
+	for _, n := range slices.Sorted(maps.Keys(g.Labels)) {
+		if !ValidLabelName(n) {
+			return fmt.Errorf("labels: not a label name (letters, digits and _, not first a digit), got %q", n)
+		}
+	}
+	return nil
+}
+
+// ValidLabelName tells whether n can be the name of a label:
+// [a-zA-Z_][a-zA-Z0-9_]*.
+func ValidLabelName(n string) bool {
+	for i, c := range n {
+		letter := c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return n != ""
+}
+
+// locator tells where group i of a document stands, as file:line:col.
+type locator func(i int) string
+
+func parseYAML(name string, content []byte) (groups []group, where locator, err error) {
+	// The parser is third-party code fed with operators' files: a panic in it
+	// must not take the agent down.
+	defer func() {
+		if p := recover(); p != nil {
+			groups, err = nil, fmt.Errorf("%s:1:1: not readable as YAML: %v", name, p)
+		}
+	}()
+	if err := yaml.UnmarshalWithOptions(content, &groups, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, yamlError(name, err)
+	}
+	return groups, func(i int) string { return yamlPosition(name, content, i) }, nil
+}
+
+func yamlError(name string, err error) error {
+	var ye yaml.Error
+	if errors.As(err, &ye) && ye.GetToken() != nil && ye.GetToken().Position != nil {
+		p := ye.GetToken().Position
+		return fmt.Errorf("%s:%d:%d: %s", name, p.Line, p.Column, ye.GetMessage())
+	}
+	return fmt.Errorf("%s:1:1: %w", name, err)
+}
+
+func yamlPosition(name string, content []byte, i int) string {
+	f, err := parser.ParseBytes(content, 0)
+	if err == nil && len(f.Docs) > 0 {
+		if seq, ok := f.Docs[0].Body.(*ast.SequenceNode); ok && i < len(seq.Values) {
+			if p := seq.Values[i].GetToken().Position; p != nil {
+				return fmt.Sprintf("%s:%d:%d", name, p.Line, p.Column)
+			}
+		}
+	}
+	return fmt.Sprintf("%s:1:1: group %d", name, i)
+}
+
+func parseJSON(name string, content []byte) ([]group, locator, error) {
+	dec := json.NewDecoder(bytes.NewReader(content))
+	dec.DisallowUnknownFields()
+	var groups []group
+	var offsets []int64
+	fail := func(err error) ([]group, locator, error) {
+		return nil, nil, fmt.Errorf("%s: %w", position(name, content, jsonOffset(err, dec.InputOffset())), err)
+	}
+	open, err := dec.Token()
+	if err != nil {
+		return fail(err)
+	}
+	if open != json.Delim('[') {
+		return fail(fmt.Errorf("want a list of {targets, labels}, got %v", open))
+	}
+	for dec.More() {
+		var g group
+		offsets = append(offsets, dec.InputOffset())
+		if err := dec.Decode(&g); err != nil {
+			return fail(err)
+		}
+		groups = append(groups, g)
+	}
+	if _, err := dec.Token(); err != nil {
+		return fail(err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return fail(errors.New("something follows the list"))
+	}
+	return groups, func(i int) string { return position(name, content, offsets[i]) }, nil
+}
+
+func jsonOffset(err error, at int64) int64 {
+	var se *json.SyntaxError
+	if errors.As(err, &se) {
+		return max(se.Offset-1, 0)
+	}
+	return at
+}
+
+// position turns a byte offset into name:line:col, past separators and space.
+func position(name string, content []byte, offset int64) string {
+	n := int(min(offset, int64(len(content))))
+	for n < len(content) && strings.IndexByte(", \t\r\n", content[n]) >= 0 {
+		n++
+	}
+	line := 1 + bytes.Count(content[:n], []byte{'\n'})
+	col := n - bytes.LastIndexByte(content[:n], '\n')
+	return fmt.Sprintf("%s:%d:%d", name, line, col)
+}
+
+// CheckPattern tells whether p can name target files: it must end in .json,
+// .yml or .yaml, and only its last element may be a glob.
+func CheckPattern(p string) error {
+	switch strings.ToLower(filepath.Ext(p)) {
+	case ".json", ".yml", ".yaml":
+	default:
+		return fmt.Errorf("targets file must end in .json, .yml or .yaml, got %q", p)
+	}
+	if strings.ContainsAny(filepath.Dir(p), "*?[") {
+		return fmt.Errorf("only the last element of a targets file may be a glob, got %q", p)
+	}
+	if _, err := filepath.Match(filepath.Base(p), ""); err != nil {
+		return fmt.Errorf("not a valid glob (%w), got %q", err, p)
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package probe
+
+import "time"
+
+// Config says what is probed and how often. Zero values take the defaults
+// named here.
+type Config struct {
+	// Interval between the starts of a target's attempts; 1s.
+	Interval time.Duration `yaml:"interval,omitempty"`
+	// Timeout of an attempt; 0.9 of the interval. It may exceed the interval.
+	Timeout time.Duration `yaml:"timeout,omitempty"`
+	// InFlight bounds the attempts of one target that are under way; 64. An
+	// attempt beyond it fails with the reason overrun.
+	InFlight int `yaml:"in_flight,omitempty"`
+	// Control names targets outside what is judged, as tcp://host:port,
+	// icmp://host, http://…, https://… or dns://server/name?type=A. When all of
+	// them fail, this prober is offline and blames no target.
+	Control []string `yaml:"control,omitempty"`
+	// Jobs are the groups of targets.
+	Jobs []Job `yaml:"jobs,omitempty"`
+}
+
+// Job is a group of targets that are probed alike.
+type Job struct {
+	// Name becomes the label job; unique.
+	Name string `yaml:"name"`
+	// Probe is icmp, tcp, http or dns. A target's label __probe overrides it.
+	Probe string `yaml:"probe"`
+	// Interval and Timeout override those of Config.
+	Interval time.Duration `yaml:"interval,omitempty"`
+	Timeout  time.Duration `yaml:"timeout,omitempty"`
+	// Labels are added to every series of the job's targets; labels of a target
+	// go before them.
+	Labels map[string]string `yaml:"labels,omitempty"`
+	// Targets are addresses: URLs for http (http:// is assumed), host:port for
+	// tcp, a host for icmp, and for dns the servers to ask, or, where dns.server
+	// is set, the names to ask for.
+	Targets []string `yaml:"targets,omitempty"`
+	// FileSD are Prometheus file_sd files (globs allowed in the last element),
+	// re-read on change; relative paths start at the configuration's directory.
+	FileSD []string `yaml:"file_sd,omitempty"`
+	// HTTPSD are Prometheus http_sd URLs, asked every minute.
+	HTTPSD []string `yaml:"http_sd,omitempty"`
+
+	ICMP ICMP `yaml:"icmp,omitempty"`
+	TCP  TCP  `yaml:"tcp,omitempty"`
+	HTTP HTTP `yaml:"http,omitempty"`
+	DNS  DNS  `yaml:"dns,omitempty"`
+}
+
+// ICMP configures echo requests.
+type ICMP struct {
+	// Size of the payload in bytes; 56. At least 16.
+	Size int `yaml:"size,omitempty"`
+	// IPVersion is 4 or 6; 0 takes what the name resolves to, IPv4 first.
+	IPVersion int `yaml:"ip_version,omitempty"`
+}
+
+// TCP configures connection attempts.
+type TCP struct {
+	// IPVersion is 4 or 6; 0 takes either.
+	IPVersion int `yaml:"ip_version,omitempty"`
+}
+
+// HTTP configures requests. A request reaches its target at most once an
+// attempt: it is never repeated, and no proxy is used.
+type HTTP struct {
+	// Method; GET.
+	Method string `yaml:"method,omitempty"`
+	// Status lists the codes that mean success; any 2xx where empty.
+	Status []int `yaml:"status,omitempty"`
+	// BodyRegexp must match the first MaxBody bytes of the body, where given.
+	BodyRegexp string `yaml:"body_regexp,omitempty"`
+	// MaxBody bounds what is read of a body in bytes; 1048576. A longer body is
+	// no failure.
+	MaxBody int64 `yaml:"max_body,omitempty"`
+	// Headers are sent with the request. Host replaces the URL's host there.
+	Headers map[string]string `yaml:"headers,omitempty"`
+	// Body is sent with the request.
+	Body string `yaml:"body,omitempty"`
+	// FollowRedirects follows up to ten redirects, all within the timeout. Else
+	// a redirect's own status is judged.
+	FollowRedirects bool `yaml:"follow_redirects,omitempty"`
+	// KeepAlive reuses the connection of the last attempt, so that phases dns,
+	// connect and tls are measured only when a connection is made.
+	KeepAlive bool `yaml:"keep_alive,omitempty"`
+	// InsecureSkipVerify accepts any certificate. Its expiry is reported still.
+	InsecureSkipVerify bool `yaml:"insecure_skip_verify,omitempty"`
+	// CAFile holds PEM certificates to trust instead of the system's; relative
+	// paths start at the configuration's directory.
+	CAFile string `yaml:"ca_file,omitempty"`
+	// ServerName replaces the URL's host in the TLS handshake.
+	ServerName string `yaml:"server_name,omitempty"`
+	// IPVersion is 4 or 6; 0 takes either.
+	IPVersion int `yaml:"ip_version,omitempty"`
+}
+
+// DNS configures queries. Exactly one of Name (targets are servers) and Server
+// (targets are names) is given.
+type DNS struct {
+	// Name to ask every target for.
+	Name string `yaml:"name,omitempty"`
+	// Server to ask for every target, as host or host:port.
+	Server string `yaml:"server,omitempty"`
+	// Type of the query; A. One of A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT.
+	Type string `yaml:"type,omitempty"`
+	// RCode that means success; NOERROR.
+	RCode string `yaml:"rcode,omitempty"`
+	// AnswerRegexp must match one of the answers (an address, a name, a text)
+	// where given.
+	AnswerRegexp string `yaml:"answer_regexp,omitempty"`
+	// Transport is udp or tcp; udp. A truncated answer over udp is judged by its
+	// code and what it holds.
+	Transport string `yaml:"transport,omitempty"`
+}
+
+const (
+	defaultInterval = time.Second
+	defaultInFlight = 64
+	minInterval     = 10 * time.Millisecond
+	maxInterval     = 24 * time.Hour
+)
+
+// withDefaults returns the job with what it inherits or leaves out filled in.
+func (c Config) withDefaults(j Job) Job {
+	j.Interval = first(j.Interval, c.Interval, defaultInterval)
+	j.Timeout = first(j.Timeout, c.Timeout, j.Interval*9/10)
+	j.ICMP.Size = first(j.ICMP.Size, 56)
+	j.HTTP.Method = first(j.HTTP.Method, "GET")
+	j.HTTP.MaxBody = first(j.HTTP.MaxBody, 1<<20)
+	j.DNS.Type = first(j.DNS.Type, "A")
+	j.DNS.RCode = first(j.DNS.RCode, "NOERROR")
+	j.DNS.Transport = first(j.DNS.Transport, "udp")
+	return j
+}
+
+// first returns the first value that is not zero, or zero.
+func first[T comparable](vs ...T) T {
+	var zero T
+	for _, v := range vs {
+		if v != zero {
+			return v
+		}
+	}
+	return zero
+}
+
+func (c Config) inFlight() int { return first(c.InFlight, defaultInFlight) }

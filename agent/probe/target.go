@@ -1,0 +1,244 @@
+package probe
+
+import (
+	"context"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nines/internal/hist"
+	"nines/internal/telemetry"
+)
+
+// probeFunc makes one attempt, scheduled at at (Unix ms). It returns soon
+// after ctx ends, and is safe for concurrent use.
+type probeFunc func(ctx context.Context, at int64) result
+
+// spec is what is known of a target before it is probed. It does not change.
+type spec struct {
+	// key identifies the target over reloads; labels follow from it.
+	key      string
+	kind     string
+	labels   telemetry.Labels
+	interval int64 // ms
+	phase    int64 // ms past a multiple of interval
+	timeout  time.Duration
+	phases   [numPhases]bool // which phases can occur
+	probe    probeFunc
+	// control is the index of a control target plus one, else 0.
+	control int
+	// close frees what the probe holds; nil where it holds nothing.
+	close func()
+}
+
+// target is a spec at work.
+type target struct {
+	// spec and due belong to the scheduler. Attempts get the spec handed over.
+	spec     *spec
+	due      int64 // Unix ms
+	window   int64 // number of the RTT window that due lies in
+	inFlight atomic.Int32
+
+	mu      sync.Mutex
+	series  series
+	failing bool // the newest result was a failure
+	gone    bool // no longer scheduled
+}
+
+// rttWindow is how often the RTT histogram of a target is sent, in ms.
+const rttWindow = 10_000
+
+// counts are the cumulative counters of a target. They outlive the target
+// within a boot, since their series must not start again below what was sent.
+type counts struct {
+	failures [numReasons]uint64
+	missed   uint64
+}
+
+func (c *counts) empty() bool { return *c == counts{} }
+
+// series turns results into rounds. It is not safe for concurrent use.
+type series struct {
+	labels telemetry.Labels
+	phases [numPhases]bool
+	http   bool
+	counts counts
+
+	// The columns of schema after the first three: phases, http_status and
+	// tls_expiry where they can occur, then counters that have counted.
+	schema  *telemetry.Schema
+	columns columns
+	blind   *telemetry.Schema
+	rtt     *telemetry.Schema
+
+	newest int64 // sample time of the newest round so far
+	hist   *hist.Histogram
+}
+
+// columns are the indexes of optional columns; 0 means there is none.
+type columns struct {
+	phases         [numPhases]int
+	status, expiry int
+	failures       [numReasons]int
+	missed         int
+	n              int
+}
+
+const (
+	colSuccess = iota
+	colLatency
+	colDuration
+	colOptional
+)
+
+func newSeries(sp *spec, c counts) series {
+	s := series{labels: sp.labels, phases: sp.phases, http: sp.kind == "http", counts: c}
+	s.layout()
+	return s
+}
+
+// layout makes the schema of what has occurred so far, in a fixed order.
+func (s *series) layout() {
+	var list []telemetry.Series
+	add := func(name string, kind telemetry.Kind, extra ...telemetry.Label) int {
+		ls := s.labels
+		if len(extra) > 0 {
+			ls = ls.With(extra)
+		}
+		list = append(list, telemetry.Series{Name: name, Labels: ls, Kind: kind, Fresh: kind == telemetry.Counter})
+		return len(list) - 1
+	}
+	add("probe_success", telemetry.Gauge)
+	add("probe_latency_seconds", telemetry.Gauge)
+	add("probe_duration_seconds", telemetry.Gauge)
+	var c columns
+	for p, can := range s.phases {
+		if can {
+			c.phases[p] = add("probe_phase_seconds", telemetry.Gauge, telemetry.Label{Name: "phase", Value: phaseNames[p]})
+		}
+	}
+	if s.http {
+		c.status = add("probe_http_status", telemetry.Gauge)
+	}
+	if s.phases[phaseTLS] {
+		c.expiry = add("probe_tls_expiry_timestamp_seconds", telemetry.Gauge)
+	}
+	for r, n := range s.counts.failures {
+		if n > 0 {
+			c.failures[r] = add("probe_failures_total", telemetry.Counter, telemetry.Label{Name: "reason", Value: reason(r).String()})
+		}
+	}
+	if s.counts.missed > 0 {
+		c.missed = add("probe_missed_total", telemetry.Counter)
+	}
+	c.n = len(list)
+	s.schema, s.columns = telemetry.NewSchema(list), c
+}
+
+// miss counts attempts that were not made. The count travels with the next
+// round: there is no sample for what was not measured.
+func (s *series) miss(n int64) {
+	s.counts.missed += uint64(n)
+	if s.columns.missed == 0 {
+		s.layout()
+	}
+}
+
+// round returns the round of an attempt that was scheduled at at and took
+// wait; wait is negative where it was not started.
+func (s *series) round(at int64, wait time.Duration, r *result) telemetry.Round {
+	if !r.ok {
+		s.counts.failures[r.reason]++
+		if s.columns.failures[r.reason] == 0 {
+			s.layout()
+		}
+	}
+	b := newRoundBuilder(s.schema, at)
+	latency := wait
+	if r.latency >= 0 {
+		latency = r.latency
+	}
+	if r.ok {
+		b.set(colSuccess, 1)
+		b.setDuration(colLatency, latency)
+		s.observe(latency)
+	} else {
+		b.set(colSuccess, 0)
+		b.set(colLatency, math.Inf(1))
+	}
+	b.setDuration(colDuration, wait)
+	s.setDetails(&b, r)
+	// Counters go only into rounds newer than all before: an attempt that ends
+	// after a later one would otherwise carry the greater count at the earlier
+	// time, which reads as a reset.
+	if at > s.newest {
+		s.newest = at
+		s.setCounters(&b)
+	}
+	b.round.Urgent = !r.ok
+	return b.finish()
+}
+
+func (s *series) setDetails(b *roundBuilder, r *result) {
+	for p, col := range s.columns.phases {
+		if col > 0 {
+			b.setDuration(col, r.phases[p])
+		}
+	}
+	if s.columns.status > 0 && r.status > 0 {
+		b.set(s.columns.status, float64(r.status))
+	}
+	if s.columns.expiry > 0 && !r.expiry.IsZero() {
+		b.set(s.columns.expiry, float64(r.expiry.Unix()))
+	}
+}
+
+func (s *series) setCounters(b *roundBuilder) {
+	for r, col := range s.columns.failures {
+		if col > 0 {
+			b.set(col, float64(s.counts.failures[r]))
+		}
+	}
+	if s.columns.missed > 0 {
+		b.set(s.columns.missed, float64(s.counts.missed))
+	}
+}
+
+// blindRound returns the round of a failed attempt that says nothing about the
+// target.
+func (s *series) blindRound(at int64, wait time.Duration) telemetry.Round {
+	if s.blind == nil {
+		s.blind = telemetry.NewSchema([]telemetry.Series{
+			{Name: "probe_blind", Labels: s.labels, Kind: telemetry.Gauge},
+			{Name: "probe_duration_seconds", Labels: s.labels, Kind: telemetry.Gauge},
+		})
+	}
+	b := newRoundBuilder(s.blind, at)
+	b.set(0, 1)
+	b.setDuration(1, wait)
+	return b.finish()
+}
+
+func (s *series) observe(latency time.Duration) {
+	if s.hist == nil {
+		s.hist = &hist.Histogram{}
+	}
+	s.hist.Observe(latency.Seconds())
+}
+
+// takeRTT returns the round of what was observed since the last one, with the
+// sample time at, and tells whether there was anything.
+func (s *series) takeRTT(at int64) (telemetry.Round, bool) {
+	if s.hist == nil {
+		return telemetry.Round{}, false
+	}
+	if s.rtt == nil {
+		s.rtt = telemetry.NewSchema([]telemetry.Series{
+			{Name: "probe_rtt_seconds", Labels: s.labels, Kind: telemetry.Histogram},
+		})
+	}
+	h := s.hist
+	s.hist = nil
+	return telemetry.Round{Schema: s.rtt, Time: at, Values: []float64{0}, Hists: []*hist.Histogram{h}}, true
+}
