@@ -1,0 +1,73 @@
+# nines: build, run and test. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 60s
+RUNS ?= 5
+
+# Packages whose tests run under the race detector in every `make test`. The
+# others link Prometheus, Alertmanager or Telegraf, which takes minutes to build
+# for it; `make race` runs them all.
+LIGHT := ./internal/... ./agent/probe/... ./agent/discovery/... ./agent/spool/... ./collector/aggregate/... ./collector/evaluate/... ./rules/... ./statement/...
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ui ## build bin/nines and bin/nines-agent, the web page included
+	@mkdir -p bin
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/nines ./cmd/nines
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/nines-agent ./cmd/nines-agent
+
+.PHONY: ui
+ui: web/dist/index.html
+
+web/dist/index.html: web/ui/node_modules/.stamp $(shell find web/ui/src web/ui/public web/ui/index.html web/ui/vite.config.ts -type f 2>/dev/null)
+	cd web/ui && npm run --silent build
+
+web/ui/node_modules/.stamp: web/ui/package-lock.json
+	cd web/ui && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: run
+run: build ## build everything and run it here: http://127.0.0.1:9999
+	@exec bin/nines up
+
+.PHONY: test
+test: setup build ## run all tests, setting up what they need
+	cd web/ui && npm run --silent check && npm test --silent
+	go test $$(go list ./... | grep -v '^nines/test/')
+	go test -race $(LIGHT)
+	go test -count=1 -timeout 12m ./test/...
+
+.PHONY: setup
+setup:
+	@test/setup
+
+.PHONY: race
+race: setup build ## run all Go tests under the race detector
+	go test -race ./...
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME (60s)
+	@test/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## measure: prints a table, writes bench/results.json (ONLY=name,name RUNS=5)
+	go run ./bench -runs $(RUNS) -only '$(ONLY)'
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	@test -e web/dist || mkdir -p web/dist
+	go vet ./...
+	cd tools && go build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	bin/staticcheck ./...
+
+.PHONY: clean
+clean: ## remove what was built, never data
+	rm -rf bin web/dist/assets web/dist/index.html web/ui/node_modules test/browser/node_modules bench/results.json

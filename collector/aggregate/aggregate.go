@@ -1,0 +1,370 @@
+// Package aggregate is the collector role that turns nines.telemetry into
+// nines.partials. For each partition that it owns it writes ticks, drops
+// repeats, counts gaps, turns counters into increments, and publishes what each
+// stretch of the log added to the bins of the groups that its series feed.
+//
+// State is the pure core: everything it computes is a function of the
+// partition's log, so a new owner repeats identical partials. Role is the thin
+// loop around it.
+package aggregate
+
+import (
+	"fmt"
+	"sort"
+
+	"nines/internal/hist"
+	"nines/internal/slo"
+	"nines/internal/telemetry"
+	"nines/internal/wire"
+)
+
+const (
+	// cutEvery is how many records after a tick or cut make a cut of their own.
+	cutEvery = 4096
+	// sketchEvery is the log time between two cuts that carry sketches and
+	// agents; checkpoints are taken at these cuts only.
+	sketchEvery = 15_000
+	// agentLife is how long a silent boot is remembered, in log time: longer
+	// than any spool may replay.
+	agentLife = 48 * 3600_000
+	// futureBound is how far a sample may lie ahead of log time; beyond it the
+	// host's clock is wrong and the sample is refused, not believed.
+	futureBound = 600_000
+)
+
+// Rules finds a rule set by its ID.
+type Rules func(id string) (*slo.RuleSet, bool)
+
+// ErrRules says that a tick names a rule set that is not known here (yet).
+type ErrRules struct{ ID string }
+
+func (e ErrRules) Error() string {
+	return fmt.Sprintf("rule set %s is not on %s: was the topic deleted?", e.ID, wire.TopicRules)
+}
+
+// State is the aggregation of one telemetry partition up to a position.
+type State struct {
+	source, sources int32
+	rulesOf         Rules
+
+	incarnation uint64
+	pos         int64 // next offset
+	logTime     int64
+	sketchMark  int64 // logTime / sketchEvery at the last sketch cut
+	rules       *ruleSet
+	schemas     map[uint64]*schema
+	boots       map[bootKey]*boot
+	newest      map[string]bootKey // an agent's newest boot
+	counters    map[counterKey]*counter
+
+	// The current stretch.
+	from      int64
+	sinceCut  int
+	cells     map[cellKey]*cell
+	dirty     []*cell
+	announced map[wire.GroupKey]*group
+	sketches  map[sketchKey]*hist.Histogram
+	unplaced  []wire.Unplaced
+	gaps      []wire.Gap
+	regions   map[string]*wire.RegionSeen
+	seen      map[bootKey]*wire.AgentSeen
+
+	decoder wire.Decoder
+	frame   telemetry.Frame
+}
+
+type schema struct {
+	def  *telemetry.Schema
+	used int64 // log time
+}
+
+type bootKey struct {
+	Agent string
+	Boot  uint64
+}
+
+// boot is what is known of one agent process.
+type boot struct {
+	lastSeq  uint64
+	newest   int64 // newest sample time
+	used     int64 // log time
+	host     telemetry.Labels
+	resolved map[uint64]*resolved
+}
+
+type group struct {
+	labels telemetry.Labels
+	minute int64 // of log time, when last announced
+}
+
+type cellKey struct {
+	group   wire.GroupKey
+	vantage string
+}
+
+// cell collects the current stretch's bins of one group and vantage point.
+type cell struct {
+	cellKey
+	bins  []wire.BinCount
+	dirty bool
+}
+
+type sketchKey struct {
+	group wire.GroupKey
+	slot  int64
+}
+
+// NewState returns the state of a partition at position pos, before any
+// record, of the given incarnation of its log.
+func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules) *State {
+	return &State{
+		source: source, sources: sources, rulesOf: rules,
+		incarnation: incarnation, pos: pos, from: pos,
+		rules:     &ruleSet{},
+		schemas:   map[uint64]*schema{},
+		boots:     map[bootKey]*boot{},
+		newest:    map[string]bootKey{},
+		counters:  map[counterKey]*counter{},
+		cells:     map[cellKey]*cell{},
+		announced: map[wire.GroupKey]*group{},
+		sketches:  map[sketchKey]*hist.Histogram{},
+		regions:   map[string]*wire.RegionSeen{},
+		seen:      map[bootKey]*wire.AgentSeen{},
+	}
+}
+
+// Position returns the offset of the next record to apply.
+func (s *State) Position() int64 { return s.pos }
+
+// LogTime returns the running maximum of the ticks read, Unix milliseconds.
+func (s *State) LogTime() int64 { return s.logTime }
+
+// Incarnation returns the life of the log that the state counts.
+func (s *State) Incarnation() uint64 { return s.incarnation }
+
+// RuleSet returns the ID of the rule set in force.
+func (s *State) RuleSet() string { return s.rules.id }
+
+// Outcome is what one record led to.
+type Outcome struct {
+	// Partial is set when the record ended a stretch.
+	Partial *wire.Partial
+	// Checkpoint says that the state after this record may be checkpointed.
+	Checkpoint bool
+	// Dead is set when the record could not be used.
+	Dead *wire.DeadLetter
+}
+
+// Apply takes the record at offset. Typ is its type header, or "" where it has
+// none. On error nothing has changed and the same record may be applied again.
+func (s *State) Apply(offset int64, typ string, value []byte) (Outcome, error) {
+	var out Outcome
+	if offset < s.pos {
+		return out, nil
+	}
+	switch typ {
+	case wire.TypeTick:
+		var t wire.Tick
+		if err := wire.DecodeTick(value, &t); err != nil {
+			out.Dead = &wire.DeadLetter{Reason: "tick", Detail: err.Error()}
+			break
+		}
+		if err := s.tick(&t); err != nil {
+			return out, err
+		}
+		out.Checkpoint = s.logTime/sketchEvery != s.sketchMark
+		s.advance(offset)
+		out.Partial = s.cut(out.Checkpoint)
+		return out, nil
+	case wire.TypeFrame:
+		out.Dead = s.applyFrame(value)
+	default:
+		out.Dead = &wire.DeadLetter{Reason: "type", Detail: fmt.Sprintf("record type %q is not known", typ)}
+	}
+	if out.Dead != nil {
+		s.gaps = append(s.gaps, wire.Gap{FirstSeq: uint64(offset), LastSeq: uint64(offset), Reason: wire.ReasonUndecoded})
+	}
+	s.advance(offset)
+	if s.sinceCut++; s.sinceCut >= cutEvery {
+		out.Partial = s.cut(false)
+	}
+	return out, nil
+}
+
+// Seen moves on to position next over offsets that hold no record: those that
+// compaction or a transaction's markers took.
+func (s *State) Seen(next int64) { s.pos = max(s.pos, next) }
+
+// Lost records that the records up to position next left the log unread, and
+// goes on there.
+func (s *State) Lost(next int64) {
+	if next > s.pos {
+		s.gaps = append(s.gaps, wire.Gap{FirstSeq: uint64(s.pos), LastSeq: uint64(next - 1), Reason: wire.ReasonLog})
+		s.pos = next
+	}
+}
+
+// Reincarnate begins a new life of the log at position pos: the topic was
+// recreated or cut back, and what had not been read is lost.
+func (s *State) Reincarnate(pos int64) {
+	s.gaps = append(s.gaps, wire.Gap{FirstSeq: uint64(s.pos), LastSeq: uint64(s.pos), Reason: wire.ReasonLog})
+	s.incarnation++
+	s.pos, s.from = pos, pos
+}
+
+func (s *State) advance(offset int64) { s.pos = offset + 1 }
+
+func (s *State) tick(t *wire.Tick) error {
+	now := max(s.logTime, t.Clock)
+	if t.RuleSet != "" && t.RuleSet != s.rules.id {
+		def, ok := s.rulesOf(t.RuleSet)
+		if !ok {
+			return ErrRules{t.RuleSet}
+		}
+		next, err := s.rules.next(t.RuleSet, def, now)
+		if err != nil {
+			return err
+		}
+		s.rules = next
+		for _, b := range s.boots {
+			b.resolved = nil
+		}
+		s.cells = map[cellKey]*cell{}
+		for _, c := range s.dirty {
+			s.cells[c.cellKey] = c
+		}
+	}
+	s.logTime = now
+	return nil
+}
+
+// cut ends the stretch and returns what it added.
+func (s *State) cut(sketches bool) *wire.Partial {
+	p := &wire.Partial{
+		Source: s.source, Sources: s.sources, Incarnation: s.incarnation,
+		From: s.from, To: s.pos, LogTime: s.logTime, RuleSet: s.rules.id,
+		Gaps: s.gaps, Unplaced: s.unplaced,
+	}
+	s.from, s.sinceCut, s.gaps, s.unplaced = s.pos, 0, nil, nil
+	for _, c := range s.dirty {
+		p.Counts = append(p.Counts, c.bins...)
+		c.bins, c.dirty = c.bins[:0], false
+	}
+	s.dirty = s.dirty[:0]
+	sort.Slice(p.Counts, func(i, j int) bool { return lessCount(&p.Counts[i], &p.Counts[j]) })
+	for _, r := range s.regions {
+		p.Regions = append(p.Regions, *r)
+	}
+	clear(s.regions)
+	sort.Slice(p.Regions, func(i, j int) bool { return p.Regions[i].Region < p.Regions[j].Region })
+	if sketches {
+		s.sketchMark = s.logTime / sketchEvery
+		s.cutSketches(p)
+		s.forget()
+	}
+	s.announce(p)
+	return p
+}
+
+func (s *State) cutSketches(p *wire.Partial) {
+	for k, h := range s.sketches {
+		p.Sketches = append(p.Sketches, wire.Sketch{Group: k.group, Slot: k.slot, Hist: *h})
+	}
+	clear(s.sketches)
+	sort.Slice(p.Sketches, func(i, j int) bool {
+		a, b := &p.Sketches[i], &p.Sketches[j]
+		if a.Group != b.Group {
+			return lessGroup(a.Group, b.Group)
+		}
+		return a.Slot < b.Slot
+	})
+	for _, a := range s.seen {
+		p.Agents = append(p.Agents, *a)
+	}
+	clear(s.seen)
+	sort.Slice(p.Agents, func(i, j int) bool {
+		a, b := &p.Agents[i], &p.Agents[j]
+		if a.Agent != b.Agent {
+			return a.Agent < b.Agent
+		}
+		return a.Boot < b.Boot
+	})
+}
+
+// announce adds the labels of the groups that the partial mentions and that
+// were not announced in this minute of log time.
+func (s *State) announce(p *wire.Partial) {
+	minute := s.logTime / 60_000
+	mention := func(k wire.GroupKey) {
+		if g := s.announced[k]; g != nil && g.minute != minute {
+			g.minute = minute
+			p.Groups = append(p.Groups, wire.GroupLabels{Key: k, Labels: g.labels})
+		}
+	}
+	for i := range p.Counts {
+		mention(p.Counts[i].Group)
+	}
+	for i := range p.Sketches {
+		mention(p.Sketches[i].Group)
+	}
+	for i := range p.Unplaced {
+		mention(p.Unplaced[i].Group)
+	}
+}
+
+// forget drops what has been silent for so long that nothing can come after.
+func (s *State) forget() {
+	for k, b := range s.boots {
+		if b.used < s.logTime-agentLife {
+			delete(s.boots, k)
+			if s.newest[k.Agent] == k {
+				delete(s.newest, k.Agent)
+			}
+		}
+	}
+	for k, c := range s.counters {
+		if c.used < s.logTime-agentLife {
+			delete(s.counters, k)
+		}
+	}
+	for fp, sc := range s.schemas {
+		if sc.used < s.logTime-agentLife {
+			delete(s.schemas, fp)
+		}
+	}
+}
+
+func lessGroup(a, b wire.GroupKey) bool {
+	if a.Stream != b.Stream {
+		return a.Stream < b.Stream
+	}
+	return a.Labels < b.Labels
+}
+
+func lessCount(a, b *wire.BinCount) bool {
+	if a.Group != b.Group {
+		return lessGroup(a.Group, b.Group)
+	}
+	if a.Vantage != b.Vantage {
+		return a.Vantage < b.Vantage
+	}
+	return a.Bin < b.Bin
+}
+
+// Lookup implements wire.Schemas.
+func (s *State) Lookup(fp uint64) *telemetry.Schema {
+	if sc := s.schemas[fp]; sc != nil {
+		sc.used = s.logTime
+		return sc.def
+	}
+	return nil
+}
+
+// Add implements wire.Schemas.
+func (s *State) Add(def *telemetry.Schema) {
+	if sc := s.schemas[def.Fingerprint]; sc != nil {
+		sc.used = s.logTime
+		return
+	}
+	s.schemas[def.Fingerprint] = &schema{def: def, used: s.logTime}
+}

@@ -1,0 +1,163 @@
+package aggregate
+
+import (
+	"bytes"
+	"encoding/gob"
+	"fmt"
+	"hash/crc32"
+
+	"nines/internal/slo"
+	"nines/internal/telemetry"
+	"nines/internal/wire"
+)
+
+// checkpoint is the state between two stretches, at a sketch cut: no bins, no
+// sketches, no gaps are pending. Fields only ever join this list.
+type checkpoint struct {
+	Source      int32
+	Incarnation uint64
+	Pos         int64
+	LogTime     int64
+	SketchMark  int64
+	// LastCRC is the checksum of the record at Pos-1: a log that has another
+	// record there is another log.
+	LastCRC  uint32
+	RuleSet  string
+	Streams  []savedStream
+	Schemas  []savedSchema
+	Boots    []savedBoot
+	Counters []savedCounter
+}
+
+type savedStream struct {
+	ID          string
+	Def         slo.Stream
+	From, Until int64
+}
+
+type savedSchema struct {
+	Series []telemetry.Series
+	Used   int64
+}
+
+type savedBoot struct {
+	Agent         string
+	Boot, LastSeq uint64
+	Newest, Used  int64
+	Current       bool // the agent's newest boot
+	Host          telemetry.Labels
+}
+
+type savedCounter struct {
+	Agent        string
+	Boot, Series uint64
+	Stream       string
+	From         int64
+	Role         uint8
+	Value        uint64
+	Time, Used   int64
+	Fresh        bool
+}
+
+// CRC is the checksum of a record's value by which a position is recognised.
+func CRC(value []byte) uint32 { return crc32.Checksum(value, crc32.MakeTable(crc32.Castagnoli)) }
+
+// Checkpoint returns the state as bytes. It may be called right after an
+// outcome with Checkpoint set, and not later; last is the checksum of the
+// record that led to it.
+func (s *State) Checkpoint(last uint32) ([]byte, error) {
+	c := checkpoint{Source: s.source, Incarnation: s.incarnation, Pos: s.pos, LogTime: s.logTime,
+		SketchMark: s.sketchMark, LastCRC: last, RuleSet: s.rules.id}
+	for _, st := range s.rules.streams {
+		c.Streams = append(c.Streams, savedStream{st.id, *st.def, st.From, st.Until})
+	}
+	for _, sc := range s.schemas {
+		c.Schemas = append(c.Schemas, savedSchema{sc.def.Series, sc.used})
+	}
+	for k, b := range s.boots {
+		c.Boots = append(c.Boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host})
+	}
+	for k, n := range s.counters {
+		c.Counters = append(c.Counters, savedCounter{k.agent, k.boot, k.series, k.stream, k.from, uint8(k.role), n.value, n.time, n.used, n.fresh})
+	}
+	var buf bytes.Buffer
+	if err := gob.NewEncoder(&buf).Encode(&c); err != nil {
+		return nil, fmt.Errorf("encode checkpoint of partition %d: %w", s.source, err)
+	}
+	return buf.Bytes(), nil
+}
+
+// Restore returns the state that Checkpoint wrote, and the checksum of the
+// record before its position.
+func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
+	var c checkpoint
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&c); err != nil {
+		return nil, 0, fmt.Errorf("decode checkpoint: %w", err)
+	}
+	s := NewState(c.Source, sources, c.Incarnation, c.Pos, rules)
+	s.logTime, s.sketchMark = c.LogTime, c.SketchMark
+	s.rules = &ruleSet{id: c.RuleSet}
+	for i := range c.Streams {
+		sv := &c.Streams[i]
+		st, err := compileStream(sv.ID, &sv.Def, span{sv.From, sv.Until})
+		if err != nil {
+			return nil, 0, fmt.Errorf("restore checkpoint: %w", err)
+		}
+		s.rules.streams = append(s.rules.streams, st)
+	}
+	for _, sc := range c.Schemas {
+		def := telemetry.NewSchema(sc.Series)
+		s.schemas[def.Fingerprint] = &schema{def: def, used: sc.Used}
+	}
+	for _, b := range c.Boots {
+		k := bootKey{b.Agent, b.Boot}
+		s.boots[k] = &boot{lastSeq: b.LastSeq, newest: b.Newest, used: b.Used, host: b.Host}
+		if b.Current {
+			s.newest[b.Agent] = k
+		}
+	}
+	for _, n := range c.Counters {
+		k := counterKey{n.Agent, n.Boot, n.Series, n.Stream, n.From, role(n.Role)}
+		s.counters[k] = &counter{value: n.Value, time: n.Time, used: n.Used, fresh: n.Fresh}
+	}
+	return s, c.LastCRC, nil
+}
+
+// Split returns the partial as each of n partitions of nines.partials receives
+// it: the groups that belong there, and on partition 0 what is of no group.
+// Empty ones are published too, for they carry the log time.
+func Split(p *wire.Partial, n int32) []*wire.Partial {
+	out := make([]*wire.Partial, n)
+	for i := range out {
+		out[i] = &wire.Partial{Source: p.Source, Sources: p.Sources, Incarnation: p.Incarnation,
+			From: p.From, To: p.To, LogTime: p.LogTime, RuleSet: p.RuleSet}
+	}
+	for _, g := range p.Groups {
+		q := out[PartitionOf(g.Key, n)]
+		q.Groups = append(q.Groups, g)
+	}
+	for _, c := range p.Counts {
+		q := out[PartitionOf(c.Group, n)]
+		q.Counts = append(q.Counts, c)
+	}
+	for _, k := range p.Sketches {
+		q := out[PartitionOf(k.Group, n)]
+		q.Sketches = append(q.Sketches, k)
+	}
+	for _, u := range p.Unplaced {
+		q := out[PartitionOf(u.Group, n)]
+		q.Unplaced = append(q.Unplaced, u)
+	}
+	out[0].Gaps, out[0].Regions, out[0].Agents = p.Gaps, p.Regions, p.Agents
+	return out
+}
+
+// PartitionOf returns the partition of nines.partials that carries the group.
+func PartitionOf(k wire.GroupKey, n int32) int32 {
+	h := k.Labels
+	for i := 0; i < len(k.Stream); i++ {
+		h = h*31 + uint64(k.Stream[i])
+	}
+	h ^= h >> 33
+	return int32(h % uint64(n))
+}

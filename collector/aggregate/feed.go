@@ -1,0 +1,206 @@
+package aggregate
+
+import (
+	"fmt"
+	"regexp"
+	"sort"
+
+	"nines/internal/slo"
+	"nines/internal/telemetry"
+	"nines/internal/wire"
+)
+
+// metricBlind is the series that a prober sends instead of a result when its
+// control targets fail too.
+const metricBlind = "probe_blind"
+
+// role says what a series' value means to a stream.
+type role uint8
+
+const (
+	roleSample role = iota // each sample is an event
+	roleBlind              // each sample is an attempt that says nothing
+	roleGood               // increments count good events
+	roleBad                // increments count bad events
+	roleTotal              // increments count all events
+)
+
+// span bounds the bins that a stream counts, [from, until) in Unix
+// milliseconds: a changed objective takes over at a slot boundary.
+type span struct{ From, Until int64 }
+
+const forever = int64(1) << 62
+
+// stream is a compiled slo.Stream.
+type stream struct {
+	id  string
+	def *slo.Stream
+	span
+	selectors []selector
+}
+
+type selector struct {
+	role     role
+	metric   string
+	matchers []matcher
+}
+
+type matcher struct {
+	label string
+	kind  slo.Match
+	value string
+	re    *regexp.Regexp
+}
+
+func compileStream(id string, def *slo.Stream, sp span) (*stream, error) {
+	s := &stream{id: id, def: def, span: sp}
+	add := func(r role, sel *slo.Selector) error {
+		if sel == nil {
+			return nil
+		}
+		c := selector{role: r, metric: sel.Metric}
+		for _, m := range sel.Matchers {
+			cm := matcher{label: m.Label, kind: m.Match, value: m.Value}
+			if m.Match == slo.Regexp || m.Match == slo.NotRegexp {
+				re, err := regexp.Compile("^(?:" + m.Value + ")$")
+				if err != nil {
+					return fmt.Errorf("compile matcher %s%s%q of stream %s: %w", m.Label, m.Match, m.Value, id, err)
+				}
+				cm.re = re
+			}
+			c.matchers = append(c.matchers, cm)
+		}
+		s.selectors = append(s.selectors, c)
+		return nil
+	}
+	parts := []struct {
+		r   role
+		sel *slo.Selector
+	}{{roleSample, def.Sample}, {roleGood, def.Good}, {roleBad, def.Bad}, {roleTotal, def.Total}}
+	for _, p := range parts {
+		if err := add(p.r, p.sel); err != nil {
+			return nil, err
+		}
+	}
+	if def.Sample != nil && def.Vantage != "" {
+		blind := *def.Sample
+		blind.Metric = metricBlind
+		if err := add(roleBlind, &blind); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (m *matcher) ok(v string) bool {
+	switch m.kind {
+	case slo.Equal:
+		return v == m.value
+	case slo.NotEqual:
+		return v != m.value
+	case slo.Regexp:
+		return m.re.MatchString(v)
+	case slo.NotRegexp:
+		return !m.re.MatchString(v)
+	}
+	return false
+}
+
+// get reads a label of the series, else of its host.
+func get(series, host telemetry.Labels, name string) string {
+	if v := series.Get(name); v != "" {
+		return v
+	}
+	return host.Get(name)
+}
+
+// match returns the role of the series in the stream.
+func (s *stream) match(series *telemetry.Series, host telemetry.Labels) (role, bool) {
+next:
+	for i := range s.selectors {
+		sel := &s.selectors[i]
+		if sel.metric != series.Name || !sel.role.takes(series.Kind) {
+			continue
+		}
+		for j := range sel.matchers {
+			m := &sel.matchers[j]
+			if !m.ok(get(series.Labels, host, m.label)) {
+				continue next
+			}
+		}
+		return sel.role, true
+	}
+	return 0, false
+}
+
+// takes says whether a series of the kind can play the role: events are
+// samples of gauges, counts are increments of counters.
+func (r role) takes(k telemetry.Kind) bool {
+	if r == roleSample || r == roleBlind {
+		return k == telemetry.Gauge
+	}
+	return k == telemetry.Counter
+}
+
+// group returns the key and labels of the group that the series belongs to.
+func (s *stream) group(series *telemetry.Series, host telemetry.Labels) (wire.GroupKey, telemetry.Labels) {
+	m := make(map[string]string, len(s.def.GroupBy))
+	for _, name := range s.def.GroupBy {
+		m[name] = get(series.Labels, host, name)
+	}
+	labels := telemetry.NewLabels(m)
+	return wire.GroupKey{Stream: s.id, Labels: labels.Hash()}, labels
+}
+
+// ruleSet is the list of streams that count, by the ticks read so far.
+type ruleSet struct {
+	id      string
+	streams []*stream // sorted by id, then From
+}
+
+// next returns the streams in force after a tick at log time now names the set
+// def. Streams of both sets go on; new ones begin at, and old ones end before,
+// their next slot boundary. Streams that ended a day ago are forgotten.
+func (r *ruleSet) next(id string, def *slo.RuleSet, now int64) (*ruleSet, error) {
+	out := &ruleSet{id: id}
+	first := r.id == ""
+	live := map[string]bool{}
+	for _, s := range r.streams {
+		c := *s
+		_, still := def.Streams[s.id]
+		switch {
+		case still && c.Until == forever:
+			live[s.id] = true
+		case c.Until == forever:
+			c.Until = boundary(now, c.def.Rule.Length)
+		case c.Until < now-86_400_000:
+			continue
+		}
+		out.streams = append(out.streams, &c)
+	}
+	for sid, d := range def.Streams {
+		if live[sid] {
+			continue
+		}
+		sp := span{From: boundary(now, d.Rule.Length), Until: forever}
+		if first {
+			sp.From = 0
+		}
+		s, err := compileStream(sid, d, sp)
+		if err != nil {
+			return nil, err
+		}
+		out.streams = append(out.streams, s)
+	}
+	sort.Slice(out.streams, func(i, j int) bool {
+		a, b := out.streams[i], out.streams[j]
+		if a.id != b.id {
+			return a.id < b.id
+		}
+		return a.From < b.From
+	})
+	return out, nil
+}
+
+// boundary returns the first slot start after now.
+func boundary(now, length int64) int64 { return now - now%length + length }

@@ -1,0 +1,365 @@
+package aggregate
+
+import (
+	"math"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"nines/internal/hist"
+	"nines/internal/slo"
+	"nines/internal/telemetry"
+	"nines/internal/wire"
+)
+
+// resolved is a schema as one boot sends it: which columns feed which groups.
+type resolved struct{ feeds []feed }
+
+// feed ties a column to a cell: ids are resolved once per schema, so that a
+// sample costs no map lookup and no string.
+type feed struct {
+	col     int
+	role    role
+	stream  *stream
+	cell    *cell
+	counter *counter
+}
+
+// counterKey identifies a cumulative series as one stream's role sees it. Boot
+// is zero for counters that outlive their agent's process.
+type counterKey struct {
+	agent  string
+	boot   uint64
+	series uint64
+	stream string
+	from   int64
+	role   role
+}
+
+type counter struct {
+	value uint64
+	time  int64 // 0: no value yet
+	used  int64
+	fresh bool
+}
+
+func (s *State) applyFrame(value []byte) *wire.DeadLetter {
+	f := &s.frame
+	if err := s.decoder.DecodeFrame(value, f, s); err != nil {
+		return &wire.DeadLetter{Reason: "frame", Detail: err.Error()}
+	}
+	if f.Agent == "" || f.Boot == 0 || f.Seq == 0 {
+		return &wire.DeadLetter{Reason: "identity", Detail: "the frame names no agent, boot or sequence number"}
+	}
+	key := bootKey{f.Agent, f.Boot}
+	seen := s.see(key, f)
+	b := s.boots[key]
+	if b != nil && f.Seq <= b.lastSeq {
+		seen.Repeats++
+		return nil
+	}
+	oldest, newest := frameTimes(f)
+	b = s.order(key, b, f, oldest)
+	b.lastSeq, b.used = f.Seq, s.logTime
+	b.newest = max(b.newest, newest)
+	if !slices.Equal(b.host, f.Host) {
+		b.host, b.resolved = slices.Clone(f.Host), nil
+	}
+	seen.Frames++
+	seen.LastSeq = f.Seq
+	seen.Host = b.host
+	seen.Newest = max(seen.Newest, newest)
+	r := s.region(b.host.Get("region"))
+	r.Frames++
+	r.Newest = max(r.Newest, newest)
+	for i := range f.Blocks {
+		seen.Samples += s.applyBlock(key, b, &f.Blocks[i])
+	}
+	return nil
+}
+
+// see returns the agent's entry in the next list of agents.
+func (s *State) see(key bootKey, f *telemetry.Frame) *wire.AgentSeen {
+	skew := s.logTime - f.SendTime
+	a := s.seen[key]
+	if a == nil {
+		a = &wire.AgentSeen{Agent: f.Agent, Boot: f.Boot, Host: slices.Clone(f.Host), Skew: skew}
+		s.seen[key] = a
+	}
+	a.Skew = min(a.Skew, skew)
+	return a
+}
+
+// order enforces the order of frames per agent and boot: what is missing
+// between the last frame and this one is a gap.
+func (s *State) order(key bootKey, b *boot, f *telemetry.Frame, oldest int64) *boot {
+	last, from := uint64(0), int64(0)
+	if b == nil {
+		b = &boot{}
+		s.boots[key] = b
+		prev, had := s.newest[key.Agent]
+		s.newest[key.Agent] = key
+		if had {
+			from = s.boots[prev].newest
+			s.gaps = append(s.gaps, wire.Gap{Agent: key.Agent, Boot: key.Boot, From: from, To: oldest, Reason: wire.ReasonRestart})
+		}
+	} else {
+		last, from = b.lastSeq, b.newest
+	}
+	if f.Seq > last+1 {
+		s.gaps = append(s.gaps, wire.Gap{Agent: key.Agent, Boot: key.Boot,
+			FirstSeq: last + 1, LastSeq: f.Seq - 1, From: from, To: oldest, Reason: wire.ReasonSequence})
+	}
+	return b
+}
+
+func (s *State) region(name string) *wire.RegionSeen {
+	r := s.regions[name]
+	if r == nil {
+		r = &wire.RegionSeen{Region: name}
+		s.regions[name] = r
+	}
+	return r
+}
+
+// frameTimes returns the oldest and newest sample time, both the send time in a
+// frame without samples.
+func frameTimes(f *telemetry.Frame) (oldest, newest int64) {
+	oldest, newest = math.MaxInt64, math.MinInt64
+	for i := range f.Blocks {
+		for _, t := range f.Blocks[i].Times {
+			oldest, newest = min(oldest, t), max(newest, t)
+		}
+	}
+	if newest == math.MinInt64 {
+		return f.SendTime, f.SendTime
+	}
+	return oldest, newest
+}
+
+// applyBlock adds the block's samples to the stretch and returns how many there
+// were.
+func (s *State) applyBlock(key bootKey, b *boot, blk *telemetry.Block) uint64 {
+	if len(blk.Times) == 0 {
+		return 0
+	}
+	if blk.Schema == nil {
+		s.gaps = append(s.gaps, wire.Gap{Agent: key.Agent, Boot: key.Boot, FirstSeq: b.lastSeq, LastSeq: b.lastSeq,
+			From: blk.Times[0], To: blk.Times[len(blk.Times)-1], Reason: wire.ReasonSchema})
+		return 0
+	}
+	res := b.resolved[blk.Fingerprint]
+	if res == nil {
+		res = s.resolve(key, b, blk.Schema)
+		if b.resolved == nil {
+			b.resolved = map[uint64]*resolved{}
+		}
+		b.resolved[blk.Fingerprint] = res
+	}
+	rounds := len(blk.Times)
+	for r, t := range blk.Times {
+		if s.logTime > 0 && t > s.logTime+futureBound {
+			s.gaps = append(s.gaps, wire.Gap{Agent: key.Agent, Boot: key.Boot, FirstSeq: b.lastSeq, LastSeq: b.lastSeq,
+				From: t, To: t, Reason: wire.ReasonFuture})
+			continue
+		}
+		for i := range res.feeds {
+			fd := &res.feeds[i]
+			at := fd.col*rounds + r
+			if blk.Absent != nil && blk.IsAbsent(at) {
+				continue
+			}
+			s.sample(fd, t, blk.Values[at])
+		}
+	}
+	return uint64(blk.Samples())
+}
+
+// resolve finds the streams that the schema's columns feed.
+func (s *State) resolve(key bootKey, b *boot, def *telemetry.Schema) *resolved {
+	res := &resolved{}
+	for col := range def.Series {
+		series := &def.Series[col]
+		for _, st := range s.rules.streams {
+			role, ok := st.match(series, b.host)
+			if !ok {
+				continue
+			}
+			gk, labels := st.group(series, b.host)
+			if s.announced[gk] == nil {
+				s.announced[gk] = &group{labels: labels}
+			}
+			vantage := ""
+			if st.def.Vantage != "" {
+				vantage = get(series.Labels, b.host, st.def.Vantage)
+			}
+			fd := feed{col: col, role: role, stream: st, cell: s.cell(gk, vantage)}
+			if role.takes(telemetry.Counter) {
+				fd.counter = s.counterOf(key, series, st, role)
+			}
+			res.feeds = append(res.feeds, fd)
+		}
+	}
+	return res
+}
+
+func (s *State) cell(gk wire.GroupKey, vantage string) *cell {
+	k := cellKey{gk, vantage}
+	c := s.cells[k]
+	if c == nil {
+		c = &cell{cellKey: k}
+		s.cells[k] = c
+	}
+	return c
+}
+
+func (s *State) counterOf(key bootKey, series *telemetry.Series, st *stream, r role) *counter {
+	ck := counterKey{agent: key.Agent, series: seriesHash(series), stream: st.id, from: st.From, role: r}
+	if series.Fresh {
+		ck.boot = key.Boot
+	}
+	c := s.counters[ck]
+	if c == nil {
+		c = &counter{fresh: series.Fresh, used: s.logTime}
+		s.counters[ck] = c
+	}
+	return c
+}
+
+func seriesHash(s *telemetry.Series) uint64 {
+	return xxhash.Sum64String(s.Name) ^ s.Labels.Hash()*31
+}
+
+// sample adds one value to the stretch.
+func (s *State) sample(fd *feed, t int64, v float64) {
+	st := fd.stream
+	if fd.counter != nil {
+		s.increment(fd, t, v)
+		return
+	}
+	if t < st.From || t >= st.Until || v != v {
+		return
+	}
+	c := s.bin(fd.cell, t-mod(t, st.def.Bin))
+	c.Newest = max(c.Newest, t)
+	if fd.role == roleBlind {
+		if v >= 1 {
+			c.Blind++
+		}
+		return
+	}
+	c.Total++
+	if compare(v, st.def.Op, st.def.Threshold) {
+		c.Good++
+	}
+	if st.def.Histogram {
+		s.sketch(fd.cell.group, t-mod(t, st.def.Rule.Length)).Observe(v)
+	}
+}
+
+// increment turns a cumulative value into what happened since the last one. It
+// happened before t, so it belongs to the bin that ends at or holds t-1 ms.
+func (s *State) increment(fd *feed, t int64, v float64) {
+	c, st := fd.counter, fd.stream
+	if !(v >= 0) || v >= 1<<63 {
+		return
+	}
+	now := uint64(v)
+	prev, prevTime := c.value, c.time
+	if prevTime != 0 && t <= prevTime {
+		return // a repeat, or older than what is already counted
+	}
+	c.value, c.time, c.used = now, t, s.logTime
+	var inc uint64
+	switch {
+	case prevTime == 0 && !c.fresh:
+		return // the base
+	case prevTime == 0:
+		inc = now
+	case now >= prev:
+		inc = now - prev
+	default:
+		inc = now // the counter was reset
+	}
+	if inc == 0 && fd.role != roleTotal {
+		return
+	}
+	good, total := st.counts(fd.role, inc)
+	at := t - 1
+	if at < st.From || at >= st.Until {
+		return
+	}
+	if prevTime != 0 && t-prevTime > st.def.Rule.Length {
+		if inc > 0 {
+			s.unplaced = append(s.unplaced, wire.Unplaced{Group: fd.cell.group, From: prevTime, To: t, Good: good, Total: total})
+		}
+		return
+	}
+	b := s.bin(fd.cell, at-mod(at, st.def.Bin))
+	b.Good += good
+	b.Total += total
+	b.Newest = max(b.Newest, t)
+}
+
+// counts returns what an increment adds to good and total. Where bad events are
+// counted, all are good until taken back: sums are modulo 2^64 and come out
+// right once both counters of the same time have arrived.
+func (st *stream) counts(r role, inc uint64) (good, total uint64) {
+	switch {
+	case r == roleGood:
+		return inc, 0
+	case r == roleBad:
+		return -inc, 0
+	case st.def.Bad != nil:
+		return inc, inc
+	}
+	return 0, inc
+}
+
+func (s *State) bin(c *cell, start int64) *wire.BinCount {
+	if !c.dirty {
+		c.dirty = true
+		s.dirty = append(s.dirty, c)
+	}
+	for i := len(c.bins) - 1; i >= 0; i-- {
+		if c.bins[i].Bin == start {
+			return &c.bins[i]
+		}
+	}
+	c.bins = append(c.bins, wire.BinCount{Group: c.group, Vantage: c.vantage, Bin: start})
+	return &c.bins[len(c.bins)-1]
+}
+
+func (s *State) sketch(gk wire.GroupKey, slot int64) *hist.Histogram {
+	k := sketchKey{gk, slot}
+	h := s.sketches[k]
+	if h == nil {
+		h = &hist.Histogram{}
+		s.sketches[k] = h
+	}
+	return h
+}
+
+func compare(v float64, op slo.Op, threshold float64) bool {
+	switch op {
+	case slo.LTE:
+		return v <= threshold
+	case slo.LT:
+		return v < threshold
+	case slo.GTE:
+		return v >= threshold
+	case slo.GT:
+		return v > threshold
+	}
+	return false
+}
+
+// mod is the remainder that is never negative, so that times before 1970 fall
+// into bins like all others.
+func mod(t, n int64) int64 {
+	m := t % n
+	if m < 0 {
+		m += n
+	}
+	return m
+}

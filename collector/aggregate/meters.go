@@ -1,0 +1,77 @@
+package aggregate
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"nines/internal/wire"
+)
+
+// meters are the role's own metrics.
+type meters struct {
+	set                                *metrics.Set
+	partials, samples, frames, repeats *metrics.Counter
+	gaps, gapFrames, unplaced          *metrics.Counter
+	mu                                 sync.Mutex
+	lags                               map[int32]*lag
+}
+
+type lag struct{ records, ms float64 }
+
+func newMeters(set *metrics.Set) *meters {
+	if set == nil {
+		set = metrics.NewSet()
+	}
+	return &meters{set: set, lags: map[int32]*lag{},
+		partials:  set.NewCounter("nines_aggregate_partials_total"),
+		samples:   set.NewCounter("nines_aggregate_samples_total"),
+		frames:    set.NewCounter("nines_aggregate_frames_total"),
+		repeats:   set.NewCounter("nines_aggregate_repeated_frames_total"),
+		gaps:      set.NewCounter("nines_aggregate_gaps_total"),
+		gapFrames: set.NewCounter("nines_aggregate_gap_frames_total"),
+		unplaced:  set.NewCounter("nines_aggregate_unplaced_total"),
+	}
+}
+
+func (m *meters) count(p *wire.Partial) {
+	m.partials.Inc()
+	for i := range p.Agents {
+		m.samples.Add(int(p.Agents[i].Samples))
+		m.frames.Add(int(p.Agents[i].Frames))
+		m.repeats.Add(int(p.Agents[i].Repeats))
+	}
+	m.gaps.Add(len(p.Gaps))
+	for i := range p.Gaps {
+		if g := &p.Gaps[i]; g.Reason == wire.ReasonSequence {
+			m.gapFrames.Add(int(g.LastSeq - g.FirstSeq + 1))
+		}
+	}
+	m.unplaced.Add(len(p.Unplaced))
+}
+
+func (m *meters) dead(reason string) {
+	m.set.GetOrCreateCounter(fmt.Sprintf("nines_aggregate_dead_letters_total{reason=%q}", reason)).Inc()
+}
+
+// lag keeps how far a partition is behind, in records and in milliseconds.
+func (m *meters) lag(partition int32, records, ms int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.lags[partition]
+	if l == nil {
+		l = &lag{}
+		m.lags[partition] = l
+		read := func(f func(*lag) float64) func() float64 {
+			return func() float64 {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				return f(l)
+			}
+		}
+		m.set.NewGauge(fmt.Sprintf(`nines_aggregate_lag_records{partition="%d"}`, partition), read(func(l *lag) float64 { return l.records }))
+		m.set.NewGauge(fmt.Sprintf(`nines_aggregate_lag_seconds{partition="%d"}`, partition), read(func(l *lag) float64 { return l.ms / 1000 }))
+	}
+	l.records, l.ms = float64(records), float64(ms)
+}

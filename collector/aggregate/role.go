@@ -1,0 +1,313 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"nines/internal/bus"
+	"nines/internal/rulelog"
+	"nines/internal/wire"
+)
+
+// Group is the consumer group of the role.
+const Group = "nines-aggregate"
+
+const (
+	tickEvery = 250 * time.Millisecond
+	fetchWait = 500 * time.Millisecond
+	retryWait = time.Second
+	// clockBound is how far log time may lead the own clock before the role
+	// says that one of the clocks is wrong.
+	clockBound = 5 * time.Second
+)
+
+// Options are what the role needs.
+type Options struct {
+	Client *bus.Client
+	Rules  *rulelog.Log
+	// Owner names this process in ticks.
+	Owner   string
+	Log     *slog.Logger
+	Metrics *metrics.Set
+}
+
+// Role owns telemetry partitions as a member of its consumer group.
+type Role struct {
+	o           Options
+	m           *meters
+	checkpoints *bus.Table
+	problems    sync.Map // partition -> error
+	owned       atomic.Int32
+}
+
+// New returns the role; it starts nothing.
+func New(o Options) (*Role, error) {
+	if o.Client == nil || o.Rules == nil {
+		return nil, errors.New("aggregate: a client and rules are needed")
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &Role{o: o, m: newMeters(o.Metrics), checkpoints: bus.NewTable(o.Client, wire.TopicCheckpoints, 0)}, nil
+}
+
+// Health returns what keeps a partition from being aggregated.
+func (r *Role) Health() error {
+	var errs []error
+	r.problems.Range(func(p, err any) bool {
+		errs = append(errs, fmt.Errorf("telemetry partition %v: %w", p, err.(error)))
+		return true
+	})
+	return errors.Join(errs...)
+}
+
+// Run aggregates the partitions that the group assigns, until the context ends.
+func (r *Role) Run(ctx context.Context) error {
+	g := r.o.Client.Group(bus.GroupOptions{ID: Group, Topics: []string{wire.TopicTelemetry}, OnGeneration: r.generation})
+	return g.Run(ctx)
+}
+
+func (r *Role) generation(ctx context.Context, gen *bus.Generation) error {
+	if err := r.checkpoints.Load(ctx); err != nil {
+		return fmt.Errorf("read checkpoints: %w", err)
+	}
+	sources, err := r.o.Client.Partitions(ctx, wire.TopicTelemetry)
+	if err != nil {
+		return err
+	}
+	sinks, err := r.o.Client.Partitions(ctx, wire.TopicPartials)
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for _, p := range gen.Assigned[wire.TopicTelemetry] {
+		wg.Go(func() {
+			r.owned.Add(1)
+			defer r.owned.Add(-1)
+			o := &owner{Role: r, gen: gen, partition: p, sources: int32(sources), log: r.o.Log.With("partition", p)}
+			for i := range sinks {
+				o.sinks = append(o.sinks, r.o.Client.Producer(wire.TopicPartials, int32(i)))
+			}
+			o.keep(ctx)
+			r.problems.Delete(p)
+		})
+	}
+	wg.Wait()
+	return nil
+}
+
+// owner is one partition in one generation.
+type owner struct {
+	*Role
+	gen       *bus.Generation
+	partition int32
+	sources   int32
+	sinks     []*bus.Producer
+	dead      *bus.Producer
+	state     *State
+	log       *slog.Logger
+	set       int // which of the two checkpoint sets is written next
+	typ       string
+}
+
+// keep aggregates until the generation ends; after trouble it starts again from
+// the last checkpoint, which repeats identical partials.
+func (o *owner) keep(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := o.run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		o.problems.Store(o.partition, err)
+		o.log.Error("aggregation stopped; trying again from the last checkpoint", "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryWait):
+		}
+		if err := o.checkpoints.Load(ctx); err != nil && ctx.Err() == nil {
+			o.log.Error("reading checkpoints failed", "err", err)
+		}
+	}
+}
+
+func (o *owner) run(ctx context.Context) error {
+	if err := o.restore(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	incarnation := o.state.Incarnation()
+	wg.Go(func() { o.tick(ctx, incarnation) })
+	reader := o.o.Client.Reader(wire.TopicTelemetry, o.partition, o.state.Position())
+	for {
+		recs, err := reader.Fetch(ctx, fetchWait)
+		if err != nil {
+			var damaged *bus.ErrCorrupt
+			if errors.As(err, &damaged) {
+				o.log.Error("a damaged batch is skipped; it is recorded as a gap", "err", err)
+				o.state.Lost(damaged.Next)
+				reader.SeekTo(damaged.Next)
+				continue
+			}
+			return err // out of range too: restore finds out what was lost
+		}
+		for i := range recs {
+			if err := o.apply(ctx, &recs[i]); err != nil {
+				return err
+			}
+		}
+		o.state.Seen(reader.Offset())
+		o.watch(reader)
+	}
+}
+
+// watch keeps the figures of the partition, and says when clocks disagree.
+func (o *owner) watch(reader *bus.Reader) {
+	now := time.Now().UnixMilli()
+	o.m.lag(o.partition, max(reader.HighWater()-o.state.Position(), 0), max(now-o.state.LogTime(), 0))
+	if lead := o.state.LogTime() - now; lead > clockBound.Milliseconds() {
+		o.problems.Store(o.partition, fmt.Errorf("log time is %d ms ahead of this host's clock: one of the collectors' clocks is wrong; check NTP", lead))
+		return
+	}
+	o.problems.Delete(o.partition)
+}
+
+func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
+	typ := ""
+	for i := range rec.Headers {
+		if rec.Headers[i].Key == wire.HeaderType {
+			typ = string(rec.Headers[i].Value)
+		}
+	}
+	out, err := o.state.Apply(rec.Offset, typ, rec.Value)
+	for err != nil {
+		var unknown ErrRules
+		if !errors.As(err, &unknown) {
+			return err
+		}
+		// The tick may be ahead of what this process has read of nines.rules.
+		if err := o.o.Rules.Load(ctx); err != nil {
+			return err
+		}
+		if _, ok := o.o.Rules.Get(unknown.ID); !ok {
+			return err
+		}
+		out, err = o.state.Apply(rec.Offset, typ, rec.Value)
+	}
+	if out.Dead != nil {
+		if err := o.bury(ctx, rec, out.Dead); err != nil {
+			return err
+		}
+	}
+	if out.Partial == nil {
+		return nil
+	}
+	o.m.count(out.Partial)
+	if err := o.publish(ctx, out.Partial); err != nil {
+		return err
+	}
+	if out.Checkpoint {
+		return o.checkpoint(ctx, CRC(rec.Value))
+	}
+	return nil
+}
+
+// publish sends the partial to every partition of nines.partials and returns
+// when all have it.
+func (o *owner) publish(ctx context.Context, p *wire.Partial) error {
+	parts := Split(p, int32(len(o.sinks)))
+	errs := make([]error, len(parts))
+	var wg sync.WaitGroup
+	for i, part := range parts {
+		rec := bus.Record{Value: wire.AppendPartial(nil, part),
+			Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypePartial)}}}
+		send := func() {
+			_, errs[i] = o.sinks[i].ProduceRetry(ctx, func() []bus.Record { return []bus.Record{rec} })
+		}
+		if i == len(parts)-1 {
+			send()
+		} else {
+			wg.Go(send)
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// bury sends a record that could not be used to nines.deadletter, with the
+// reason.
+func (o *owner) bury(ctx context.Context, rec *bus.Record, why *wire.DeadLetter) error {
+	if o.dead == nil {
+		o.dead = o.o.Client.Producer(wire.TopicDeadLetter, 0)
+	}
+	why.Topic, why.Partition, why.Offset = wire.TopicTelemetry, o.partition, rec.Offset
+	o.m.dead(why.Reason)
+	out := bus.Record{Key: rec.Key, Value: rec.Value}
+	for _, h := range wire.DeadLetterHeaders(why) {
+		out.Headers = append(out.Headers, bus.Header{Key: h.Key, Value: h.Value})
+	}
+	_, err := o.dead.ProduceRetry(ctx, func() []bus.Record { return []bus.Record{out} })
+	return err
+}
+
+// tick appends the clock to the partition until the context ends.
+func (o *owner) tick(ctx context.Context, incarnation uint64) {
+	p := o.o.Client.Producer(wire.TopicTelemetry, o.partition)
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for failing := false; ; {
+		rec := func() []bus.Record {
+			tick := wire.Tick{Clock: time.Now().UnixMilli(), Incarnation: incarnation, RuleSet: o.o.Rules.Current(), Owner: o.o.Owner}
+			return []bus.Record{{Value: wire.AppendTick(nil, &tick), Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeTick)}}}}
+		}
+		_, err := p.Produce(ctx, rec())
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			o.log.Warn("writing ticks fails: log time stands still", "err", err)
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// checkpoint writes the state in the set that is not the newest, then commits
+// the position.
+func (o *owner) checkpoint(ctx context.Context, last uint32) error {
+	data, err := o.state.Checkpoint(last)
+	if err != nil {
+		return err
+	}
+	id := checkpointSet(o.state.Incarnation(), o.state.Position())
+	for i, part := range wire.SplitCheckpoint(o.partition, id, data) {
+		if err := o.checkpoints.Put(ctx, checkpointKey(o.partition, o.set, i), part); err != nil {
+			return fmt.Errorf("write checkpoint: %w", err)
+		}
+	}
+	o.set = 1 - o.set
+	return o.gen.Commit(ctx, wire.TopicTelemetry, o.partition, o.state.Position(), "set="+strconv.FormatUint(id, 10))
+}
+
+// checkpointSet numbers checkpoints so that the newest is the greatest.
+func checkpointSet(incarnation uint64, pos int64) uint64 {
+	return incarnation<<48 | uint64(pos)&(1<<48-1)
+}
+
+func checkpointKey(partition int32, set, part int) string {
+	return fmt.Sprintf("%d/%c/%d", partition, 'A'+rune(set), part)
+}

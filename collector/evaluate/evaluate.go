@@ -1,0 +1,343 @@
+// Package evaluate is the collector role that turns nines.partials into slots,
+// alerts and the ledger. It sums the partitions' partials, closes bins and
+// slots as log time passes, keeps burn windows as running sums, and writes what
+// changed, with its position in the log, in one fenced ledger transaction.
+//
+// State is the pure core: a function of the partials it was given. Role is the
+// thin loop around it.
+package evaluate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"nines/internal/alert"
+	"nines/internal/hist"
+	"nines/internal/ledger"
+	"nines/internal/sla"
+	"nines/internal/slo"
+	"nines/internal/wire"
+)
+
+// Config bounds how long slots stay open and how silence is judged. Zero values
+// take the defaults in brackets; all are log time.
+type Config struct {
+	// Lateness is how long after its end a bin waits for late frames once
+	// every partition's log time has passed it [5 s].
+	Lateness int64
+	// HardBound closes a bin although some partition stalls [60 s].
+	HardBound int64
+	// BlindAfter is how long a region may be silent before the monitor pages
+	// that it is blind there [60 s].
+	BlindAfter int64
+	// PageWindow is the age beyond which bins never page [5 min].
+	PageWindow int64
+	// RetireAfter is how long a silent group stays expected [7 d].
+	RetireAfter int64
+}
+
+func (c *Config) defaults() {
+	def := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&c.Lateness, 5_000)
+	def(&c.HardBound, 60_000)
+	def(&c.BlindAfter, 60_000)
+	def(&c.PageWindow, 300_000)
+	def(&c.RetireAfter, 7*86_400_000)
+}
+
+// Rules finds a rule set by its ID.
+type Rules func(id string) (*slo.RuleSet, bool)
+
+// Past finds a slot that has left memory, for a restatement.
+type Past func(key wire.GroupKey, start int64) (ledger.Slot, bool, error)
+
+// ErrGap says that a source's partials do not join: evaluation stops, because
+// going on would lose counts without saying so.
+type ErrGap struct {
+	Source   int32
+	Want     int64
+	From, To int64
+}
+
+func (e ErrGap) Error() string {
+	return fmt.Sprintf("partials of telemetry partition %d do not join: expected a stretch from position %d, got (%d, %d]; records of %s were lost",
+		e.Source, e.Want, e.From, e.To, wire.TopicPartials)
+}
+
+// State is the evaluation of one partition of nines.partials.
+type State struct {
+	cfg       Config
+	partition int32
+	rulesOf   Rules
+	past      Past
+
+	sources  map[int32]*ledger.Position
+	expected int32 // number of telemetry partitions, as the partials say
+	skip     map[int32]bool
+	offset   int64
+	logTime  int64 // greatest of the sources'
+	swept    int64
+
+	ruleID     string
+	rules      *slo.RuleSet
+	objectives map[string][]*slo.Objective // by stream
+	layouts    map[string]*layouts         // by stream
+	stale      bool
+
+	groups  map[wire.GroupKey]*group
+	touched map[*group]bool // since the last look at alerts
+	changed map[*group]bool // since the last batch
+	open    map[*group]bool // with slots to close
+	regions map[string]*region
+	alerts  map[string]*alert.Alert // firing, by key
+
+	out     ledger.Batch
+	pending []alert.Alert
+}
+
+type region struct {
+	seen   int64 // log time
+	newest int64
+}
+
+// New returns the state that the ledger's claim and groups describe.
+func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
+	cfg.defaults()
+	s := &State{
+		cfg: cfg, partition: claim.Partition, rulesOf: rules, past: past,
+		offset: claim.Offset, logTime: claim.LogTime,
+		sources:    map[int32]*ledger.Position{},
+		skip:       map[int32]bool{},
+		objectives: map[string][]*slo.Objective{},
+		layouts:    map[string]*layouts{},
+		groups:     map[wire.GroupKey]*group{},
+		touched:    map[*group]bool{},
+		changed:    map[*group]bool{},
+		open:       map[*group]bool{},
+		regions:    map[string]*region{},
+		alerts:     map[string]*alert.Alert{},
+	}
+	for _, p := range claim.Sources {
+		c := p
+		s.sources[p.Source] = &c
+	}
+	return s
+}
+
+// Offset returns the next record of nines.partials to apply.
+func (s *State) Offset() int64 { return s.offset }
+
+// LogTime returns the greatest log time applied, Unix milliseconds.
+func (s *State) LogTime() int64 { return s.logTime }
+
+// Groups returns how many groups are live.
+func (s *State) Groups() int { return len(s.groups) }
+
+// Stale tells that the rule set has changed since the state was read from the
+// ledger: the windows of new objectives lack their past until it is read again.
+func (s *State) Stale() bool { return s.stale }
+
+// AcceptJump lets the next partial of every source begin after its cursor: the
+// partials topic was recreated or ran out of retention, and what was lost is
+// recorded as a gap.
+func (s *State) AcceptJump() {
+	for source := range s.sources {
+		s.skip[source] = true
+	}
+}
+
+// Seek tells the state that the next record is at offset.
+func (s *State) Seek(offset int64) { s.offset = offset }
+
+// Apply adds the partial read at offset. It reports false for one that was
+// applied before. On error the state is to be read from the ledger again: part
+// of the partial may have been added.
+func (s *State) Apply(offset int64, p *wire.Partial) (bool, error) {
+	if offset < s.offset {
+		return false, nil
+	}
+	cur := s.sources[p.Source]
+	if cur != nil {
+		if p.Incarnation < cur.Incarnation || p.Incarnation == cur.Incarnation && p.To <= cur.To {
+			s.offset = offset + 1
+			return false, nil
+		}
+		if p.Incarnation == cur.Incarnation && p.From != cur.To {
+			if !s.skip[p.Source] || p.From < cur.To {
+				return false, ErrGap{Source: p.Source, Want: cur.To, From: p.From, To: p.To}
+			}
+			s.out.Gaps = append(s.out.Gaps, wire.Gap{FirstSeq: uint64(cur.To), LastSeq: uint64(p.From - 1),
+				From: cur.LogTime, To: p.LogTime, Reason: wire.ReasonLog})
+		}
+	}
+	if err := s.useRules(p.RuleSet); err != nil {
+		return false, err
+	}
+	delete(s.skip, p.Source)
+	s.offset = offset + 1
+	if cur == nil {
+		cur = &ledger.Position{Source: p.Source}
+		s.sources[p.Source] = cur
+	}
+	cur.Incarnation, cur.To, cur.LogTime = p.Incarnation, p.To, max(cur.LogTime, p.LogTime)
+	s.expected = max(s.expected, p.Sources)
+	s.passTime(cur.LogTime)
+	if err := s.add(p); err != nil {
+		return false, err
+	}
+	s.judge()
+	return true, nil
+}
+
+// passTime moves log time on. After a jump nobody is called silent at once: the
+// collector was away, not the agents.
+func (s *State) passTime(t int64) {
+	if t <= s.logTime {
+		return
+	}
+	if t > s.logTime+10_000 {
+		for _, r := range s.regions {
+			r.seen = max(r.seen, t)
+		}
+	}
+	s.logTime = t
+}
+
+func (s *State) useRules(id string) error {
+	if id == "" || id == s.ruleID {
+		return nil
+	}
+	def, ok := s.rulesOf(id)
+	if !ok {
+		return fmt.Errorf("rule set %s is not on %s: was the topic deleted?", id, wire.TopicRules)
+	}
+	s.stale = s.ruleID != ""
+	s.ruleID, s.rules = id, def
+	clear(s.objectives)
+	clear(s.layouts)
+	for _, o := range def.Objectives {
+		s.objectives[o.StreamID] = append(s.objectives[o.StreamID], o)
+	}
+	for _, g := range s.groups {
+		s.bind(g)
+	}
+	s.out.RuleSetID, s.out.RuleSet = id, def
+	return nil
+}
+
+func (s *State) add(p *wire.Partial) error {
+	for i := range p.Groups {
+		s.announce(&p.Groups[i])
+	}
+	for i := range p.Counts {
+		if err := s.count(&p.Counts[i]); err != nil {
+			return err
+		}
+	}
+	for i := range p.Sketches {
+		k := &p.Sketches[i]
+		s.out.Sketches = append(s.out.Sketches, ledger.Sketch{Group: k.Group, Slot: k.Slot, Hist: k.Hist})
+	}
+	s.out.Unplaced = append(s.out.Unplaced, p.Unplaced...)
+	s.out.Gaps = append(s.out.Gaps, p.Gaps...)
+	s.out.Agents = append(s.out.Agents, p.Agents...)
+	for _, r := range p.Regions {
+		s.hearAt(r.Region, s.logTime, r.Newest)
+	}
+	return nil
+}
+
+// Closed returns the time up to which bins are closed: every partition has
+// passed it by the lateness bound, or the foremost by the hard bound.
+func (s *State) Closed() int64 {
+	low := s.logTime
+	for _, p := range s.sources {
+		low = min(low, p.LogTime)
+	}
+	if int32(len(s.sources)) < s.expected {
+		low = 0
+	}
+	return max(low-s.cfg.Lateness, s.logTime-s.cfg.HardBound)
+}
+
+// Advance closes what is due and returns what has changed since the last call:
+// the batch to commit, and the alerts to publish before it.
+func (s *State) Advance() (ledger.Batch, []alert.Alert, error) {
+	closed := s.Closed()
+	for g := range s.open {
+		if err := s.close(g, closed); err != nil {
+			return ledger.Batch{}, nil, err
+		}
+	}
+	s.sweep()
+	for g := range s.changed {
+		g.collect(s)
+	}
+	clear(s.changed)
+	b := s.out
+	s.out = ledger.Batch{}
+	b.Offset, b.LogTime = s.offset, s.logTime
+	for _, k := range slices.Sorted(maps.Keys(s.sources)) {
+		b.Sources = append(b.Sources, *s.sources[k])
+	}
+	sortBatch(&b)
+	return b, s.Take(), nil
+}
+
+// Take returns the alerts to publish now.
+func (s *State) Take() []alert.Alert {
+	a := s.pending
+	s.pending = nil
+	return a
+}
+
+func sortBatch(b *ledger.Batch) {
+	slices.SortFunc(b.Slots, func(x, y ledger.SlotChange) int {
+		if x.Group != y.Group {
+			return cmpGroup(x.Group, y.Group)
+		}
+		return int(x.Slot.Start/1000 - y.Slot.Start/1000)
+	})
+	slices.SortFunc(b.Groups, func(x, y ledger.Group) int { return cmpGroup(x.Key, y.Key) })
+	b.Sketches = mergeSketches(b.Sketches)
+}
+
+// mergeSketches leaves one sketch per group and slot.
+func mergeSketches(in []ledger.Sketch) []ledger.Sketch {
+	slices.SortStableFunc(in, func(x, y ledger.Sketch) int {
+		if x.Group != y.Group {
+			return cmpGroup(x.Group, y.Group)
+		}
+		return int(x.Slot/1000 - y.Slot/1000)
+	})
+	out := in[:0]
+	for _, k := range in {
+		if n := len(out); n > 0 && out[n-1].Group == k.Group && out[n-1].Slot == k.Slot {
+			var h hist.Histogram
+			h.Merge(&out[n-1].Hist)
+			h.Merge(&k.Hist)
+			out[n-1].Hist = h
+			continue
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+func cmpGroup(a, b wire.GroupKey) int {
+	switch {
+	case a.Stream < b.Stream, a.Stream == b.Stream && a.Labels < b.Labels:
+		return -1
+	case a == b:
+		return 0
+	}
+	return 1
+}
+
+// decided tells whether the state is final.
+func decided(st sla.State) bool { return st != sla.Open }

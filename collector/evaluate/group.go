@@ -1,0 +1,337 @@
+package evaluate
+
+import (
+	"slices"
+
+	"nines/internal/ledger"
+	"nines/internal/sla"
+	"nines/internal/slo"
+	"nines/internal/telemetry"
+	"nines/internal/wire"
+)
+
+// keepSlots is how many closed slots stay in memory, so that frames that are
+// late by a minute need no read of the ledger.
+const keepSlots = 3
+
+// backfill bounds how far before a group's first slot old data may reach.
+const backfill = 31 * 86_400_000
+
+// group is one label combination of a stream while it is expected.
+type group struct {
+	ledger.Group
+	stream *slo.Stream
+	slots  map[int64]*slot
+	// next is the start of the oldest slot that has not been closed.
+	next     int64
+	sums     *tally
+	vantages map[string]*vantage
+	judged   []*judged
+	// lastSample is the newest sample time; lastData the log time when the last
+	// one came; interval the newest distance between two bins of one vantage.
+	lastSample, lastData, interval int64
+	isNew                          bool
+	reported                       int64  // log time of the last status
+	state                          string // as last reported
+}
+
+type slot struct {
+	ledger.Slot
+	dirty bool // differs from what was last handed to the ledger
+	late  bool // data came after it was closed
+}
+
+func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
+	g := &group{Group: ledger.Group{Key: key, Labels: labels, Partition: s.partition},
+		slots: map[int64]*slot{}, vantages: map[string]*vantage{}, isNew: true, lastData: s.logTime}
+	s.groups[key] = g
+	s.open[g] = true
+	s.bind(g)
+	return g
+}
+
+func (s *State) announce(a *wire.GroupLabels) {
+	g := s.groups[a.Key]
+	switch {
+	case g == nil:
+		s.newGroup(a.Key, a.Labels)
+	case g.Labels == nil && a.Labels != nil:
+		g.Labels, g.isNew = a.Labels, true
+		for i, j := range g.judged {
+			g.judged[i] = newJudged(g, j.def)
+		}
+		s.changed[g] = true
+	}
+}
+
+// bind ties the group to the rule set in force. A group whose stream has gone
+// is expected no longer than to the next slot boundary. New objectives sum from
+// here on until the state is read from the ledger again.
+func (s *State) bind(g *group) {
+	if s.rules == nil {
+		return
+	}
+	if def := s.rules.Streams[g.Key.Stream]; def != nil {
+		g.stream = def
+	} else if g.stream != nil && g.Retired == 0 {
+		g.Retired = s.logTime - s.logTime%g.length() + g.length()
+		g.isNew = true
+		s.changed[g] = true
+	}
+	objectives := s.objectives[g.Key.Stream]
+	g.sums = newTally(s.layoutOf(g.Key.Stream), objectives)
+	old := g.judged
+	g.judged = nil
+	for _, o := range objectives {
+		g.judged = append(g.judged, newJudged(g, o))
+	}
+	for _, j := range old {
+		if !slices.ContainsFunc(g.judged, func(n *judged) bool { return n.def.Name == j.def.Name }) {
+			for i := range j.all() {
+				s.resolve(&j.all()[i])
+			}
+		}
+	}
+}
+
+func (s *State) layoutOf(stream string) *layouts {
+	l := s.layouts[stream]
+	if l == nil {
+		l = layoutsOf(s.objectives[stream])
+		s.layouts[stream] = l
+	}
+	return l
+}
+
+// length returns the group's slot length in milliseconds.
+func (g *group) length() int64 { return g.stream.Rule.Length }
+
+// byBins tells whether slots are judged, or downs confirmed, from bins.
+func (g *group) byBins() bool {
+	return g.stream.Vantage != "" || g.stream.Rule.Bad == sla.BadUnreachable || g.stream.Rule.Bad == sla.BadAnyFailure
+}
+
+// count adds one bin's increment.
+func (s *State) count(c *wire.BinCount) error {
+	g := s.groups[c.Group]
+	if g == nil {
+		g = s.newGroup(c.Group, nil) // its labels follow within a minute
+	}
+	if g.stream == nil {
+		return nil // a stream that ended before this evaluator knew it
+	}
+	start := c.Bin - c.Bin%g.length()
+	sl, err := s.slotAt(g, start)
+	if err != nil {
+		return err
+	}
+	sl.Good += c.Good
+	sl.Total += c.Total
+	sl.Blind += c.Blind
+	sl.dirty = true
+	sl.late = sl.late || decided(sl.State)
+	g.sums.add(start, delta{good: int64(c.Good), total: int64(c.Total)})
+	if g.byBins() {
+		setBin(&sl.Slot, c, int((c.Bin-start)/g.stream.Bin), g.bins())
+		g.see(c)
+	}
+	g.lastSample = max(g.lastSample, c.Newest)
+	g.lastData = s.logTime
+	s.touched[g] = true
+	s.changed[g] = true
+	return nil
+}
+
+func (g *group) bins() int { return int((g.length() + g.stream.Bin - 1) / g.stream.Bin) }
+
+// setBin marks what the vantage point saw in bin i of n.
+func setBin(sl *ledger.Slot, c *wire.BinCount, i, n int) {
+	at := slices.IndexFunc(sl.Vantages, func(b sla.Bins) bool { return b.Vantage == c.Vantage })
+	if at < 0 {
+		words := (n + 63) / 64
+		sl.Vantages = append(sl.Vantages, sla.Bins{Vantage: c.Vantage, OK: make([]uint64, words), Fail: make([]uint64, words)})
+		slices.SortFunc(sl.Vantages, func(a, b sla.Bins) int {
+			if a.Vantage < b.Vantage {
+				return -1
+			}
+			return 1
+		})
+		at = slices.IndexFunc(sl.Vantages, func(b sla.Bins) bool { return b.Vantage == c.Vantage })
+	}
+	v := &sl.Vantages[at]
+	bit := uint64(1) << (i & 63)
+	if c.Good > 0 {
+		v.OK[i>>6] |= bit
+	}
+	if c.Total > c.Good {
+		v.Fail[i>>6] |= bit
+	}
+	if c.Blind > 0 {
+		if v.Missing == nil {
+			v.Missing = make([]uint64, len(v.OK))
+		}
+		v.Missing[i>>6] |= bit
+	}
+}
+
+// slotAt returns the slot, from memory, from the ledger, or new.
+func (s *State) slotAt(g *group, start int64) (*slot, error) {
+	if sl := g.slots[start]; sl != nil {
+		return sl, nil
+	}
+	if g.FirstSlot == 0 {
+		g.FirstSlot, g.next, g.isNew = start, start, true
+	}
+	if start < g.FirstSlot {
+		s.extend(g, start)
+	} else if start < g.next {
+		old, ok, err := s.past(g.Key, start)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			restoreEvidence(&old, g)
+			sl := &slot{Slot: old}
+			g.slots[start] = sl
+			return sl, nil
+		}
+	}
+	if sl := g.slots[start]; sl != nil {
+		return sl, nil
+	}
+	sl := &slot{Slot: ledger.Slot{Start: start}, dirty: true}
+	g.slots[start] = sl
+	return sl, nil
+}
+
+// extend makes the group expected from an earlier slot on: old data arrived.
+// What lies between and was never seen is unknown.
+func (s *State) extend(g *group, start int64) {
+	if g.FirstSlot-start > backfill {
+		return
+	}
+	for t := start; t < g.FirstSlot; t += g.length() {
+		if g.slots[t] == nil {
+			g.slots[t] = &slot{Slot: ledger.Slot{Start: t}, dirty: true}
+		}
+	}
+	g.FirstSlot, g.isNew = start, true
+}
+
+// restoreEvidence brings back what a complete good slot left out: every bin of
+// every vantage point succeeded.
+func restoreEvidence(sl *ledger.Slot, g *group) {
+	if sl.State != sla.Good || len(sl.Vantages) > 0 || !g.byBins() {
+		return
+	}
+	full := make([]uint64, (g.bins()+63)/64)
+	for i := 0; i < g.bins(); i++ {
+		full[i>>6] |= 1 << (i & 63)
+	}
+	for name := range g.vantages {
+		sl.Vantages = append(sl.Vantages, sla.Bins{Vantage: name, OK: full, Fail: make([]uint64, len(full))})
+	}
+}
+
+// close decides every slot that has ended by the time closed, and those that
+// late data changed.
+func (s *State) close(g *group, closed int64) error {
+	if g.stream == nil || g.FirstSlot == 0 {
+		return nil
+	}
+	end := closed
+	if g.Retired != 0 {
+		end = min(end, g.Retired)
+	}
+	if s.logTime-g.lastData > s.cfg.RetireAfter && g.Retired == 0 {
+		g.Retired, g.isNew = g.next, true
+		s.changed[g] = true
+		end = g.next
+	}
+	for ; g.next+g.length() <= end; g.next += g.length() {
+		sl, err := s.slotAt(g, g.next)
+		if err != nil {
+			return err
+		}
+		s.decide(g, sl)
+	}
+	for start, sl := range g.slots {
+		if start < g.next && (sl.late || !decided(sl.State)) {
+			s.decide(g, sl)
+		}
+	}
+	return nil
+}
+
+// decide gives the slot its state, or restates it.
+func (s *State) decide(g *group, sl *slot) {
+	was := sl.State
+	counts := sla.Counts{Good: sl.Good, Total: sl.Total}
+	sl.State, sl.Reason = g.stream.Rule.Decide(sl.Start, g.stream.Bin, counts, sl.Vantages)
+	sl.Version++
+	sl.late, sl.dirty = false, true
+	if was != sl.State {
+		g.sums.add(sl.Start, stateDelta(was, -1))
+		g.sums.add(sl.Start, stateDelta(sl.State, +1))
+	}
+	s.changed[g] = true
+	s.touched[g] = true
+}
+
+// collect hands what changed in the group to the next batch.
+func (g *group) collect(s *State) {
+	if g.isNew && g.FirstSlot != 0 {
+		s.out.Groups = append(s.out.Groups, g.Group)
+		g.isNew = false
+	}
+	for start, sl := range g.slots {
+		if sl.dirty {
+			out := sl.Slot
+			out.Vantages = g.evidence(&sl.Slot)
+			s.out.Slots = append(s.out.Slots, ledger.SlotChange{Group: g.Key, Slot: out})
+			sl.dirty = false
+		}
+		if start < g.next-keepSlots*g.lengthOr(60_000) && decided(sl.State) {
+			delete(g.slots, start)
+		}
+	}
+	for _, j := range g.judged {
+		s.out.Statuses = append(s.out.Statuses, g.status(s, j))
+	}
+	g.reported = s.logTime
+	if g.Retired != 0 && g.next >= g.Retired {
+		delete(s.groups, g.Key)
+		delete(s.open, g)
+	}
+}
+
+func (g *group) lengthOr(d int64) int64 {
+	if g.stream == nil {
+		return d
+	}
+	return g.length()
+}
+
+// evidence returns a copy of what the vantage points saw, or nil where all of
+// them saw only success in every bin.
+func (g *group) evidence(sl *ledger.Slot) []sla.Bins {
+	if sl.State == sla.Good && g.complete(sl) {
+		return nil
+	}
+	return cloneBins(sl.Vantages)
+}
+
+func (g *group) complete(sl *ledger.Slot) bool {
+	if len(sl.Vantages) < len(g.vantages) {
+		return false
+	}
+	n := g.bins()
+	for _, v := range sl.Vantages {
+		for i := 0; i < n; i++ {
+			if v.OK[i>>6]&(1<<(i&63)) == 0 {
+				return false
+			}
+		}
+	}
+	return true
+}

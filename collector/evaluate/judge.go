@@ -1,0 +1,375 @@
+package evaluate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nines/internal/alert"
+	"nines/internal/ledger"
+	"nines/internal/sla"
+	"nines/internal/slo"
+	"nines/internal/wire"
+)
+
+// Names of the alerts that evaluate raises, and their label "kind".
+const (
+	AlertDown     = "ConfirmedDown"       // kind down, severity page
+	AlertAdvisory = "VantagePointFailing" // kind advisory, severity advisory
+	AlertBurn     = "ErrorBudgetBurn"     // kind burn, severity of its row
+	AlertBlind    = "NinesBlind"          // kind blind, severity page
+)
+
+// judged is an objective as one group stands to it.
+type judged struct {
+	def  *slo.Objective
+	down string // "", advisory or down
+	// alerts are the alerts it may raise: down, advisory, then the burn rows.
+	alerts []named
+}
+
+// named is an alert's identity, made once: its labels and key.
+type named struct {
+	key    string
+	labels map[string]string
+}
+
+func newNamed(labels map[string]string) named {
+	a := alert.Alert{Labels: labels}
+	return named{key: a.Key(), labels: labels}
+}
+
+func newJudged(g *group, o *slo.Objective) *judged {
+	j := &judged{def: o}
+	add := func(name, severity, kind, window string) {
+		labels := g.Labels.Map()
+		labels["alertname"], labels["severity"], labels["kind"] = name, severity, kind
+		labels["objective"], labels["service"] = o.Name, o.Service
+		if window != "" {
+			labels["window"] = window
+		}
+		j.alerts = append(j.alerts, newNamed(labels))
+	}
+	add(AlertDown, alert.Page, "down", "")
+	add(AlertAdvisory, alert.Advisory, "advisory", "")
+	for _, r := range o.Burn {
+		add(AlertBurn, r.Severity, "burn", duration(r.Long))
+	}
+	return j
+}
+
+func (j *judged) all() []named { return j.alerts }
+
+// recent is how many bins a vantage point remembers for strikes.
+const recent = 16
+
+// vantage is what one vantage point saw lately of a group.
+type vantage struct {
+	bins []probed // ascending by bin
+}
+
+type probed struct {
+	bin      int64
+	newest   int64
+	ok, fail bool
+}
+
+// see adds a bin to the vantage point's recent ones.
+func (g *group) see(c *wire.BinCount) {
+	v := g.vantages[c.Vantage]
+	if v == nil {
+		v = &vantage{}
+		g.vantages[c.Vantage] = v
+	}
+	if c.Total == 0 {
+		return
+	}
+	at, found := slices.BinarySearchFunc(v.bins, c.Bin, func(p probed, bin int64) int { return int(p.bin - bin) })
+	if !found {
+		if at == 0 && len(v.bins) == recent {
+			return // older than all that is remembered
+		}
+		v.bins = slices.Insert(v.bins, at, probed{bin: c.Bin})
+	}
+	p := &v.bins[at]
+	p.ok = p.ok || c.Good > 0
+	p.fail = p.fail || c.Total > c.Good
+	p.newest = max(p.newest, c.Newest)
+	if n := len(v.bins); n > recent {
+		v.bins = slices.Delete(v.bins, 0, n-recent)
+	}
+	if n := len(v.bins); n > 1 {
+		g.interval = v.bins[n-1].bin - v.bins[n-2].bin
+	}
+}
+
+// streak returns how many of the newest bins were all failures, or all
+// successes, and the newest bin.
+func (v *vantage) streak() (failures, successes int, last probed) {
+	n := len(v.bins)
+	if n == 0 {
+		return 0, 0, probed{}
+	}
+	last = v.bins[n-1]
+	for i := n - 1; i >= 0 && !v.bins[i].ok; i-- {
+		failures++
+	}
+	for i := n - 1; i >= 0 && v.bins[i].ok; i-- {
+		successes++
+	}
+	return failures, successes, last
+}
+
+// judge looks at the alerts of every group that the last partial touched.
+func (s *State) judge() {
+	for g := range s.touched {
+		for _, j := range g.judged {
+			if j.def.Down != nil {
+				s.judgeDown(g, j)
+			}
+			s.judgeBurn(g, j)
+		}
+	}
+	clear(s.touched)
+}
+
+// judgeDown applies the confirmed-down rule: so many failed bins in a row, each
+// from k of n vantage points. Only evidence resolves it: successes from so many
+// that fewer than k can still be failing.
+func (s *State) judgeDown(g *group, j *judged) {
+	rule := j.def.Down
+	var failing, up, active int
+	var names []string
+	var newest int64
+	for name, v := range g.vantages {
+		f, ok, last := v.streak()
+		if s.logTime-last.bin > s.cfg.PageWindow {
+			continue
+		}
+		active++
+		if f >= rule.Failures {
+			failing++
+			names = append(names, name)
+			newest = max(newest, last.newest)
+		}
+		if ok >= rule.Failures {
+			up++
+		}
+	}
+	n := max(rule.N, active)
+	k := rule.K
+	if k == 0 {
+		k = n/2 + 1
+	}
+	k = max(1, min(k, n))
+	slices.Sort(names)
+	down, advisory := &j.alerts[0], &j.alerts[1]
+	_, isDown := s.alerts[down.key]
+	switch {
+	case failing >= k:
+		s.fire(down, newest, fmt.Sprintf("%s is down: %d probes in a row failed from %d of %d vantage points (%s)",
+			g.name(j.def), rule.Failures, failing, n, strings.Join(names, ", ")))
+		s.resolve(advisory)
+		j.down = "down"
+	case isDown && up < n-k+1:
+		// not enough evidence that it is back
+	default:
+		s.resolve(down)
+		j.down = ""
+		if failing > 0 {
+			s.fire(advisory, newest, fmt.Sprintf("%s fails from %d of %d vantage points (%s); %d are needed to call it down",
+				g.name(j.def), failing, n, strings.Join(names, ", "), k))
+			j.down = "advisory"
+		} else {
+			s.resolve(advisory)
+		}
+	}
+}
+
+// burn returns the burn rate over a window, and how many events (or slots) it
+// rests on. Time before the group's first slot counts as good, so that a young
+// group's first failure is not taken for a month's.
+func (g *group) burn(s *State, o *slo.Objective, length int64) (rate float64, events uint64) {
+	good, total := g.sums.budgeted(o, length)
+	return slo.Burn(good, total, o.Target) * g.seen(s, length), total
+}
+
+// seen returns the share of the last length milliseconds since the first slot.
+func (g *group) seen(s *State, length int64) float64 {
+	age := max(s.logTime-g.FirstSlot, g.stream.Bin)
+	return float64(min(age, length)) / float64(length)
+}
+
+// elapsed returns the share of the objective's window, or of its current
+// period, that the group has lived through.
+func (g *group) elapsed(s *State, o *slo.Objective) float64 {
+	p := g.sums.periods[o]
+	if p == nil || p.events.End <= p.events.Start {
+		return g.seen(s, o.Window)
+	}
+	age := max(s.logTime-max(g.FirstSlot, p.events.Start), g.stream.Bin)
+	return min(1, float64(age)/float64(p.events.End-p.events.Start))
+}
+
+func (s *State) judgeBurn(g *group, j *judged) {
+	if g.stream == nil || g.FirstSlot == 0 {
+		return
+	}
+	g.sums.advance(s.logTime)
+	for i, row := range j.def.Burn {
+		a := &j.alerts[2+i]
+		long, _ := g.burn(s, j.def, row.Long)
+		short, events := g.burn(s, j.def, row.Short)
+		if long > row.Factor && short > row.Factor {
+			if _, firing := s.alerts[a.key]; !firing && s.logTime-g.lastSample > s.cfg.PageWindow {
+				continue // old data, told late: it is in the ledger, it wakes nobody
+			}
+			s.fire(a, g.lastSample, fmt.Sprintf("%s burns its error budget %.1f times too fast over %s and %.1f times over %s (limit %.1f)",
+				g.name(j.def), long, duration(row.Long), short, duration(row.Short), row.Factor))
+		} else if events > 0 || long == 0 {
+			s.resolve(a)
+		}
+	}
+}
+
+// status sums up where the group stands.
+func (g *group) status(s *State, j *judged) ledger.Status {
+	st := ledger.Status{Objective: j.def.Name, Group: g.Key, LogTime: s.logTime, LastSample: g.lastSample, Down: j.down, BudgetLeft: 1}
+	g.state = g.condition(s, j)
+	st.State = g.state
+	if g.stream == nil || g.FirstSlot == 0 {
+		return st
+	}
+	g.sums.advance(s.logTime)
+	st.Window = g.sums.window(j.def)
+	st.Attainment = sla.Ratio{Num: st.Window.Good, Den: st.Window.Total}
+	if j.def.Budgeting == budgetingSlots {
+		st.Attainment = sla.Ratio{Num: st.Window.GoodSlots, Den: st.Window.GoodSlots + st.Window.BadSlots}
+	}
+	st.BudgetLeft = 1 - slo.Burn(st.Attainment.Num, st.Attainment.Den, j.def.Target)*g.elapsed(s, j.def)
+	for _, row := range j.def.Burn {
+		long, _ := g.burn(s, j.def, row.Long)
+		short, _ := g.burn(s, j.def, row.Short)
+		st.Burn = append(st.Burn, ledger.BurnRate{Long: long, Short: short, Firing: long > row.Factor && short > row.Factor})
+	}
+	return st
+}
+
+// condition names the state of the newest open bins.
+func (g *group) condition(s *State, j *judged) string {
+	switch {
+	case s.logTime-g.lastSample > 3*g.interval+10_000:
+		return "silent"
+	case j.down == "down":
+		return "down"
+	case j.down == "advisory":
+		return "failing"
+	}
+	for _, v := range g.vantages {
+		if f, _, _ := v.streak(); f > 0 {
+			return "failing"
+		}
+	}
+	return "up"
+}
+
+// sweep looks, once a second of log time, at what changes by silence alone.
+func (s *State) sweep() {
+	if s.logTime < s.swept+1000 {
+		return
+	}
+	s.swept = s.logTime
+	for _, g := range s.groups {
+		if s.logTime-g.reported >= 15_000 {
+			s.changed[g] = true
+			s.touched[g] = true
+		} else if len(g.judged) > 0 && g.state != "silent" && g.condition(s, g.judged[0]) == "silent" {
+			s.changed[g] = true
+		}
+	}
+	s.judge()
+	for _, name := range slices.Sorted(maps.Keys(s.regions)) {
+		s.judgeBlind(name, s.regions[name])
+	}
+}
+
+// judgeBlind pages when a region that used to speak is silent: the monitor
+// cannot see it, which is neither up nor down.
+func (s *State) judgeBlind(name string, r *region) {
+	a := newNamed(map[string]string{"alertname": AlertBlind, "severity": alert.Page, "kind": "blind",
+		"region": name, "reason": "no_telemetry"})
+	if s.logTime-r.seen <= s.cfg.BlindAfter {
+		s.resolve(&a)
+		return
+	}
+	shown := name
+	if shown == "" {
+		shown = "(no region)"
+	}
+	s.fire(&a, 0, fmt.Sprintf("nines is blind in region %s: no telemetry for %s; nothing is known of its targets",
+		shown, time.Duration(s.cfg.BlindAfter)*time.Millisecond))
+}
+
+func (g *group) name(o *slo.Objective) string {
+	var values []string
+	for _, l := range g.Labels {
+		values = append(values, l.Value)
+	}
+	if len(values) == 0 {
+		return o.Name
+	}
+	return strings.Join(values, " ") + " (" + o.Name + ")"
+}
+
+// fire raises the alert unless it is raised already.
+func (s *State) fire(n *named, sampleAt int64, summary string) {
+	if _, firing := s.alerts[n.key]; firing {
+		return
+	}
+	a := alert.Alert{Status: alert.Firing, Labels: n.labels, StartsAt: s.logTime, SampleAt: sampleAt,
+		Annotations: map[string]string{"summary": summary}}
+	s.alerts[n.key] = s.publish(a)
+}
+
+// resolve ends the alert if it is raised.
+func (s *State) resolve(n *named) {
+	was, firing := s.alerts[n.key]
+	if !firing {
+		return
+	}
+	end := *was
+	end.Status, end.EndsAt = alert.Resolved, s.logTime
+	s.publish(end)
+	delete(s.alerts, n.key)
+}
+
+func (s *State) publish(a alert.Alert) *alert.Alert {
+	a.LogTime, a.Offset, a.Source = s.logTime, s.offset, s.name()
+	s.pending = append(s.pending, a)
+	s.out.Alerts = append(s.out.Alerts, a)
+	return &a
+}
+
+// duration prints milliseconds as the windows of burn rows are named: 5m, 1h, 3d.
+func duration(ms int64) string {
+	switch {
+	case ms%86_400_000 == 0:
+		return strconv.FormatInt(ms/86_400_000, 10) + "d"
+	case ms%3_600_000 == 0:
+		return strconv.FormatInt(ms/3_600_000, 10) + "h"
+	case ms%60_000 == 0:
+		return strconv.FormatInt(ms/60_000, 10) + "m"
+	}
+	return (time.Duration(ms) * time.Millisecond).String()
+}
+
+// Heartbeat returns the record that tells the watchdogs that evaluation lives,
+// and how far it has come.
+func (s *State) Heartbeat() alert.Alert {
+	return alert.Alert{Status: alert.Heartbeat, Source: s.name(), LogTime: s.logTime, Offset: s.offset}
+}
+
+func (s *State) name() string { return "evaluate/" + strconv.Itoa(int(s.partition)) }

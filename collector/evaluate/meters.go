@@ -1,0 +1,90 @@
+package evaluate
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"nines/internal/ledger"
+	"nines/internal/sla"
+)
+
+// meters are the role's own metrics.
+type meters struct {
+	set                *metrics.Set
+	applied, repeated  *metrics.Counter
+	commits, restated  *metrics.Counter
+	good, bad, unknown *metrics.Counter
+	commitSeconds      *metrics.PrometheusHistogram
+	mu                 sync.Mutex
+	lags               map[int32]*[2]float64
+}
+
+func newMeters(set *metrics.Set) *meters {
+	if set == nil {
+		set = metrics.NewSet()
+	}
+	slots := func(state string) *metrics.Counter {
+		return set.NewCounter(fmt.Sprintf("nines_evaluate_slots_total{state=%q}", state))
+	}
+	return &meters{set: set, lags: map[int32]*[2]float64{},
+		applied:       set.NewCounter("nines_evaluate_partials_total"),
+		repeated:      set.NewCounter("nines_evaluate_repeated_partials_total"),
+		commits:       set.NewCounter("nines_evaluate_commits_total"),
+		restated:      set.NewCounter("nines_evaluate_restated_slots_total"),
+		good:          slots("good"),
+		bad:           slots("bad"),
+		unknown:       slots("unknown"),
+		commitSeconds: set.NewPrometheusHistogram("nines_evaluate_commit_seconds"),
+	}
+}
+
+func (m *meters) count(fresh bool) {
+	if fresh {
+		m.applied.Inc()
+	} else {
+		m.repeated.Inc()
+	}
+}
+
+func (m *meters) commit(d time.Duration, b *ledger.Batch) {
+	m.commits.Inc()
+	m.commitSeconds.Update(d.Seconds())
+	for i := range b.Slots {
+		sl := &b.Slots[i].Slot
+		if sl.Version > 1 {
+			m.restated.Inc()
+			continue
+		}
+		switch sl.State {
+		case sla.Good:
+			m.good.Inc()
+		case sla.Bad:
+			m.bad.Inc()
+		case sla.Unknown:
+			m.unknown.Inc()
+		}
+	}
+}
+
+// lag keeps how far a partition is behind, in records and in seconds of log
+// time.
+func (m *meters) lag(partition int32, records, ms int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.lags[partition]
+	if l == nil {
+		l = &[2]float64{}
+		m.lags[partition] = l
+		for i, unit := range []string{"records", "seconds"} {
+			m.set.NewGauge(fmt.Sprintf(`nines_evaluate_lag_%s{partition="%d"}`, unit, partition), func() float64 {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				return l[i]
+			})
+		}
+	}
+	l[0], l[1] = float64(records), float64(ms)/1000
+}

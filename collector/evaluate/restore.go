@@ -1,0 +1,139 @@
+package evaluate
+
+import (
+	"slices"
+
+	"nines/internal/alert"
+	"nines/internal/ledger"
+	"nines/internal/sla"
+	"nines/internal/wire"
+)
+
+// Since returns from when on the state needs single slots to be restored; before
+// that, hours suffice. It reaches back beyond the windows that count in cells
+// shorter than an hour.
+func Since(logTime int64) int64 {
+	t := logTime - 8*3_600_000
+	return t - t%3_600_000
+}
+
+// Restore brings back the groups and the firing alerts that the ledger holds,
+// under the rule set in force at the last commit.
+func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.Alert, agents []ledger.Agent) error {
+	if err := s.useRules(ruleSet); err != nil {
+		return err
+	}
+	s.out = ledger.Batch{} // the ledger has it
+	for i := range alerts {
+		a := alerts[i]
+		s.alerts[a.Key()] = &a
+	}
+	for i := range loaded {
+		s.restoreGroup(&loaded[i])
+	}
+	if s.partition == 0 {
+		for i := range agents {
+			a := &agents[i]
+			s.hearAt(a.Host.Get("region"), a.LastSeen, a.Newest)
+		}
+	}
+	clear(s.changed)
+	clear(s.touched)
+	return nil
+}
+
+func (s *State) hearAt(name string, seen, newest int64) {
+	r := s.regions[name]
+	if r == nil {
+		r = &region{}
+		s.regions[name] = r
+	}
+	r.seen, r.newest = max(r.seen, seen), max(r.newest, newest)
+}
+
+func (s *State) restoreGroup(l *ledger.Loaded) {
+	g := s.newGroup(l.Group.Key, l.Group.Labels)
+	g.Group, g.isNew = l.Group, false
+	if g.stream == nil {
+		delete(s.groups, g.Key)
+		delete(s.open, g)
+		return
+	}
+	g.sums.advance(s.logTime)
+	for i := range l.Hours {
+		h := &l.Hours[i]
+		g.sums.add(h.Start, delta{int64(h.Good), int64(h.Total), int64(h.GoodSlots), int64(h.BadSlots), int64(h.UnknownSlots)})
+	}
+	g.next = g.FirstSlot
+	for i := range l.Slots {
+		sl := &l.Slots[i]
+		d := stateDelta(sl.State, 1)
+		d.good, d.total = int64(sl.Good), int64(sl.Total)
+		g.sums.add(sl.Start, d)
+		if sl.Total > 0 {
+			g.lastData = max(g.lastData, sl.Start)
+		}
+		if decided(sl.State) {
+			g.next = max(g.next, sl.Start+g.length())
+		}
+	}
+	s.restoreSlots(g, l.Slots)
+	for _, j := range g.judged {
+		switch {
+		case s.alerts[j.alerts[0].key] != nil:
+			j.down = "down"
+		case s.alerts[j.alerts[1].key] != nil:
+			j.down = "advisory"
+		}
+	}
+}
+
+// restoreSlots keeps the open and the newest slots, and reads from their bins
+// what the vantage points saw last.
+func (s *State) restoreSlots(g *group, slots []ledger.Slot) {
+	for i := range slots {
+		sl := &slots[i]
+		if decided(sl.State) && sl.Start < g.next-keepSlots*g.length() {
+			continue
+		}
+		for _, v := range sl.Vantages {
+			g.replay(sl.Start, &v)
+		}
+		kept := *sl
+		kept.Vantages = cloneBins(sl.Vantages)
+		g.slots[sl.Start] = &slot{Slot: kept}
+	}
+	for _, sl := range g.slots {
+		restoreEvidence(&sl.Slot, g)
+	}
+}
+
+// replay gives a vantage point its recent bins back.
+func (g *group) replay(start int64, v *sla.Bins) {
+	for i := 0; i < g.bins(); i++ {
+		w, bit := i>>6, uint64(1)<<(i&63)
+		if w >= len(v.OK) || w >= len(v.Fail) {
+			return
+		}
+		c := wire.BinCount{Vantage: v.Vantage, Bin: start + int64(i)*g.stream.Bin}
+		if v.OK[w]&bit != 0 {
+			c.Good, c.Total = 1, 1
+		}
+		if v.Fail[w]&bit != 0 {
+			c.Total++
+		}
+		if c.Total > 0 {
+			c.Newest = c.Bin
+			g.see(&c)
+			g.lastSample = max(g.lastSample, c.Bin)
+		}
+	}
+}
+
+func cloneBins(in []sla.Bins) []sla.Bins {
+	out := make([]sla.Bins, len(in))
+	for i, v := range in {
+		out[i] = sla.Bins{Vantage: v.Vantage, OK: slices.Clone(v.OK), Fail: slices.Clone(v.Fail), Missing: slices.Clone(v.Missing)}
+	}
+	return out
+}

@@ -1,0 +1,284 @@
+package evaluate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"nines/internal/access"
+	"nines/internal/alert"
+	"nines/internal/bus"
+	"nines/internal/ledger"
+	"nines/internal/rulelog"
+	"nines/internal/slo"
+	"nines/internal/wire"
+)
+
+// Group is the consumer group of the role.
+const Group = "nines-evaluate"
+
+const (
+	fetchWait      = 500 * time.Millisecond
+	commitEvery    = time.Second
+	heartbeatEvery = 5 * time.Second
+	retryWait      = time.Second
+)
+
+// Options are what the role needs.
+type Options struct {
+	Config Config
+	Client *bus.Client
+	Ledger *ledger.Ledger
+	Rules  *rulelog.Log
+	// Owner names this process in the ledger's claims.
+	Owner   string
+	Log     *slog.Logger
+	Metrics *metrics.Set
+}
+
+// Role owns partitions of nines.partials as a member of its consumer group.
+type Role struct {
+	o        Options
+	m        *meters
+	problems sync.Map // partition -> error
+}
+
+// New returns the role; it starts nothing.
+func NewRole(o Options) (*Role, error) {
+	if o.Client == nil || o.Ledger == nil || o.Rules == nil {
+		return nil, errors.New("evaluate: a client, a ledger and rules are needed")
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &Role{o: o, m: newMeters(o.Metrics)}, nil
+}
+
+// Health returns what keeps a partition from being evaluated.
+func (r *Role) Health() error {
+	var errs []error
+	r.problems.Range(func(p, err any) bool {
+		errs = append(errs, fmt.Errorf("partials partition %v: %w", p, err.(error)))
+		return true
+	})
+	return errors.Join(errs...)
+}
+
+// Run evaluates the partitions that the group assigns, until the context ends.
+func (r *Role) Run(ctx context.Context) error {
+	g := r.o.Client.Group(bus.GroupOptions{ID: Group, Topics: []string{wire.TopicPartials}, OnGeneration: r.generation})
+	return g.Run(ctx)
+}
+
+func (r *Role) generation(ctx context.Context, gen *bus.Generation) error {
+	var wg sync.WaitGroup
+	for _, p := range gen.Assigned[wire.TopicPartials] {
+		wg.Go(func() {
+			o := &owner{Role: r, gen: gen, partition: p, log: r.o.Log.With("partition", p),
+				alerts: r.o.Client.Producer(wire.TopicAlerts, 0)}
+			o.keep(ctx)
+			r.problems.Delete(p)
+		})
+	}
+	wg.Wait()
+	return nil
+}
+
+// owner is one partition in one generation.
+type owner struct {
+	*Role
+	gen       *bus.Generation
+	partition int32
+	alerts    *bus.Producer
+	log       *slog.Logger
+	claim     *ledger.Claim
+	state     *State
+	committed time.Time
+	beaten    time.Time
+}
+
+// keep evaluates until the generation ends; after trouble it starts again from
+// the ledger's offset.
+func (o *owner) keep(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := o.run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			o.problems.Store(o.partition, err)
+			o.log.Error("evaluation stopped; trying again from the ledger", "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(retryWait):
+			}
+		}
+	}
+}
+
+// run evaluates until an error, or until the state must be read again because
+// the rule set changed (nil).
+func (o *owner) run(ctx context.Context) error {
+	if err := o.restore(ctx); err != nil {
+		return err
+	}
+	reader, err := o.open(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		recs, err := reader.Fetch(ctx, fetchWait)
+		if err != nil {
+			return err
+		}
+		for i := range recs {
+			if err := o.apply(ctx, &recs[i]); err != nil {
+				return err
+			}
+			if time.Since(o.committed) >= commitEvery {
+				if err := o.commit(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		o.m.lag(o.partition, max(reader.HighWater()-o.state.Offset(), 0), time.Now().UnixMilli()-o.state.LogTime())
+		if o.state.Stale() {
+			return o.commit(ctx)
+		}
+	}
+}
+
+// restore claims the partition and reads its state from the ledger.
+func (o *owner) restore(ctx context.Context) error {
+	claim, err := o.o.Ledger.Claim(ctx, o.partition, o.o.Owner)
+	if err != nil {
+		return err
+	}
+	loaded, err := o.o.Ledger.Load(ctx, o.partition, Since(claim.LogTime))
+	if err != nil {
+		return err
+	}
+	alerts, err := o.o.Ledger.LoadAlerts(ctx, o.partition)
+	if err != nil {
+		return err
+	}
+	agents, err := o.o.Ledger.Agents(ctx, access.Local())
+	if err != nil {
+		return err
+	}
+	if err := o.o.Rules.Load(ctx); err != nil {
+		return err
+	}
+	id, set, err := o.o.Ledger.CurrentRuleSet(ctx)
+	if err != nil {
+		return err
+	}
+	o.claim = claim
+	o.state = New(o.o.Config, claim, o.rules(ctx, id, set), o.past(ctx))
+	o.committed = time.Now()
+	return o.state.Restore(id, loaded, alerts, agents)
+}
+
+// open returns a reader at the ledger's offset. Where that has left the log, it
+// starts at the log's beginning, and the cursors record what was lost.
+func (o *owner) open(ctx context.Context) (*bus.Reader, error) {
+	first, next, err := o.o.Client.Offsets(ctx, wire.TopicPartials, o.partition)
+	if err != nil {
+		return nil, err
+	}
+	if at := o.state.Offset(); at < first || at > next {
+		o.log.Warn("the ledger's position is not in the log; what was lost is recorded as gaps", "offset", at, "first", first, "next", next)
+		o.state.AcceptJump()
+		o.state.Seek(first)
+	}
+	return o.o.Client.Reader(wire.TopicPartials, o.partition, o.state.Offset()), nil
+}
+
+func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
+	var p wire.Partial
+	if err := wire.DecodePartial(rec.Value, &p); err != nil {
+		return fmt.Errorf("decode partial at offset %d of %s/%d: %w", rec.Offset, wire.TopicPartials, o.partition, err)
+	}
+	fresh, err := o.state.Apply(rec.Offset, &p)
+	if err != nil {
+		return err
+	}
+	o.m.count(fresh)
+	return o.publish(ctx, o.state.Take())
+}
+
+// rules finds rule sets: the ledger's own first, then those on nines.rules,
+// which may be ahead of what this process has read.
+func (o *owner) rules(ctx context.Context, known string, set *slo.RuleSet) Rules {
+	return func(id string) (*slo.RuleSet, bool) {
+		if id == known && set != nil {
+			return set, true
+		}
+		if s, ok := o.o.Rules.Get(id); ok {
+			return s, true
+		}
+		if err := o.o.Rules.Load(ctx); err != nil {
+			return nil, false
+		}
+		return o.o.Rules.Get(id)
+	}
+}
+
+func (o *owner) past(ctx context.Context) Past {
+	return func(key wire.GroupKey, start int64) (ledger.Slot, bool, error) {
+		slots, err := o.o.Ledger.GroupSlots(ctx, access.Local(), key, start, start+1)
+		if err != nil || len(slots) == 0 {
+			return ledger.Slot{}, false, err
+		}
+		return slots[0], true, nil
+	}
+}
+
+// publish sends alerts before the ledger commits them: after a crash they are
+// repeated, never forgotten.
+func (o *owner) publish(ctx context.Context, alerts []alert.Alert) error {
+	if time.Since(o.beaten) >= heartbeatEvery {
+		o.beaten = time.Now()
+		alerts = append(alerts, o.state.Heartbeat())
+	}
+	if len(alerts) == 0 {
+		return nil
+	}
+	recs := make([]bus.Record, 0, len(alerts))
+	for i := range alerts {
+		b, err := json.Marshal(&alerts[i])
+		if err != nil {
+			return fmt.Errorf("encode alert: %w", err)
+		}
+		recs = append(recs, bus.Record{Key: []byte(alerts[i].Key()), Value: b,
+			Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeAlert)}}})
+	}
+	_, err := o.alerts.ProduceRetry(ctx, func() []bus.Record { return recs })
+	return err
+}
+
+// commit writes what has changed. A ledger that cannot be written for now (a
+// full disk) is tried again: reading waits, nothing is lost.
+func (o *owner) commit(ctx context.Context) error {
+	batch, alerts, err := o.state.Advance()
+	if err != nil {
+		return err
+	}
+	if err := o.publish(ctx, alerts); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := o.o.Ledger.Commit(ctx, o.claim, &batch); err != nil {
+		return err
+	}
+	o.committed = time.Now()
+	o.m.commit(o.committed.Sub(start), &batch)
+	o.problems.Delete(o.partition)
+	return o.gen.Commit(ctx, wire.TopicPartials, o.partition, batch.Offset, "")
+}
