@@ -139,17 +139,26 @@ type Series struct {
 }
 
 // Schema is an ordered list of series: the columns of a block.
+// NewSchema makes one.
 type Schema struct {
 	Fingerprint uint64
 	Series      []Series
+	histograms  int
 }
+
+// Histograms returns how many of the series are histograms.
+func (s *Schema) Histograms() int { return s.histograms }
 
 // NewSchema returns the schema of the series, in their order. It keeps the
 // slice; the caller must not change it afterwards.
 func NewSchema(series []Series) *Schema {
 	var b []byte
+	histograms := 0
 	for i := range series {
 		s := &series[i]
+		if s.Kind == Histogram {
+			histograms++
+		}
 		b = appendString(b, s.Name)
 		b = s.Labels.appendCanonical(b)
 		fresh := byte(0)
@@ -158,7 +167,7 @@ func NewSchema(series []Series) *Schema {
 		}
 		b = append(b, byte(s.Kind), fresh)
 	}
-	return &Schema{Fingerprint: xxhash.Sum64(b), Series: series}
+	return &Schema{Fingerprint: xxhash.Sum64(b), Series: series, histograms: histograms}
 }
 
 // Frame is one agent's columnar batch: what one Kafka record of
@@ -185,16 +194,19 @@ type Block struct {
 	// Fingerprint names the schema; Schema is nil where it is not known.
 	Fingerprint uint64
 	Schema      *Schema
+	// Columns is how many series the schema has. Decoders set it, so that it is
+	// known where the schema is not; encoders take the schema's word.
+	Columns int
 	// Times are the rounds' sample times in Unix milliseconds, ascending.
 	Times []int64
 	// Values are column-major: series i in round r is Values[i*len(Times)+r].
 	// Columns of kind Histogram hold zeros here.
 	Values []float64
 	// Absent marks values that were not measured, same index as Values, one
-	// bit each; nil where nothing is absent.
+	// bit each; nil or empty where nothing is absent, see IsAbsent.
 	Absent []uint64
 	// Hists holds the histograms of Histogram columns, same index as Values;
-	// nil where the schema has none. A nil element is absent.
+	// nil or empty where the schema has none. A nil element is absent.
 	Hists []*hist.Histogram
 }
 

@@ -127,6 +127,7 @@ const (
 	ReasonLog       = "log"       // records left the log unread (retention, recreation)
 	ReasonSchema    = "schema"    // a frame whose schema never arrived
 	ReasonUndecoded = "undecoded" // a record that went to nines.deadletter
+	ReasonFuture    = "future"    // samples ahead of log time: the host's clock is wrong
 )
 
 // RegionSeen says that frames of a region were read in the stretch.

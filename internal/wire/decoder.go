@@ -1,0 +1,334 @@
+package wire
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"nines/internal/hist"
+	"nines/internal/telemetry"
+)
+
+// Bounds of one frame: Kafka's records are about 1 MB, and these keep what
+// hostile ones unfold to within 10 MB.
+const (
+	// MaxSamples is the greatest number of values in a frame.
+	MaxSamples = 1 << 20
+	// maxIdentities bounds the identities that a Decoder remembers.
+	maxIdentities = 1 << 14
+)
+
+func floatBits(v float64) uint64 { return math.Float64bits(v) }
+
+// Decoder reads frames. The zero value is ready. It remembers agents' names and
+// labels, so that the strings of a frame cost nothing after the first. It is for
+// one goroutine.
+type Decoder struct {
+	young, old map[string]*identity
+	hists      []*hist.Histogram
+}
+
+// identity is who sends, as decoded from the bytes that are its key.
+type identity struct {
+	agent string
+	host  telemetry.Labels
+}
+
+// DecodeFrame reads the frame b into f, and the definitions that it carries
+// into schemas. It takes over all slices and histograms of f for reuse: what f
+// held before is invalid, and the caller may keep f's Blocks only until it
+// hands f to DecodeFrame again. Strings, Host, and schemas may be kept and are
+// shared: they must not be changed. f keeps nothing of b.
+//
+// A block whose schema is not known has Schema nil and no Values; Fingerprint,
+// Columns and Times are set. After an error f's content is undefined, but
+// definitions read before it remain in schemas.
+func (d *Decoder) DecodeFrame(b []byte, f *telemetry.Frame, schemas Schemas) error {
+	r := reader{b: b, record: "frame"}
+	d.header(&r, f)
+	// A block takes at least its flags, fingerprint, time, and two lengths.
+	n := r.count("blocks", 12)
+	if cap(f.Blocks) < n {
+		f.Blocks = slices.Grow(f.Blocks[:cap(f.Blocks)], n-cap(f.Blocks))
+	}
+	f.Blocks = f.Blocks[:n]
+	d.reclaim(f)
+	samples, last := 0, int64(0)
+	for i := range f.Blocks {
+		d.block(&r, &f.Blocks[i], schemas, &samples, &last)
+		if r.err != nil {
+			return r.err
+		}
+	}
+	r.end()
+	return r.err
+}
+
+// DecodeFrameHeader reads the frame's header only: Agent, Boot, Seq, SendTime
+// and Host. It costs some ten nanoseconds. f's Blocks are emptied.
+func (d *Decoder) DecodeFrameHeader(b []byte, f *telemetry.Frame) error {
+	r := reader{b: b, record: "frame"}
+	d.header(&r, f)
+	f.Blocks = f.Blocks[:0]
+	return r.err
+}
+
+// RestampFrame writes the time of sending, Unix milliseconds, into an encoded
+// frame.
+func RestampFrame(b []byte, sendTime int64) error {
+	r := reader{b: b, record: "frame"}
+	r.begin(MagicFrame)
+	r.fixed64("send time")
+	if r.err != nil {
+		return r.err
+	}
+	binary.LittleEndian.PutUint64(b[sendTimeAt:], uint64(sendTime))
+	return nil
+}
+
+func (d *Decoder) header(r *reader, f *telemetry.Frame) {
+	r.begin(MagicFrame)
+	if r.err == nil && len(r.b) < fixedSize {
+		r.fail(r.p, "header", ErrTruncated)
+	}
+	if r.err != nil {
+		return
+	}
+	f.SendTime = int64(binary.LittleEndian.Uint64(r.b[sendTimeAt:]))
+	f.Boot = binary.LittleEndian.Uint64(r.b[bootAt:])
+	r.p = fixedSize
+	f.Seq = r.uvarint("sequence")
+	at := r.p
+	if id := d.identity(r, r.bytes("identity")); id != nil {
+		f.Agent, f.Host = id.agent, id.host
+	} else {
+		r.fail(at, "identity", ErrCorrupt)
+	}
+}
+
+// identity returns the identity in raw. Like SchemaCache it holds two
+// generations, so that it is bounded and needs no clock.
+func (d *Decoder) identity(r *reader, raw []byte) *identity {
+	if r.err != nil {
+		return nil
+	}
+	if id := d.young[string(raw)]; id != nil {
+		return id
+	}
+	id := d.old[string(raw)]
+	if id == nil {
+		if id = decodeIdentity(r, raw); id == nil {
+			return nil
+		}
+	}
+	if len(d.young) >= maxIdentities/2 || d.young == nil {
+		d.old, d.young = d.young, map[string]*identity{}
+	}
+	d.young[string(raw)] = id
+	return id
+}
+
+func decodeIdentity(outer *reader, raw []byte) *identity {
+	r := reader{b: outer.b[:outer.p], p: outer.p - len(raw), record: outer.record}
+	id := &identity{agent: r.string("agent")}
+	n := r.count("host labels", 2)
+	if n > 0 {
+		id.host = make(telemetry.Labels, 0, n)
+	}
+	for range n {
+		at := r.p
+		l := telemetry.Label{Name: r.labelName("host labels")}
+		if l.Value = r.string("host labels"); l.Value == "" {
+			l.Value = id.agent
+		}
+		if l.Name == "" || l.Value == "" || len(id.host) > 0 && id.host[len(id.host)-1].Name >= l.Name {
+			r.fail(at, "host labels", ErrCorrupt)
+		}
+		if r.err != nil {
+			break
+		}
+		id.host = append(id.host, l)
+	}
+	r.end()
+	if r.err != nil {
+		outer.err = r.err
+		outer.p = len(outer.b)
+		return nil
+	}
+	return id
+}
+
+// reclaim collects the histograms that f held, to be filled again.
+func (d *Decoder) reclaim(f *telemetry.Frame) {
+	d.hists = d.hists[:0]
+	for i := range f.Blocks {
+		b := &f.Blocks[i]
+		for _, h := range b.Hists {
+			if h != nil {
+				d.hists = append(d.hists, h)
+			}
+		}
+		b.Hists = b.Hists[:0]
+	}
+}
+
+func (d *Decoder) block(r *reader, b *telemetry.Block, schemas Schemas, samples *int, last *int64) {
+	at := r.p
+	flags := r.byte("block flags")
+	if flags&^blockKnown != 0 {
+		r.fail(at, "block flags", ErrVersion)
+	}
+	b.Fingerprint = r.fixed64("fingerprint")
+	if r.err != nil {
+		return
+	}
+	b.Schema = schemas.Lookup(b.Fingerprint)
+	if flags&blockDefinition != 0 {
+		at = r.p
+		definition := r.bytes("definition")
+		if b.Schema == nil && r.err == nil {
+			b.Schema = r.define(definition, at, b.Fingerprint)
+			if r.err != nil {
+				return
+			}
+			schemas.Add(b.Schema)
+		}
+	}
+	r.times(b, flags&blockRounds != 0, last)
+	at = r.p
+	columns := r.uvarint("columns")
+	if columns > MaxColumns || *samples+int(columns)*len(b.Times) > MaxSamples {
+		r.fail(at, "columns", ErrLimit)
+		return
+	}
+	b.Columns = int(columns)
+	*samples += b.Columns * len(b.Times)
+	at = r.p
+	size := r.count("values", 1)
+	if r.err != nil {
+		return
+	}
+	body := reader{b: r.b[:r.p+size], p: r.p, record: r.record}
+	r.p += size
+	b.Values, b.Absent = b.Values[:0], b.Absent[:0]
+	if b.Schema == nil {
+		return
+	}
+	if len(b.Schema.Series) != b.Columns || (flags&blockHists != 0) != (b.Schema.Histograms() > 0) {
+		r.fail(at, "columns", ErrCorrupt)
+		return
+	}
+	d.body(&body, b, flags)
+	if body.err != nil {
+		r.err = body.err
+	}
+}
+
+// define reads a definition and checks it against the block's fingerprint, so
+// that no agent can spoil another's schema.
+func (r *reader) define(definition []byte, at int, fp uint64) *telemetry.Schema {
+	inner := reader{b: r.b[:r.p], p: r.p - len(definition), record: r.record}
+	s := inner.schema()
+	inner.end()
+	if inner.err != nil {
+		r.err = inner.err
+		return nil
+	}
+	if s.Fingerprint != fp {
+		r.fail(at, "definition", ErrCorrupt)
+		return nil
+	}
+	return s
+}
+
+func (r *reader) times(b *telemetry.Block, several bool, last *int64) {
+	n := 1
+	if several {
+		n = r.count("times", 1)
+	}
+	b.Times = b.Times[:0]
+	if n == 0 {
+		return
+	}
+	t := *last + r.varint("times")
+	*last = t
+	b.Times = append(slices.Grow(b.Times, n), t)
+	interval := int64(0)
+	for range n - 1 {
+		interval += r.varint("times")
+		t += interval
+		b.Times = append(b.Times, t)
+	}
+}
+
+func (d *Decoder) body(r *reader, b *telemetry.Block, flags byte) {
+	n := b.Columns * len(b.Times)
+	// Each column takes half a byte or more, so that the values allocated here
+	// are in proportion to the record, but for repeated rounds; these are
+	// bounded by MaxSamples.
+	if b.Columns > 2*r.left() {
+		r.fail(r.p, "values", ErrTruncated)
+		return
+	}
+	if cap(b.Values) < n {
+		b.Values = make([]float64, n)
+	}
+	b.Values = b.Values[:n]
+	if len(b.Times) == 1 {
+		r.vector(b.Values, &b.Absent, 0)
+	} else if n > 0 {
+		r.columns(b.Values, len(b.Times), &b.Absent)
+	}
+	if flags&blockHists != 0 && r.err == nil {
+		d.blockHists(r, b)
+	}
+	r.end()
+}
+
+func (d *Decoder) blockHists(r *reader, b *telemetry.Block) {
+	n := len(b.Values)
+	if cap(b.Hists) < n {
+		b.Hists = make([]*hist.Histogram, n)
+	}
+	b.Hists = b.Hists[:n]
+	clear(b.Hists)
+	rounds := len(b.Times)
+	cells := rounds * b.Schema.Histograms()
+	at := r.p
+	if (cells+7)/8 > r.left() {
+		r.fail(at, "histograms", ErrTruncated)
+		return
+	}
+	r.p += (cells + 7) / 8
+	cell := 0
+	for c := range b.Schema.Series {
+		if b.Schema.Series[c].Kind != telemetry.Histogram {
+			continue
+		}
+		for i := c * rounds; i < (c+1)*rounds; i++ {
+			if r.b[at+cell>>3]&(1<<(cell&7)) != 0 {
+				if b.Hists[i] = d.hist(r); r.err != nil {
+					return
+				}
+			}
+			cell++
+		}
+	}
+}
+
+// hist reads one histogram into memory that the frame held before, if any.
+func (d *Decoder) hist(r *reader) *hist.Histogram {
+	var h *hist.Histogram
+	if n := len(d.hists); n > 0 {
+		h, d.hists = d.hists[n-1], d.hists[:n-1]
+	} else {
+		h = &hist.Histogram{}
+	}
+	rest, err := h.Decode(r.b[r.p:])
+	if err != nil {
+		r.fail(r.p, "histogram", ErrCorrupt)
+		return nil
+	}
+	r.p = len(r.b) - len(rest)
+	return h
+}

@@ -1,0 +1,167 @@
+package wire
+
+// DecodePartial reads the partial b into p, which keeps nothing of b and
+// nothing of what it held before. Empty lists become nil.
+func DecodePartial(b []byte, p *Partial) error {
+	r := &partialReader{reader: reader{b: b, record: "partial"}}
+	r.begin(MagicPartial)
+	*p = Partial{
+		Source:      int32(r.uint32("source")),
+		Sources:     int32(r.uint32("sources")),
+		Incarnation: r.uvarint("incarnation"),
+		From:        r.varint("from"),
+	}
+	p.To = p.From + r.varint("to")
+	p.LogTime = r.varint("log time")
+	p.RuleSet = r.id("rule set")
+	r.dictionary()
+	p.Groups = list(r, "groups", 2, func() GroupLabels {
+		return GroupLabels{Key: r.group("group"), Labels: r.labels("group labels")}
+	})
+	p.Counts = r.counts()
+	p.Sketches = list(r, "sketches", 3, func() Sketch { return r.sketch(p.LogTime) })
+	p.Unplaced = list(r, "unplaced", 5, func() Unplaced { return r.unplaced(p.LogTime) })
+	p.Gaps = list(r, "gaps", 14, r.gap)
+	p.Regions = list(r, "regions", 3, func() RegionSeen {
+		return RegionSeen{Region: r.string("region"), Frames: r.uint32("frames"), Newest: p.LogTime + r.varint("newest")}
+	})
+	p.Agents = list(r, "agents", 16, func() AgentSeen { return r.agent(p.LogTime) })
+	r.end()
+	return r.err
+}
+
+type partialReader struct {
+	reader
+	streams, vantages []string
+	groups            []GroupKey
+}
+
+// list reads a counted list whose elements take at least size bytes each; nil
+// where it is empty.
+func list[T any](r *partialReader, element string, size int, read func() T) []T {
+	n := r.count(element, size)
+	if n == 0 {
+		return nil
+	}
+	out := make([]T, 0, n)
+	for range n {
+		v := read()
+		if r.err != nil {
+			return nil
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (r *partialReader) dictionary() {
+	r.streams = list(r, "streams", 2, func() string { return r.id("stream") })
+	r.groups = list(r, "group keys", 9, func() GroupKey {
+		stream := pick(r, "group key", r.streams)
+		return GroupKey{Stream: stream, Labels: r.fixed64("group key")}
+	})
+	r.vantages = list(r, "vantage points", 1, func() string { return r.string("vantage point") })
+}
+
+// pick reads a place in one of the dictionary's lists.
+func pick[T any](r *partialReader, element string, from []T) (v T) {
+	at, i := r.p, r.uvarint(element)
+	if i < uint64(len(from)) {
+		return from[i]
+	}
+	r.fail(at, element, ErrCorrupt)
+	return v
+}
+
+func (r *partialReader) group(element string) GroupKey { return pick(r, element, r.groups) }
+
+func (r *partialReader) counts() []BinCount {
+	n := r.count("counts", 3)
+	if n == 0 {
+		return nil
+	}
+	at := r.p
+	bin, unit := r.varint("first bin"), int64(r.uvarint("bin unit"))
+	if r.err == nil && unit <= 0 {
+		r.fail(at, "bin unit", ErrCorrupt)
+	}
+	group, vantage := -1, 0
+	out := make([]BinCount, 0, n)
+	for range n {
+		at = r.p
+		flags := r.byte("count flags")
+		switch flags & countGroup {
+		case groupNext:
+			group++
+		case groupPlace:
+			group = int(r.uint32("group"))
+		}
+		if flags&countVantage != 0 {
+			vantage = int(r.uint32("vantage point"))
+		}
+		if r.err == nil && (flags&^countKnown != 0 || flags&countGroup > groupPlace || uint(group) >= uint(len(r.groups)) || uint(vantage) >= uint(len(r.vantages))) {
+			r.fail(at, "count", ErrCorrupt)
+		}
+		if r.err != nil {
+			return nil
+		}
+		c := BinCount{Group: r.groups[group], Vantage: r.vantages[vantage]}
+		if flags&countBin != 0 {
+			bin += unit * r.varint("bin")
+		}
+		c.Bin = bin
+		c.Total = r.uvarint("total")
+		c.Good = c.Total
+		if flags&countAllGood == 0 {
+			c.Good = r.uvarint("good")
+		}
+		if flags&countBlind != 0 {
+			c.Blind = r.uvarint("blind")
+		}
+		c.Newest = bin + r.varint("newest")
+		out = append(out, c)
+	}
+	if r.err != nil {
+		return nil
+	}
+	return out
+}
+
+func (r *partialReader) sketch(logTime int64) Sketch {
+	s := Sketch{Group: r.group("sketch"), Slot: logTime + r.varint("sketch slot")}
+	if r.err != nil {
+		return s
+	}
+	rest, err := s.Hist.Decode(r.b[r.p:])
+	if err != nil {
+		r.fail(r.p, "sketch histogram", ErrCorrupt)
+		return s
+	}
+	r.p = len(r.b) - len(rest)
+	return s
+}
+
+func (r *partialReader) unplaced(logTime int64) Unplaced {
+	u := Unplaced{Group: r.group("unplaced"), From: logTime + r.varint("unplaced from")}
+	u.To = u.From + r.varint("unplaced to")
+	u.Good = r.uvarint("unplaced good")
+	u.Total = r.uvarint("unplaced total")
+	return u
+}
+
+func (r *partialReader) gap() Gap {
+	g := Gap{Agent: r.string("gap agent"), Boot: r.fixed64("gap boot"), FirstSeq: r.uvarint("gap first")}
+	g.LastSeq = g.FirstSeq + r.uvarint("gap last")
+	g.From = r.varint("gap from")
+	g.To = g.From + r.varint("gap to")
+	g.Reason = r.string("gap reason")
+	return g
+}
+
+func (r *partialReader) agent(logTime int64) AgentSeen {
+	return AgentSeen{
+		Agent: r.string("agent"), Boot: r.fixed64("agent boot"), Host: r.labels("agent host"),
+		Frames: r.uvarint("agent frames"), Samples: r.uvarint("agent samples"), Repeats: r.uvarint("agent repeats"),
+		LastSeq: r.uvarint("agent sequence"), Newest: logTime + r.varint("agent newest"), Skew: r.varint("agent skew"),
+	}
+}
