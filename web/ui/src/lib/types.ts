@@ -1,0 +1,145 @@
+// What the HTTP API answers. Times are Unix milliseconds, ratios exact integers.
+
+export interface Ratio {
+  num: number;
+  den: number;
+}
+
+export type Labels = Record<string, string>;
+export type SlotState = "good" | "bad" | "unknown" | "open";
+export type GroupState = "up" | "failing" | "down" | "silent" | "";
+
+export interface Burn {
+  severity: string;
+  long_ms: number;
+  short_ms: number;
+  factor: number;
+  long: number;
+  short: number;
+  firing: boolean;
+}
+
+export interface GroupStatus {
+  id: string;
+  labels: Labels;
+  state: GroupState;
+  down: "" | "advisory" | "down";
+  attainment: Ratio;
+  /** Truncated to five decimals; empty without data. */
+  attainment_pct: string;
+  budget_left: number;
+  burn: Burn[];
+  good: number;
+  total: number;
+  good_slots: number;
+  bad_slots: number;
+  unknown_slots: number;
+  last_sample: number;
+  log_time: number;
+}
+
+export interface ObjectiveSummary {
+  name: string;
+  display_name: string;
+  service: string;
+  description: string;
+  target: Ratio;
+  target_pct: string;
+  budgeting: string;
+  window_ms: number;
+  calendar: { time_zone: string; unit: string } | null;
+  stream: string;
+  metric: string;
+  kind: "availability" | "latency" | "ratio";
+  threshold: number | null;
+  slot_ms: number;
+  groups: GroupStatus[];
+}
+
+export interface Region {
+  name: string;
+  zones: string[];
+  hosts: number;
+  agents: number;
+  last_seen: number;
+  silent: boolean;
+}
+
+export interface Overview {
+  now: number;
+  log_time: number;
+  version: string;
+  data_dir: string;
+  regions: Region[];
+  objectives: ObjectiveSummary[];
+  alerts: { page: number; ticket: number; advisory: number };
+}
+
+export interface Slot {
+  t: number;
+  s: SlotState;
+  good: number;
+  total: number;
+  v: number;
+  reason: string;
+}
+
+export interface SlotsAnswer {
+  group: string;
+  labels: Labels;
+  slot_ms: number;
+  slots: Slot[];
+}
+
+export interface PercentilePoint {
+  t: number;
+  count: number;
+  inf: number;
+  /** Seconds, one per quantile; null where the quantile is a time-out or there is no sample. */
+  v: (number | null)[];
+}
+
+export interface PercentilesAnswer {
+  q: number[];
+  points: PercentilePoint[];
+}
+
+export interface BurndownAnswer {
+  points: { t: number; budget_left: number }[];
+}
+
+export interface Host {
+  host: string;
+  zone: string;
+  region: string;
+  agent: string;
+  boot: string;
+  first_seen: number;
+  last_seen: number;
+  frames: number;
+  samples: number;
+  repeats: number;
+  gap_frames: number;
+  skew_ms: number;
+  newest: number;
+  labels: Labels;
+}
+
+export interface Alert {
+  labels: Labels;
+  annotations: Labels;
+  status: "firing" | "resolved";
+  starts_at: number;
+  ends_at: number;
+  silenced: boolean;
+}
+
+export interface Gap {
+  agent: string;
+  boot: string;
+  first_seq: number;
+  last_seq: number;
+  from: number;
+  to: number;
+  reason: string;
+}
