@@ -164,16 +164,21 @@ func (j *CheckpointJoiner) Latest(source int32) (set uint64, payload []byte, ok 
 	return s.set, s.payload, true
 }
 
-// Highest returns the highest set number seen of the source, complete or not,
-// so that the next set gets a number of its own; 0 where none was seen.
-func (j *CheckpointJoiner) Highest(source int32) uint64 {
+// Next returns the number for the source's next set: above all that were seen,
+// complete or not, and under the other keys than the newest complete set, which
+// must outlive the next one's writing.
+func (j *CheckpointJoiner) Next(source int32) uint64 {
 	s := j.sources[source]
 	if s == nil {
-		return 0
+		return 1
 	}
-	high := s.set
+	next := s.set
 	for n := range s.open {
-		high = max(high, n)
+		next = max(next, n)
 	}
-	return high
+	next++
+	if s.complete && next%2 == s.set%2 {
+		next++
+	}
+	return next
 }

@@ -273,4 +273,3 @@ func appendAgents(dst []byte, p *Partial) []byte {
 	}
 	return dst
 }
-
