@@ -1,0 +1,95 @@
+package sla
+
+import (
+	"strconv"
+	"time"
+)
+
+// step appends a line of the calculation; values are names and texts in turn.
+func (s *Settlement) step(clause, formula string, values ...string) {
+	m := map[string]string{}
+	for i := 0; i+1 < len(values); i += 2 {
+		m[values[i]] = values[i+1]
+	}
+	s.Steps = append(s.Steps, Step{clause, formula, m})
+}
+
+func number(n int64) string   { return strconv.FormatInt(n, 10) }
+func natural(n uint64) string { return strconv.FormatUint(n, 10) }
+func stamp(ms int64) string   { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+
+func (c *Contract) listExclusions(s *Settlement) {
+	for i, e := range c.Exclusions {
+		formula := "applied: " + string(e.Effect)
+		if e.ApprovedBy == "" {
+			formula = "listed, not applied: without approval"
+		}
+		s.step("exclusions["+strconv.Itoa(i)+"]", formula, "start", stamp(e.Start), "end", stamp(e.End),
+			"category", e.Category, "reason", e.Reason, "author", e.Author, "approved_by", e.ApprovedBy)
+	}
+}
+
+func feeFormula(f Fee) string {
+	if f.PerResource {
+		return "per resource, summed over resources"
+	}
+	return "for the contract"
+}
+
+func combineFormula(c Combine) string {
+	if c == Sum {
+		return "sum of the objectives' credits, within cap and minimum"
+	}
+	return "greatest of the objectives' credits, within cap and minimum"
+}
+
+// slotSteps says how the slots were judged and counted.
+func (s *Settlement) slotSteps(o *Objective, t tally, resources int) {
+	at := "objectives[" + o.Name + "]"
+	s.step(at+".slot", o.Reading, "length_ms", number(o.Slot.Length), "resources", number(int64(resources)))
+	s.step(at+".denominator", "applicable = good + bad + unknown, after exclusions; coverage = (good + bad) / applicable",
+		"applicable", natural(t.Applicable), "good", natural(t.Good), "bad", natural(t.Bad), "unknown", natural(t.Unknown),
+		"excluded", natural(t.Excluded), "not_applicable", natural(t.NotApplicable), "coverage_pct", t.coverage().Percent())
+	s.step(at+".unknown", unknownFormula(o.Unknown), "unknown", natural(t.Unknown),
+		"as_good", natural(t.asGood), "as_bad", natural(t.asBad), "left_out", natural(t.Unknown-t.asGood-t.asBad))
+}
+
+// creditSteps says how attainment became a credit.
+func (s *Settlement) creditSteps(o *Objective, p *Part, attainment Ratio, book fees) {
+	at := "objectives[" + o.Name + "]"
+	s.step(at+".aggregation", aggregationFormula(o.Aggregation), "good", natural(attainment.Num), "counted", natural(attainment.Den),
+		"attainment_pct", p.AttainmentPct, "low_pct", p.Bounds.AttainmentLowPct, "high_pct", p.Bounds.AttainmentHighPct)
+	values := []string{"percent", p.Credit.Percent, "fee", book.total.String(), "amount", p.Credit.Amount}
+	for _, t := range o.Tiers {
+		values = append(values, "below "+trimZeros(t.Below.Percent()), t.Credit.String())
+	}
+	if o.Cap.Den != 0 {
+		values = append(values, "cap", o.Cap.String())
+	}
+	if o.Minimum > 0 {
+		values = append(values, "minimum", Money{o.Minimum, book.total.Currency}.String())
+	}
+	s.step(at+".tiers", "lowest tier whose bound is above the attainment; amount = fee × percent, truncated", values...)
+}
+
+func unknownFormula(p Policy) string {
+	switch p {
+	case UnknownBad:
+		return "unknown slots count as bad"
+	case UnknownGood:
+		return "unknown slots count as good"
+	case UnknownCarry:
+		return "unknown slots repeat the last decided slot, judged before exclusions"
+	}
+	return "unknown slots leave the denominator"
+}
+
+func aggregationFormula(a Aggregation) string {
+	switch a {
+	case PerResource:
+		return "each resource by itself; shown: the lowest attainment = good / counted"
+	case Worst:
+		return "the resource with the lowest attainment = good / counted"
+	}
+	return "all resources pooled; attainment = good / counted"
+}
