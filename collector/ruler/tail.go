@@ -1,0 +1,216 @@
+package ruler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"nines/internal/bus"
+	"nines/internal/telemetry"
+	"nines/internal/wire"
+)
+
+const (
+	// schemaEvery is how long a frame may travel without its schema; reading
+	// starts as far back, so that every schema is known (twice for safety).
+	schemaEvery = 2 * 60_000
+	// sweepEvery is the log time between two looks for stale series.
+	sweepEvery = 5_000
+	// fetchWait bounds how long a fetch waits for news.
+	fetchWait = 250 * time.Millisecond
+	// catchUpLimit is how long rules wait for the store to catch up.
+	catchUpLimit = time.Minute
+)
+
+// follow tails every partition, also those that are added later, and keeps
+// house, until ctx ends.
+func (r *Ruler) follow(ctx context.Context, run *running) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	caught := newLatch()
+	begun := time.Now()
+	started, adopted := int32(0), false
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	trouble := newComplaint(r.log, "follow nines.telemetry")
+	for n := 0; ; n++ {
+		if n%30 == 0 || started == 0 {
+			parts, err := r.client.Partitions(ctx, wire.TopicTelemetry)
+			trouble.report(ctx, err)
+			for ; err == nil && started < int32(parts); started++ {
+				part := started
+				caught.add()
+				wg.Go(func() { r.tail(ctx, run, part, sync.OnceFunc(caught.done)) })
+			}
+		}
+		if !adopted {
+			adopted = r.adopt(ctx) == nil
+		}
+		if late := time.Since(begun) > catchUpLimit; adopted && (started > 0 && caught.open() || late) {
+			run.rules.start()
+			run.rules.reconcile(time.Now().UnixMilli())
+		}
+		if err := run.pos.save(); err != nil {
+			r.log.Error("save positions failed", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// adopt reads from nines.alerts which alerts an earlier life left firing.
+func (r *Ruler) adopt(ctx context.Context) error {
+	first, next, err := r.client.Offsets(ctx, wire.TopicAlerts, 0)
+	if err != nil || first >= next {
+		return err
+	}
+	rd := r.client.Reader(wire.TopicAlerts, 0, first)
+	for rd.Offset() < next {
+		recs, err := rd.Fetch(ctx, fetchWait)
+		if err != nil && !skipDamage(rd, err) {
+			return err
+		}
+		for _, rec := range recs {
+			if a, ok := parseAlert(rec.Value, source(r.cfg)); ok {
+				r.box.adopt(a)
+			}
+		}
+	}
+	return nil
+}
+
+// skipDamage moves the reader over a batch that cannot be decoded.
+func skipDamage(rd *bus.Reader, err error) bool {
+	var bad *bus.ErrCorrupt
+	if errors.As(err, &bad) {
+		rd.SeekTo(bad.Next)
+		return true
+	}
+	return false
+}
+
+// tail writes one partition to the store until ctx ends; trouble is tried again.
+func (r *Ruler) tail(ctx context.Context, run *running, part int32, caught func()) {
+	trouble := newComplaint(r.log.With("partition", part), "tail nines.telemetry")
+	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		began := time.Now()
+		err := r.tailOnce(ctx, run, part, caught, trouble)
+		if ctx.Err() != nil {
+			return
+		}
+		trouble.report(ctx, err)
+		if time.Since(began) > time.Minute {
+			wait = 200 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (r *Ruler) tailOnce(ctx context.Context, run *running, part int32, caught func(), trouble *complaint) error {
+	first, next, err := r.client.Offsets(ctx, wire.TopicTelemetry, part)
+	if err != nil {
+		return err
+	}
+	read, write, err := r.startAt(ctx, run, part, first, next)
+	if err != nil {
+		return err
+	}
+	rd := r.client.Reader(wire.TopicTelemetry, part, read)
+	t := &tailer{
+		p:     newPartition(r.keep, run.newest, r.note, r.m),
+		write: write, schemas: wire.NewSchemaCache(1 << 16),
+	}
+	for {
+		recs, err := rd.Fetch(ctx, fetchWait)
+		if err != nil && !skipDamage(rd, err) {
+			return err
+		}
+		if err != nil {
+			r.m.undecoded.Inc()
+		}
+		trouble.report(ctx, nil)
+		if err := r.store(ctx, run, t, recs); err != nil {
+			return err
+		}
+		if at := rd.Offset(); at >= write {
+			run.pos.set(part, position{Next: at, LogTime: t.p.logTime})
+		}
+		if rd.Offset() >= next {
+			caught()
+		}
+	}
+}
+
+// startAt returns where to read from, to learn the schemas, and where to write
+// from. What lies between was written by an earlier life.
+func (r *Ruler) startAt(ctx context.Context, run *running, part int32, first, next int64) (read, write int64, err error) {
+	horizon := time.Now().Add(-r.cfg.Retention.D()).UnixMilli()
+	pos, ok := run.pos.get(part)
+	// A store that ends well before the bookmark lost its tail, by a power cut
+	// or because it was moved away; a bookmark past the log belongs to another
+	// log.
+	lost := run.newest+10_000 < pos.LogTime
+	if ok && !lost && pos.Next >= first && pos.Next <= next {
+		read, err = r.client.OffsetAt(ctx, wire.TopicTelemetry, part, pos.LogTime-schemaEvery)
+		return max(first, min(read, pos.Next)), pos.Next, err
+	}
+	from := horizon
+	if ok && lost && pos.Next <= next {
+		from = max(horizon, run.newest-schemaEvery)
+	}
+	read, err = r.client.OffsetAt(ctx, wire.TopicTelemetry, part, from)
+	return max(first, min(read, next)), first, err
+}
+
+// tailer is the state of one tailOnce.
+type tailer struct {
+	p       *partition
+	write   int64
+	dec     wire.Decoder
+	frame   telemetry.Frame
+	schemas *wire.SchemaCache
+}
+
+// store writes one fetch, as one transaction.
+func (r *Ruler) store(ctx context.Context, run *running, t *tailer, recs []bus.Record) error {
+	sweep := t.p.logTime-t.p.swept > sweepEvery
+	if len(recs) == 0 && !sweep {
+		return nil
+	}
+	app := run.db.Appender(ctx)
+	for i := range recs {
+		rec := &recs[i]
+		t.p.logTime = max(t.p.logTime, rec.Time)
+		if wire.TypeOf(rec.Value, nil) != wire.TypeFrame {
+			continue
+		}
+		if err := t.dec.DecodeFrame(rec.Value, &t.frame, t.schemas); err != nil {
+			r.m.undecoded.Inc()
+			continue
+		}
+		if rec.Offset < t.write {
+			t.p.learn(&t.frame)
+			continue
+		}
+		t.p.frame(app, &t.frame)
+	}
+	if t.p.swept == 0 {
+		t.p.swept = t.p.logTime
+	} else if sweep {
+		t.p.sweep(app)
+	}
+	if err := app.Commit(); err != nil {
+		r.m.commitErrors.Inc()
+		return fmt.Errorf("write series: %w", explainStore(r.cfg.Dir, err))
+	}
+	return nil
+}
