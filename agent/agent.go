@@ -1,0 +1,266 @@
+// Package agent measures a host and its probe targets and sends what it
+// measured to nines.telemetry. It promises that frames are numbered from 1
+// without holes, leave strictly in order, each after the one before is
+// acknowledged, and that what is lost because Kafka stayed away too long is
+// missing numbers, never a silence. Sample times come from a monotonic clock.
+// No source can hold up another, and none can hold up sending.
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"nines/agent/probe"
+	"nines/agent/spool"
+	"nines/agent/telegraf"
+	"nines/internal/bus"
+)
+
+const (
+	// urgentPause is the least time between two flushes on demand.
+	urgentPause = 100 * time.Millisecond
+	// ackWait is how long a stopping agent waits for what it sent last.
+	ackWait = time.Second
+)
+
+// Options configure an Agent.
+type Options struct {
+	Config Config
+	// Client is where frames go; nil lets the agent make one of Config.Kafka,
+	// which it then closes.
+	Client *bus.Client
+	// Sender takes the frames instead of a client, where given.
+	Sender Sender
+	// Version is reported in nines_agent_info.
+	Version string
+	// Log is where the agent says what changes; nil discards it.
+	Log *slog.Logger
+	// Metrics is the set that gets the agent's own figures; nil has none.
+	Metrics *metrics.Set
+}
+
+// Agent is one host's agent. Its boot begins with New.
+type Agent struct {
+	opt    Options
+	cfg    Config
+	boot   uint64
+	log    *slog.Logger
+	clock  *Clock
+	framer *framer
+	spool  *spool.Spool
+	inputs *telegraf.Inputs
+	prober *probe.Prober
+	self   *self
+	sender Sender
+	own    *bus.Client // to be closed by Run
+}
+
+// New checks the configuration, prepares the inputs and probes and starts
+// nothing. Errors in the configuration name file, line and path.
+func New(opt Options) (*Agent, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := opt.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("configure agent: %w", err)
+	}
+	cfg, err := opt.Config.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("configure agent: %w", err)
+	}
+	a := &Agent{opt: opt, cfg: cfg, log: opt.Log, boot: newBoot(), clock: NewClock()}
+	a.framer = newFramer(cfg.Agent, a.boot, cfg.hostLabels())
+	if a.spool, err = spool.New(cfg.Spool.MemoryBytes); err != nil {
+		return nil, err
+	}
+	if a.inputs, err = newInputs(cfg, a.clock.Now, a.framer.sink, opt.Log); err != nil {
+		return nil, err
+	}
+	a.prober, err = probe.New(probe.Options{
+		Config: cfg.Probes, Dir: cfg.Dir, Sink: a.framer.sink, Clock: a.clock.Now, Log: opt.Log, Metrics: opt.Metrics,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("configure probes: %w", err)
+	}
+	if err := a.connect(); err != nil {
+		return nil, err
+	}
+	a.self = newSelf(a)
+	a.self.export(opt.Metrics)
+	return a, nil
+}
+
+// connect decides where frames go.
+func (a *Agent) connect() error {
+	if a.sender = a.opt.Sender; a.sender != nil {
+		return nil
+	}
+	client := a.opt.Client
+	if client == nil {
+		var err error
+		client, err = bus.New(bus.Options{Config: a.cfg.Kafka, Log: a.log, Metrics: a.opt.Metrics})
+		if err != nil {
+			return err
+		}
+		a.own = client
+	}
+	host := a.framer.host
+	a.sender = newBusSender(client, a.cfg.Agent, host.Get("zone"), host.Get("host"), a.clock.Now, a.log)
+	return nil
+}
+
+// Boot returns the random number of this run, part of every frame's identity.
+func (a *Agent) Boot() uint64 { return a.boot }
+
+// Name returns the agent's name.
+func (a *Agent) Name() string { return a.cfg.Agent }
+
+// Inputs returns the names of the inputs that run, and of those configured
+// whose hardware this host lacks.
+func (a *Agent) Inputs() (running, absent []string) {
+	for _, st := range a.inputs.Stats() {
+		running = append(running, st.Name)
+	}
+	return running, a.inputs.Absent()
+}
+
+// Run measures and sends until ctx ends. Then it stops the sources, flushes
+// once more and waits up to a second for the acknowledgement.
+func (a *Agent) Run(ctx context.Context) error {
+	if a.own != nil {
+		defer a.own.Close()
+	}
+	defer a.self.close()
+	sendCtx, stopSending := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSending()
+	var sending sync.WaitGroup
+	var sendErr error
+	stopped := make(chan struct{}) // closed when the last frame is in the spool
+	failed := make(chan struct{})
+	sending.Go(func() {
+		if sendErr = a.send(sendCtx, stopped); sendErr != nil {
+			close(failed)
+		}
+	})
+
+	srcCtx, stopSources := context.WithCancel(ctx)
+	defer stopSources()
+	sources, srcErrs := a.startSources(srcCtx)
+	a.frame(ctx, failed)
+	stopSources()
+	sources.Wait()
+	a.flush()
+	close(stopped)
+	timer := time.AfterFunc(ackWait, stopSending)
+	sending.Wait()
+	timer.Stop()
+	if st := a.spool.Stats(); st.Frames > 0 {
+		a.log.Warn("agent stops with frames unsent; they are missing from the log and will show as a gap",
+			"frames", st.Frames, "bytes", st.Bytes)
+	}
+	return errors.Join(sendErr, srcErrs())
+}
+
+// startSources starts everything that measures. errs is valid once they have
+// ended.
+func (a *Agent) startSources(ctx context.Context) (wg *sync.WaitGroup, errs func() error) {
+	wg = &sync.WaitGroup{}
+	var inputErr, probeErr error
+	wg.Go(func() { inputErr = a.inputs.Run(ctx) })
+	wg.Go(func() { probeErr = a.prober.Run(ctx) })
+	wg.Go(func() { a.self.run(ctx) })
+	return wg, func() error {
+		if errors.Is(probeErr, context.Canceled) {
+			probeErr = nil
+		}
+		return errors.Join(inputErr, probeErr)
+	}
+}
+
+// frame flushes at every interval, and soon after an urgent round, until ctx
+// ends or sending is impossible. Flushes come a little after the aligned
+// second, so that what is measured on the second leaves with it.
+func (a *Agent) frame(ctx context.Context, failed <-chan struct{}) {
+	lag := min(a.cfg.Flush/5, 200*time.Millisecond)
+	timer := time.NewTimer(a.untilFlush(lag))
+	defer timer.Stop()
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-failed:
+			return
+		case <-timer.C:
+			a.flush()
+			a.syncClock()
+			timer.Reset(a.untilFlush(lag))
+		case <-a.framer.urgent:
+			if !pause(ctx, urgentPause-time.Since(last)) {
+				return
+			}
+			a.flush()
+			last = time.Now()
+		}
+	}
+}
+
+// pause waits; it returns false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+func (a *Agent) untilFlush(lag time.Duration) time.Duration {
+	every, l, now := a.cfg.Flush.Milliseconds(), lag.Milliseconds(), a.clock.Now()
+	next := (now-l)/every*every + every + l
+	return time.Duration(next-now) * time.Millisecond
+}
+
+// flush moves what was measured into the spool.
+func (a *Agent) flush() {
+	for _, it := range a.framer.flush(a.clock.Now()) {
+		lost := a.spool.Put(it)
+		a.self.framed(len(it.Bytes))
+		if lost.Frames > 0 {
+			a.self.dropped(lost)
+			a.framer.repeatSchemas()
+		}
+	}
+}
+
+// syncClock follows the system clock at a frame boundary.
+func (a *Agent) syncClock() {
+	if step := a.clock.Sync(); step != 0 {
+		a.self.stepped(step)
+		a.log.Warn("system clock was set; sample times follow it from here on", "step", step.Round(time.Millisecond))
+	}
+}
+
+// newBoot returns a random number other than zero.
+func newBoot() uint64 {
+	var b [8]byte
+	for {
+		_, _ = rand.Read(b[:]) // never fails
+		if n := binary.LittleEndian.Uint64(b[:]); n != 0 {
+			return n
+		}
+	}
+}

@@ -1,0 +1,259 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"nines/agent/probe"
+	"nines/agent/telegraf"
+	"nines/internal/bus"
+	"nines/internal/telemetry"
+	"nines/internal/yamlconf"
+)
+
+// Config is the agent's YAML. The zero value measures this host's clock and the
+// agent itself, nothing else; configs/agent/agent.yaml is what ships.
+type Config struct {
+	// Agent is the agent's name, unique in the fleet; the host's name where
+	// empty.
+	Agent string `yaml:"agent,omitempty"`
+	// Labels describe the host and apply to all its series: host (the agent's
+	// name where empty), zone, region and what else the operator wants.
+	Labels map[string]string `yaml:"labels,omitempty"`
+	// Interval between measurements of inputs without their own; 1s.
+	Interval time.Duration `yaml:"interval,omitempty"`
+	// Flush is how often frames leave; 1s. Failed probes do not wait for it.
+	Flush time.Duration `yaml:"flush,omitempty"`
+	// SelfInterval is how often the agent's own figures and the host clock's
+	// offset are measured; 10s.
+	SelfInterval time.Duration `yaml:"self_interval,omitempty"`
+	// Readers is who measures what Telegraf's base inputs name: "kernel", the
+	// default, reads the kernel's files directly at a fraction of the cost;
+	// "telegraf" runs the plugins themselves.
+	Readers string `yaml:"readers,omitempty"`
+	// Inputs holds Telegraf configuration ([[inputs.x]]) inline.
+	Inputs string `yaml:"inputs,omitempty"`
+	// InputsFiles are files of Telegraf configuration; relative paths start at
+	// the directory of the agent's configuration.
+	InputsFiles []string `yaml:"inputs_files,omitempty"`
+	// Probes are the agent's probes, and the control targets that tell an
+	// offline prober from a failing target.
+	Probes probe.Config `yaml:"probes,omitempty"`
+	// Spool holds frames while Kafka is away.
+	Spool SpoolConfig `yaml:"spool,omitempty"`
+	// Kafka is where frames go. Not used where the caller brings a client.
+	Kafka bus.Config `yaml:"kafka,omitempty"`
+
+	// Dir is where relative paths start; Load sets it.
+	Dir string `yaml:"-"`
+	// inputsLine is where the inline TOML begins in the YAML file.
+	inputsLine int
+	file       string
+}
+
+// SpoolConfig bounds what the agent keeps while Kafka is away.
+type SpoolConfig struct {
+	// MemoryBytes is the most bytes of frames held in memory; 67108864 (64 MiB,
+	// some hours of a host's base metrics).
+	MemoryBytes int `yaml:"memory_bytes,omitempty"`
+}
+
+// Names of Config.Readers.
+const (
+	ReadersKernel   = "kernel"
+	ReadersTelegraf = "telegraf"
+)
+
+// Load reads an agent's configuration file strictly. Errors name file, line and
+// column, all at once.
+func Load(file string) (Config, error) {
+	var c Config
+	if err := yamlconf.Load(file, &c); err != nil {
+		return Config{}, err
+	}
+	c.Dir = filepath.Dir(file)
+	return c, nil
+}
+
+// Check implements yamlconf.Checker.
+func (c *Config) Check(doc *yamlconf.Doc) yamlconf.Errors {
+	c.Place(doc, "")
+	var out yamlconf.Errors
+	for _, e := range unjoin(c.Validate()) {
+		path, reason, ok := strings.Cut(e.Error(), ": ")
+		if !ok || strings.ContainsAny(path, " \n") {
+			path, reason = "", e.Error()
+		}
+		out = append(out, doc.Errorf(path, nil, "%s", reason))
+	}
+	return out
+}
+
+// Place tells the configuration where in a document it stands, so that errors
+// in the inline inputs name their line. prefix is the path before its fields,
+// "agent." where a bigger configuration nests it.
+func (c *Config) Place(doc *yamlconf.Doc, prefix string) {
+	c.file = doc.File()
+	c.Dir = filepath.Dir(c.file)
+	c.inputsLine = doc.Line(prefix + "inputs")
+}
+
+// Validate returns all that is wrong with the values, joined, each as
+// "path: reason". It reads no file and does not look into the inputs.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(path, f string, a ...any) { errs = append(errs, fmt.Errorf(path+": "+f, a...)) }
+	for path, d := range map[string]time.Duration{"interval": c.Interval, "flush": c.Flush, "self_interval": c.SelfInterval} {
+		if d != 0 && (d < 100*time.Millisecond || d > time.Hour) {
+			bad(path, "must lie within 100ms and 1h, got %s", d)
+		}
+	}
+	if c.Flush > time.Minute {
+		bad("flush", "must be at most 1m, or a region would seem silent, got %s", c.Flush)
+	}
+	switch c.Readers {
+	case "", ReadersKernel, ReadersTelegraf:
+	default:
+		bad("readers", "must be kernel or telegraf, got %q", c.Readers)
+	}
+	if n := c.Spool.MemoryBytes; n != 0 && n < 1<<20 {
+		bad("spool.memory_bytes", "must be at least 1048576 (1 MiB), got %d", n)
+	}
+	for n, v := range c.Labels {
+		if !validLabel(n) {
+			bad("labels", "not a label name (letters, digits and _, not first a digit or __), got %q", n)
+		}
+		if v == "" {
+			bad("labels."+n, "is empty; leave it out or give it a value")
+		}
+	}
+	if a, ok := c.Labels["agent"]; ok && c.Agent != "" && a != c.Agent {
+		bad("labels.agent", "is the agent's name and set by agent: %s; remove it", c.Agent)
+	}
+	errs = append(errs, prefixed("probes", c.Probes.Validate())...)
+	if len(c.Kafka.Brokers) > 0 {
+		errs = append(errs, prefixed("kafka", c.Kafka.Validate())...)
+	}
+	return errors.Join(errs...)
+}
+
+// prefixed puts a path before each of the joined errors.
+func prefixed(path string, err error) []error {
+	list := unjoin(err)
+	for i, e := range list {
+		list[i] = fmt.Errorf("%s.%w", path, e)
+	}
+	return list
+}
+
+// unjoin returns the errors that errors.Join joined.
+func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []error
+		for _, e := range j.Unwrap() {
+			out = append(out, unjoin(e)...)
+		}
+		return out
+	}
+	return []error{err}
+}
+
+func validLabel(n string) bool {
+	if n == "" || strings.HasPrefix(n, "__") || n[0] >= '0' && n[0] <= '9' {
+		return false
+	}
+	for _, r := range n {
+		if r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// withDefaults fills in what is left out.
+func (c Config) withDefaults() (Config, error) {
+	if c.Agent == "" {
+		name, err := os.Hostname()
+		if err != nil || name == "" {
+			return c, fmt.Errorf("agent: this host has no name; set one: %w", err)
+		}
+		c.Agent = name
+	}
+	orDuration(&c.Interval, time.Second)
+	orDuration(&c.Flush, time.Second)
+	orDuration(&c.SelfInterval, 10*time.Second)
+	if c.Readers == "" {
+		c.Readers = ReadersKernel
+	}
+	if c.Spool.MemoryBytes == 0 {
+		c.Spool.MemoryBytes = 64 << 20
+	}
+	return c, nil
+}
+
+func orDuration(d *time.Duration, def time.Duration) {
+	if *d == 0 {
+		*d = def
+	}
+}
+
+// hostLabels are the labels in every frame's header: those of the operator,
+// agent, and host where the operator names none.
+func (c Config) hostLabels() telemetry.Labels {
+	m := map[string]string{"host": c.Agent}
+	for n, v := range c.Labels {
+		m[n] = v
+	}
+	m["agent"] = c.Agent
+	return telemetry.NewLabels(m)
+}
+
+// inputFiles reads the Telegraf configuration: the files, then the inline text.
+func (c Config) inputFiles() ([]telegraf.File, error) {
+	var (
+		files []telegraf.File
+		errs  []error
+	)
+	for _, name := range c.InputsFiles {
+		path := name
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(c.Dir, path)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read inputs: %w", err))
+			continue
+		}
+		files = append(files, telegraf.File{Name: path, Text: text})
+	}
+	if strings.TrimSpace(c.Inputs) != "" {
+		name := c.file
+		if name == "" {
+			name = "inputs"
+		}
+		files = append(files, telegraf.File{Name: name, Line: c.inputsLine, Text: []byte(c.Inputs)})
+	}
+	return files, errors.Join(errs...)
+}
+
+// CheckInputs parses the inputs without running them. Errors read
+// file:line:1: inputs.x: reason.
+func (c Config) CheckInputs() error {
+	c, err := c.withDefaults()
+	if err != nil {
+		return err
+	}
+	files, err := c.inputFiles()
+	if err != nil {
+		return err
+	}
+	_, err = telegraf.Load(files, c.Interval)
+	return err
+}

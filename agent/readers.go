@@ -1,0 +1,130 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+
+	tg "github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/filter"
+	"github.com/influxdata/telegraf/plugins/inputs/cpu"
+	"github.com/influxdata/telegraf/plugins/inputs/diskio"
+	"github.com/influxdata/telegraf/plugins/inputs/kernel"
+	"github.com/influxdata/telegraf/plugins/inputs/mem"
+	netin "github.com/influxdata/telegraf/plugins/inputs/net"
+	"github.com/influxdata/telegraf/plugins/inputs/netstat"
+	"github.com/influxdata/telegraf/plugins/inputs/nstat"
+	"github.com/influxdata/telegraf/plugins/inputs/processes"
+	"github.com/influxdata/telegraf/plugins/inputs/swap"
+	"github.com/influxdata/telegraf/plugins/inputs/system"
+
+	"nines/agent/host"
+	"nines/agent/telegraf"
+	"nines/internal/telemetry"
+)
+
+// newInputs prepares the inputs of the configuration.
+func newInputs(cfg Config, clock func() int64, sink telemetry.Sink, log *slog.Logger) (*telegraf.Inputs, error) {
+	files, err := cfg.inputFiles()
+	if err != nil {
+		return nil, err
+	}
+	opt := telegraf.Options{Files: files, Interval: cfg.Interval, Clock: clock, Sink: sink, Log: log}
+	if cfg.Readers == ReadersKernel {
+		r := host.EnvRoots()
+		opt.Replace = replacer{roots: r, shared: host.NewShared(r)}.reader
+	}
+	inputs, err := telegraf.New(opt)
+	if err != nil {
+		return nil, fmt.Errorf("configure inputs:\n%w", err)
+	}
+	return inputs, nil
+}
+
+// NewInputs prepares the inputs of a configuration to be asked by hand, as
+// nines-agent test does.
+func NewInputs(cfg Config, log *slog.Logger) (*telegraf.Inputs, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return newInputs(cfg, NewClock().Now, func(telemetry.Round) {}, log)
+}
+
+// replacer puts package host's readers in the place of Telegraf's plugins,
+// where their settings ask for nothing that a reader does not do.
+type replacer struct {
+	roots  host.Roots
+	shared *host.Shared
+}
+
+func (r replacer) reader(in tg.Input) (telegraf.Reader, error) {
+	switch p := in.(type) {
+	case *cpu.CPU:
+		if p.CoreTags {
+			return nil, nil
+		}
+		return host.NewCPU(r.shared, host.CPUOptions{
+			PerCPU: p.PerCPU, TotalCPU: p.TotalCPU, CollectCPUTime: p.CollectCPUTime, ReportActive: p.ReportActive,
+		}), nil
+	case *mem.Mem:
+		return host.NewMem(r.roots), nil
+	case *swap.Swap:
+		return host.NewSwap(r.roots), nil
+	case *system.System:
+		return host.NewSystem(r.roots), nil
+	case *processes.Processes:
+		return host.NewProcesses(r.roots, r.shared), nil
+	case *netstat.NetStat:
+		return host.NewNetstat(r.roots), nil
+	case *netin.Net:
+		return r.net(p)
+	case *diskio.DiskIO:
+		if len(p.Devices) > 0 || len(p.DeviceTags) > 0 || len(p.NameTemplates) > 0 || !p.SkipSerialNumber {
+			return nil, nil
+		}
+		return host.NewDiskIO(r.roots), nil
+	case *kernel.Kernel:
+		return r.kernel(p)
+	case *nstat.Nstat:
+		return r.nstat(p)
+	}
+	return nil, nil
+}
+
+func (r replacer) net(p *netin.Net) (telegraf.Reader, error) {
+	var opt host.NetOptions
+	if len(p.Interfaces) > 0 {
+		f, err := filter.Compile(p.Interfaces)
+		if err != nil {
+			return nil, fmt.Errorf("interfaces: %w", err)
+		}
+		opt.Match = f.Match
+	}
+	return host.NewNet(r.roots, opt), nil
+}
+
+func (r replacer) kernel(p *kernel.Kernel) (telegraf.Reader, error) {
+	if slices.ContainsFunc(p.ConfigCollect, func(s string) bool { return s != "psi" }) {
+		return nil, nil
+	}
+	k, err := host.NewKernel(r.roots, r.shared, host.KernelOptions{Pressure: len(p.ConfigCollect) > 0})
+	if errors.Is(err, os.ErrNotExist) {
+		// A kernel without pressure figures still has the others.
+		return host.NewKernel(r.roots, r.shared, host.KernelOptions{})
+	}
+	return k, err
+}
+
+func (r replacer) nstat(p *nstat.Nstat) (telegraf.Reader, error) {
+	custom := p.ProcNetNetstat + p.ProcNetSNMP + p.ProcNetSNMP6
+	for _, env := range []string{"PROC_NET_NETSTAT", "PROC_NET_SNMP", "PROC_NET_SNMP6", "PROC_ROOT"} {
+		custom += os.Getenv(env)
+	}
+	if custom != "" {
+		return nil, nil
+	}
+	return host.NewNstat(r.roots, host.NstatOptions{DumpZeros: p.DumpZeros}), nil
+}
