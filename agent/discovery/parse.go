@@ -11,9 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"nines/internal/yamlconf"
 )
 
 // group is one entry of a file_sd file or http_sd answer.
@@ -77,39 +75,21 @@ func ValidLabelName(n string) bool {
 // locator tells where group i of a document stands, as file:line:col.
 type locator func(i int) string
 
-func parseYAML(name string, content []byte) (groups []group, where locator, err error) {
-	// The parser is third-party code fed with operators' files: a panic in it
-	// must not take the agent down.
-	defer func() {
-		if p := recover(); p != nil {
-			groups, err = nil, fmt.Errorf("%s:1:1: not readable as YAML: %v", name, p)
-		}
-	}()
-	if err := yaml.UnmarshalWithOptions(content, &groups, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, yamlError(name, err)
+func parseYAML(name string, content []byte) ([]group, locator, error) {
+	doc, err := yamlconf.One(name, content)
+	if err != nil || doc == nil {
+		// Comments alone are no document: a list that is commented out.
+		return nil, nil, err
 	}
-	return groups, func(i int) string { return yamlPosition(name, content, i) }, nil
-}
-
-func yamlError(name string, err error) error {
-	var ye yaml.Error
-	if errors.As(err, &ye) && ye.GetToken() != nil && ye.GetToken().Position != nil {
-		p := ye.GetToken().Position
-		return fmt.Errorf("%s:%d:%d: %s", name, p.Line, p.Column, ye.GetMessage())
+	var groups []group
+	if err := doc.Decode(&groups); err != nil {
+		return nil, nil, err
 	}
-	return fmt.Errorf("%s:1:1: %w", name, err)
-}
-
-func yamlPosition(name string, content []byte, i int) string {
-	f, err := parser.ParseBytes(content, 0)
-	if err == nil && len(f.Docs) > 0 {
-		if seq, ok := f.Docs[0].Body.(*ast.SequenceNode); ok && i < len(seq.Values) {
-			if p := seq.Values[i].GetToken().Position; p != nil {
-				return fmt.Sprintf("%s:%d:%d", name, p.Line, p.Column)
-			}
-		}
+	where := func(i int) string {
+		e := doc.Errorf(fmt.Sprintf("[%d]", i), nil, "")
+		return fmt.Sprintf("%s:%d:%d", name, e.Line, e.Col)
 	}
-	return fmt.Sprintf("%s:1:1: group %d", name, i)
+	return groups, where, nil
 }
 
 func parseJSON(name string, content []byte) ([]group, locator, error) {
@@ -117,9 +97,13 @@ func parseJSON(name string, content []byte) ([]group, locator, error) {
 	dec.DisallowUnknownFields()
 	var groups []group
 	var offsets []int64
-	fail := func(err error) ([]group, locator, error) {
-		return nil, nil, fmt.Errorf("%s: %w", position(name, content, jsonOffset(err, dec.InputOffset())), err)
+	failAt := func(at int64, err error) ([]group, locator, error) {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, nil, fmt.Errorf("%s: %w", position(name, content, jsonOffset(err, at)), err)
 	}
+	fail := func(err error) ([]group, locator, error) { return failAt(dec.InputOffset(), err) }
 	open, err := dec.Token()
 	if err != nil {
 		return fail(err)
@@ -131,7 +115,7 @@ func parseJSON(name string, content []byte) ([]group, locator, error) {
 		var g group
 		offsets = append(offsets, dec.InputOffset())
 		if err := dec.Decode(&g); err != nil {
-			return fail(err)
+			return failAt(offsets[len(offsets)-1], err)
 		}
 		groups = append(groups, g)
 	}
