@@ -234,8 +234,24 @@ func (s *State) tick(t *wire.Tick) error {
 			s.cells[c.cellKey] = c
 		}
 	}
+	if s.logTime == 0 {
+		s.beginTime(now)
+	}
 	s.logTime = now
 	return nil
+}
+
+// beginTime dates what was read before the log's first tick.
+func (s *State) beginTime(now int64) {
+	for _, b := range s.boots {
+		b.used = now
+	}
+	for _, c := range s.counters {
+		c.used = now
+	}
+	for _, sc := range s.schemas {
+		sc.used = now
+	}
 }
 
 // cut ends the stretch and returns what it added.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"nines/internal/bus"
 	"nines/internal/wire"
@@ -19,6 +18,7 @@ func (o *owner) restore(ctx context.Context) error {
 		return err
 	}
 	data, set := o.newest()
+	o.set = set
 	if data == nil {
 		o.state = NewState(o.partition, o.sources, 1, first, o.o.Rules.Get)
 		return nil
@@ -27,7 +27,7 @@ func (o *owner) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.state, o.set = st, 1-set
+	o.state = st
 	same, err := o.sameLog(ctx, first, next, crc)
 	switch {
 	case err != nil:
@@ -68,25 +68,19 @@ func (o *owner) sameLog(ctx context.Context, first, next int64, crc uint32) (boo
 	return CRC(recs[0].Value) == crc, nil
 }
 
-// newest returns the payload of the partition's newest complete checkpoint, and
-// which of the two sets holds it.
-func (o *owner) newest() (payload []byte, set int) {
-	var newest uint64
-	for s := range 2 {
-		prefix := fmt.Sprintf("%d/%c/", o.partition, 'A'+rune(s))
-		var parts [][]byte
-		for _, key := range o.checkpoints.Keys() {
-			if !strings.HasPrefix(key, prefix) {
-				continue
-			}
-			if part, ok := o.checkpoints.Get(key); ok {
-				parts = append(parts, part)
-			}
+// newest returns the payload of the partition's newest complete checkpoint, nil
+// where there is none, and the number of the next set.
+func (o *owner) newest() (payload []byte, next uint64) {
+	var j wire.CheckpointJoiner
+	for _, key := range o.checkpoints.Keys() {
+		part, ok := o.checkpoints.Get(key)
+		if !ok {
+			continue
 		}
-		id, data, ok := wire.JoinCheckpoint(parts)
-		if ok && id >= newest {
-			newest, payload, set = id, data, s
+		if err := j.Add(part); err != nil {
+			o.log.Warn("a checkpoint cannot be read; an older one is used", "key", key, "err", err)
 		}
 	}
-	return payload, set
+	_, payload, _ = j.Latest(o.partition)
+	return payload, j.Next(o.partition)
 }

@@ -114,8 +114,7 @@ type owner struct {
 	dead      *bus.Producer
 	state     *State
 	log       *slog.Logger
-	set       int // which of the two checkpoint sets is written next
-	typ       string
+	set       uint64 // number of the next checkpoint
 }
 
 // keep aggregates until the generation ends; after trouble it starts again from
@@ -183,12 +182,7 @@ func (o *owner) watch(reader *bus.Reader) {
 }
 
 func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
-	typ := ""
-	for i := range rec.Headers {
-		if rec.Headers[i].Key == wire.HeaderType {
-			typ = string(rec.Headers[i].Value)
-		}
-	}
+	typ := typeOf(rec)
 	out, err := o.state.Apply(rec.Offset, typ, rec.Value)
 	for err != nil {
 		var unknown ErrRules
@@ -222,6 +216,16 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 	return nil
 }
 
+// typeOf returns the record's type, by its header or its first byte.
+func typeOf(rec *bus.Record) string {
+	for i := range rec.Headers {
+		if rec.Headers[i].Key == wire.HeaderType {
+			return string(rec.Headers[i].Value)
+		}
+	}
+	return wire.TypeOf(rec.Value, nil)
+}
+
 // publish sends the partial to every partition of nines.partials and returns
 // when all have it.
 func (o *owner) publish(ctx context.Context, p *wire.Partial) error {
@@ -253,7 +257,7 @@ func (o *owner) bury(ctx context.Context, rec *bus.Record, why *wire.DeadLetter)
 	why.Topic, why.Partition, why.Offset = wire.TopicTelemetry, o.partition, rec.Offset
 	o.m.dead(why.Reason)
 	out := bus.Record{Key: rec.Key, Value: rec.Value}
-	for _, h := range wire.DeadLetterHeaders(why) {
+	for _, h := range why.Headers() {
 		out.Headers = append(out.Headers, bus.Header{Key: h.Key, Value: h.Value})
 	}
 	_, err := o.dead.ProduceRetry(ctx, func() []bus.Record { return []bus.Record{out} })
@@ -286,28 +290,18 @@ func (o *owner) tick(ctx context.Context, incarnation uint64) {
 	}
 }
 
-// checkpoint writes the state in the set that is not the newest, then commits
+// checkpoint writes the state over the checkpoint before the last, then commits
 // the position.
 func (o *owner) checkpoint(ctx context.Context, last uint32) error {
 	data, err := o.state.Checkpoint(last)
 	if err != nil {
 		return err
 	}
-	id := checkpointSet(o.state.Incarnation(), o.state.Position())
-	for i, part := range wire.SplitCheckpoint(o.partition, id, data) {
-		if err := o.checkpoints.Put(ctx, checkpointKey(o.partition, o.set, i), part); err != nil {
+	for i, part := range wire.SplitCheckpoint(o.partition, o.set, data) {
+		if err := o.checkpoints.Put(ctx, string(wire.CheckpointKey(o.partition, o.set, i)), part); err != nil {
 			return fmt.Errorf("write checkpoint: %w", err)
 		}
 	}
-	o.set = 1 - o.set
-	return o.gen.Commit(ctx, wire.TopicTelemetry, o.partition, o.state.Position(), "set="+strconv.FormatUint(id, 10))
-}
-
-// checkpointSet numbers checkpoints so that the newest is the greatest.
-func checkpointSet(incarnation uint64, pos int64) uint64 {
-	return incarnation<<48 | uint64(pos)&(1<<48-1)
-}
-
-func checkpointKey(partition int32, set, part int) string {
-	return fmt.Sprintf("%d/%c/%d", partition, 'A'+rune(set), part)
+	o.set++
+	return o.gen.Commit(ctx, wire.TopicTelemetry, o.partition, o.state.Position(), "set="+strconv.FormatUint(o.set-1, 10))
 }

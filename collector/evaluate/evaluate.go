@@ -151,8 +151,8 @@ func (s *State) AcceptJump() {
 	}
 }
 
-// Seek tells the state that the next record is at offset.
-func (s *State) Seek(offset int64) { s.offset = offset }
+// SetOffset tells the state that the next record is at offset.
+func (s *State) SetOffset(offset int64) { s.offset = offset }
 
 // Apply adds the partial read at offset. It reports false for one that was
 // applied before. On error the state is to be read from the ledger again: part

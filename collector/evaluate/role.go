@@ -49,7 +49,7 @@ type Role struct {
 	problems sync.Map // partition -> error
 }
 
-// New returns the role; it starts nothing.
+// NewRole returns the role; it starts nothing.
 func NewRole(o Options) (*Role, error) {
 	if o.Client == nil || o.Ledger == nil || o.Rules == nil {
 		return nil, errors.New("evaluate: a client, a ledger and rules are needed")
@@ -175,9 +175,13 @@ func (o *owner) restore(ctx context.Context) error {
 	if err := o.o.Rules.Load(ctx); err != nil {
 		return err
 	}
-	id, set, err := o.o.Ledger.CurrentRuleSet(ctx)
-	if err != nil {
+	set, _, err := o.o.Ledger.CurrentRuleSet(ctx)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return err
+	}
+	id := ""
+	if set != nil {
+		id = set.ID()
 	}
 	o.claim = claim
 	o.state = New(o.o.Config, claim, o.rules(ctx, id, set), o.past(ctx))
@@ -195,7 +199,7 @@ func (o *owner) open(ctx context.Context) (*bus.Reader, error) {
 	if at := o.state.Offset(); at < first || at > next {
 		o.log.Warn("the ledger's position is not in the log; what was lost is recorded as gaps", "offset", at, "first", first, "next", next)
 		o.state.AcceptJump()
-		o.state.Seek(first)
+		o.state.SetOffset(first)
 	}
 	return o.o.Client.Reader(wire.TopicPartials, o.partition, o.state.Offset()), nil
 }
