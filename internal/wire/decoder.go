@@ -266,7 +266,7 @@ func (d *Decoder) body(r *reader, b *telemetry.Block, flags byte) {
 	// Each column takes half a byte or more, so that the values allocated here
 	// are in proportion to the record, but for repeated rounds; these are
 	// bounded by MaxSamples.
-	if b.Columns > 2*r.left() {
+	if n > 0 && b.Columns > 2*r.left() {
 		r.fail(r.p, "values", ErrTruncated)
 		return
 	}

@@ -54,7 +54,8 @@ func (r *reader) labels(element string) telemetry.Labels {
 }
 
 func (r *reader) labelName(element string) string {
-	at, code := r.p, int(r.byte(element))
+	at := r.p
+	code := int(r.byte(element))
 	switch {
 	case code == 0:
 		return r.string(element)

@@ -65,7 +65,8 @@ func (r *partialReader) dictionary() {
 
 // pick reads a place in one of the dictionary's lists.
 func pick[T any](r *partialReader, element string, from []T) (v T) {
-	at, i := r.p, r.uvarint(element)
+	at := r.p
+	i := r.uvarint(element)
 	if i < uint64(len(from)) {
 		return from[i]
 	}

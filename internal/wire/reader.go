@@ -91,7 +91,8 @@ func (r *reader) varint(element string) int64 { return unzigzag(r.uvarint(elemen
 
 // uint32 reads a uvarint that must fit 32 bits.
 func (r *reader) uint32(element string) uint32 {
-	at, v := r.p, r.uvarint(element)
+	at := r.p
+	v := r.uvarint(element)
 	if v > math.MaxUint32 {
 		r.fail(at, element, ErrCorrupt)
 		return 0
@@ -101,7 +102,8 @@ func (r *reader) uint32(element string) uint32 {
 
 // int32 reads a uvarint that must be a non-negative int32.
 func (r *reader) int32(element string) int32 {
-	at, v := r.p, r.uvarint(element)
+	at := r.p
+	v := r.uvarint(element)
 	if v > math.MaxInt32 {
 		r.fail(at, element, ErrCorrupt)
 		return 0
@@ -112,7 +114,8 @@ func (r *reader) int32(element string) int32 {
 // count reads how many elements follow, each of at least size bytes. What it
 // returns may be allocated.
 func (r *reader) count(element string, size int) int {
-	at, v := r.p, r.uvarint(element)
+	at := r.p
+	v := r.uvarint(element)
 	if v > uint64(r.left()/size) {
 		r.fail(at, element, ErrTruncated)
 		return 0
