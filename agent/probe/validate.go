@@ -13,27 +13,52 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"nines/agent/discovery"
+	"nines/internal/yamlconf"
 )
 
 // Kinds are the kinds of probes, as jobs and the label __probe name them.
 var kinds = []string{"dns", "http", "icmp", "tcp"}
 
 // complaints collects what is wrong, each with the path of its field.
-type complaints struct{ errs []error }
+type complaints []complaint
+
+type complaint struct{ path, reason string }
 
 func (c *complaints) add(path, format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
+	*c = append(*c, complaint{path, fmt.Sprintf(format, args...)})
 }
 
 func (c *complaints) check(path string, err error) {
 	if err != nil {
-		c.errs = append(c.errs, fmt.Errorf("%s: %w", path, err))
+		c.add(path, "%v", err)
 	}
 }
 
 // Validate returns everything that is wrong, joined, each error as
 // "jobs[0].http.status[1]: reason, got X". It reads no file.
 func (c Config) Validate() error {
+	var errs []error
+	for _, w := range c.complaints() {
+		errs = append(errs, fmt.Errorf("%s: %s", w.path, w.reason))
+	}
+	return errors.Join(errs...)
+}
+
+// Check returns what Validate does, each mistake with its position in the file
+// that the configuration was read from; at is the configuration's path there.
+func (c Config) Check(doc *yamlconf.Doc, at string) yamlconf.Errors {
+	var errs yamlconf.Errors
+	for _, w := range c.complaints() {
+		path := w.path
+		if at != "" {
+			path = at + "." + path
+		}
+		errs = append(errs, doc.Errorf(path, nil, "%s", w.reason))
+	}
+	return errs
+}
+
+func (c Config) complaints() complaints {
 	var e complaints
 	checkTimes(&e, "", c.Interval, c.Timeout, c)
 	if c.InFlight < 0 || c.InFlight > 100_000 {
@@ -54,7 +79,7 @@ func (c Config) Validate() error {
 		names[j.Name] = true
 		c.validateJob(&e, path, j)
 	}
-	return errors.Join(e.errs...)
+	return e
 }
 
 func checkTimes(e *complaints, path string, interval, timeout time.Duration, c Config) {
