@@ -36,6 +36,7 @@ type compactor struct {
 
 const (
 	backupName = "compacting" // complete once it has this name
+	tmpSuffix  = ".tmp"
 	minGrowth  = 4 << 20
 	// idleLimit is how long to wait for a request to run inside of. Without
 	// requests nothing grows either.
@@ -72,7 +73,16 @@ func (c *compactor) compact(parts []string) error {
 		return fmt.Errorf("link files into %s: %w", backup, err)
 	}
 	c.cluster.Compact()
-	return os.RemoveAll(backup)
+	return discard(backup)
+}
+
+// discard removes a backup. It takes away its name first: half a backup must
+// not be taken for a whole one.
+func discard(backup string) error {
+	if err := os.Rename(backup, backup+tmpSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(backup + tmpSuffix)
 }
 
 // quiesced runs f while kfake handles no request, and tells whether it ran.
@@ -152,11 +162,12 @@ func dataBytes(parts []string) (n int64) {
 // link makes hard links of all data files under backup/<partition>/. Linking
 // is instant and keeps the bytes when the originals are removed.
 func link(parts []string, backup string) error {
-	tmp := backup + ".tmp"
-	for _, stale := range []string{tmp, backup} {
-		if err := os.RemoveAll(stale); err != nil {
-			return err
-		}
+	tmp := backup + tmpSuffix
+	if err := os.RemoveAll(tmp); err != nil {
+		return err
+	}
+	if err := os.Mkdir(tmp, 0o755); err != nil {
+		return err
 	}
 	for _, dir := range parts {
 		to := filepath.Join(tmp, filepath.Base(dir))
@@ -166,9 +177,6 @@ func link(parts []string, backup string) error {
 		if err := linkAll(dir, to); err != nil {
 			return err
 		}
-	}
-	if len(parts) == 0 {
-		return nil
 	}
 	return os.Rename(tmp, backup)
 }
@@ -193,7 +201,7 @@ func linkAll(from, to string) error {
 // may itself be interrupted at any point and run again.
 func restore(dir string) error {
 	backup := filepath.Join(dir, backupName)
-	if err := os.RemoveAll(backup + ".tmp"); err != nil {
+	if err := os.RemoveAll(backup + tmpSuffix); err != nil {
 		return err
 	}
 	parts, err := os.ReadDir(backup)
@@ -224,5 +232,5 @@ func restore(dir string) error {
 			return err
 		}
 	}
-	return os.RemoveAll(backup)
+	return discard(backup)
 }

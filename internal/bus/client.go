@@ -2,9 +2,11 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -13,9 +15,6 @@ import (
 	kafka "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/sasl"
-
-	"crypto/tls"
-	"net"
 )
 
 // Options are what a Client is made of. Log and Metrics may be nil.
@@ -33,7 +32,8 @@ type Client struct {
 	m   *busMetrics
 
 	tls   *tls.Config
-	sasl  sasl.Mechanism
+	sasl  sasl.Mechanism    // nil without authentication
+	auth  *watchedMechanism // the same
 	conns *conns
 	addr  net.Addr
 
@@ -77,7 +77,11 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure Kafka: %w", err)
 	}
-	c := &Client{cfg: cfg, log: o.Log, m: newMetrics(o.Metrics), tls: tc, sasl: mech, addr: kafka.TCP(cfg.Brokers...)}
+	c := &Client{cfg: cfg, log: o.Log, m: newMetrics(o.Metrics), tls: tc, addr: kafka.TCP(cfg.Brokers...)}
+	if mech != nil {
+		c.auth = &watchedMechanism{Mechanism: mech}
+		c.sasl = c.auth
+	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -90,7 +94,7 @@ func New(o Options) (*Client, error) {
 	c.stop = stop
 	c.transport = &kafka.Transport{
 		Dial: c.conns.dial, DialTimeout: cfg.DialTimeout, IdleTimeout: time.Minute, MetadataTTL: metadataTTL,
-		ClientID: cfg.ClientID, TLS: tc, SASL: mech, Context: ctx,
+		ClientID: cfg.ClientID, TLS: tc, SASL: c.sasl, Context: ctx,
 	}
 	c.kc = &kafka.Client{Addr: c.addr, Timeout: cfg.RequestTimeout, Transport: c.transport}
 	return c, nil

@@ -15,7 +15,8 @@ type conns struct {
 	dialer net.Dialer
 	// limit bounds one request and its answer on any connection.
 	limit   time.Duration
-	connect func() // counts; may be nil
+	connect func()                  // counts; may be nil
+	wrap    func(net.Conn) net.Conn // what tests look through; may be nil
 
 	mu     sync.Mutex
 	open   map[*conn]struct{}
@@ -34,6 +35,9 @@ func (s *conns) dial(ctx context.Context, network, address string) (net.Conn, er
 	nc, err := s.dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, &dialError{addr: address, err: err}
+	}
+	if s.wrap != nil {
+		nc = s.wrap(nc)
 	}
 	c := &conn{Conn: nc, set: s, implicit: true}
 	s.mu.Lock()

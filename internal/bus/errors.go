@@ -157,10 +157,13 @@ func (c *Client) explain(err error) error {
 	case strings.Contains(err.Error(), "authentication failed"), strings.Contains(err.Error(), "server nonce"):
 		return say("connect to Kafka at %s: the broker refused user %s: wrong password?", at, c.cfg.SASL.User)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		if c.cfg.SASL.Mechanism == "" {
+		switch {
+		case c.auth == nil:
 			return say("the Kafka broker at %s closed the connection: is it restarting, or does it expect SASL or TLS?", at)
+		case c.auth.refused():
+			return say("connect to Kafka at %s: the broker refused user %s: wrong password?", at, c.cfg.SASL.User)
 		}
-		return say("the Kafka broker at %s closed the connection: is it restarting, or was user %s refused?", at, c.cfg.SASL.User)
+		return say("the Kafka broker at %s closed the connection: is it restarting?", at)
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return say("the Kafka broker at %s did not answer in time", at)
 	}

@@ -98,7 +98,7 @@ func (g *Group) Run(ctx context.Context) error {
 		return nil //nolint:nilerr // only the context ends the wait
 	}
 	conns := newConns(g.c.cfg.DialTimeout, g.o.RebalanceTimeout+coordinatorTimeout+g.c.cfg.RequestTimeout)
-	conns.connect = g.c.m.connects.Inc
+	conns.connect, conns.wrap = g.c.conns.connect, g.c.conns.wrap
 	defer conns.closeAll(true)
 	cg, err := kafka.NewConsumerGroup(g.config(conns))
 	if err != nil {

@@ -53,12 +53,17 @@ func (t Topic) config() kafka.TopicConfig {
 	return out
 }
 
-// Ping asks a broker for its versions: it proves address, TLS and password.
+// Ping proves address, TLS and password. It asks for the versions, which
+// brokers tell anybody and which needs a connection that works now, and for the
+// cluster, which they tell only those who are let in.
 func (c *Client) Ping(ctx context.Context) error {
 	return c.call(ctx, 0, func(ctx context.Context) error {
 		r, err := c.kc.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
 		if err == nil {
 			err = r.Error
+		}
+		if err == nil {
+			_, err = c.kc.Metadata(ctx, &kafka.MetadataRequest{})
 		}
 		return err
 	})

@@ -1,0 +1,177 @@
+package bus_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"nines/internal/broker"
+	"nines/internal/bus"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// logBuffer collects log lines of several goroutines.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func logTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// server is a real broker on loopback that can be stopped and started again.
+type server struct {
+	t      *testing.T
+	opts   broker.Options
+	Addr   string
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func startServer(t *testing.T, users ...broker.User) *server {
+	t.Helper()
+	s := &server{t: t, opts: broker.Options{Config: broker.Config{DataDir: t.TempDir()}, Users: users}}
+	s.start()
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	b, err := broker.New(s.opts)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel, s.done = cancel, make(chan error, 1)
+	go func(done chan error) { done <- b.Run(ctx) }(s.done)
+	select {
+	case <-b.Ready():
+	case err := <-s.done:
+		s.t.Fatalf("start broker: %v", err)
+	}
+	s.Addr = b.Addr()
+}
+
+func (s *server) stop() {
+	if s.cancel == nil {
+		return
+	}
+	s.cancel()
+	if err := <-s.done; err != nil {
+		s.t.Errorf("stop broker: %v", err)
+	}
+	s.cancel = nil
+}
+
+func (s *server) client(cfg bus.Config, log io.Writer) *bus.Client {
+	s.t.Helper()
+	return newClient(s.t, s.Addr, cfg, log)
+}
+
+func newClient(t *testing.T, addr string, cfg bus.Config, log io.Writer) *bus.Client {
+	t.Helper()
+	cfg.Brokers = []string{addr}
+	o := bus.Options{Config: cfg}
+	if log != nil {
+		o.Log = logTo(log)
+	}
+	c, err := bus.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func testContext(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func ensure(t *testing.T, c *bus.Client, topic bus.Topic) {
+	t.Helper()
+	n, err := c.EnsureTopic(testContext(t, 10*time.Second), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := max(topic.Partitions, 1); n != want {
+		t.Fatalf("topic %s has %d partitions, want %d", topic.Name, n, want)
+	}
+}
+
+// readAll reads from offset from until it has n records or the context ends.
+func readAll(t *testing.T, c *bus.Client, topic string, partition int32, from int64, n int) []bus.Record {
+	t.Helper()
+	ctx := testContext(t, 20*time.Second)
+	r := c.Reader(topic, partition, from)
+	var out []bus.Record
+	for len(out) < n {
+		recs, err := r.Fetch(ctx, time.Second)
+		if err != nil {
+			t.Fatalf("after %d records: %v", len(out), err)
+		}
+		for _, rec := range recs {
+			out = append(out, keep(rec))
+		}
+	}
+	return out
+}
+
+// keep copies a record out of its reader's buffers.
+func keep(r bus.Record) bus.Record {
+	r.Key, r.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+	r.Headers = append([]bus.Header(nil), r.Headers...)
+	for i := range r.Headers {
+		r.Headers[i].Value = bytes.Clone(r.Headers[i].Value)
+	}
+	return r
+}
+
+// eventually polls a condition that other goroutines bring about.
+func eventually(t *testing.T, within time.Duration, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-deadline.C:
+			t.Fatalf("not within %s: %s", within, what)
+		case <-tick.C:
+		}
+	}
+}
+
+// freeAddr is an address where nobody listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
