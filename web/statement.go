@@ -1,0 +1,5 @@
+package web
+
+import "net/http"
+
+func (s *Server) getStatement(r *http.Request) (any, error) { return nil, nil }
