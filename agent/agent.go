@@ -85,7 +85,8 @@ func New(opt Options) (*Agent, error) {
 		return nil, err
 	}
 	a.prober, err = probe.New(probe.Options{
-		Config: cfg.Probes, Dir: cfg.Dir, Sink: a.framer.sink, Clock: a.clock.Now, Log: opt.Log, Metrics: opt.Metrics,
+		Config: cfg.Probes, Dir: cfg.Dir, Agent: cfg.Agent, Boot: a.boot, Sink: a.framer.sink, Clock: a.clock.Now,
+		Log: opt.Log, Metrics: opt.Metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configure probes: %w", err)

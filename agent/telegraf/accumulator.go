@@ -134,7 +134,8 @@ func number(v any) (float64, bool) {
 	case int64:
 		return float64(x), true
 	case uint64:
-		return float64(x), true
+		// All ones is how drivers say "unknown" (a link's speed).
+		return float64(x), x != math.MaxUint64
 	case int:
 		return float64(x), true
 	case bool:

@@ -79,6 +79,7 @@ func loadFile(f File, interval time.Duration) ([]*models.RunningInput, error) {
 var (
 	tomlLine   = regexp.MustCompile(`(?:configuration specified at )?\bline (\d+)(?:: |, )?`)
 	tomlPlugin = regexp.MustCompile(`^(?:plugin ((?:inputs|outputs|processors|aggregators)\.\w+): |error parsing (\w+)(?: array)?, )`)
+	tomlKind   = regexp.MustCompile(`undefined but requested (\w+):`)
 )
 
 // position turns Telegraf's "plugin inputs.cpu: line 3: reason" into
@@ -94,7 +95,11 @@ func (f File) position(err error) error {
 		}
 		path = m[1]
 		if path == "" {
+			// Telegraf names the plugin here, and its kind only in some reasons.
 			path = "inputs." + m[2]
+			if k := tomlKind.FindStringSubmatch(msg); k != nil {
+				path = k[1] + "s." + m[2]
+			}
 		}
 		msg = msg[len(m[0]):]
 	}

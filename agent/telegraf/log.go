@@ -3,12 +3,39 @@ package telegraf
 import (
 	"context"
 	"fmt"
+	"log"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/logger"
 )
+
+// tame makes tameLogging work once: what it sets is global in Telegraf.
+var tame sync.Once
+
+// tameLogging undoes what importing Telegraf's logger does to a process: it
+// takes over the standard logger and keeps every line in memory until Telegraf's
+// agent, which never comes here, sets up a sink.
+func tameLogging(l *slog.Logger) {
+	tame.Do(func() {
+		log.SetOutput(os.Stderr)
+		log.SetFlags(log.LstdFlags)
+		logger.RedirectLogging(telegrafLines{&pluginLog{log: l}})
+	})
+}
+
+// telegrafLines takes what Telegraf's own code, not its plugins, has to say.
+type telegrafLines struct{ to *pluginLog }
+
+// Write implements io.Writer.
+func (t telegrafLines) Write(b []byte) (int, error) {
+	t.to.print(slog.LevelInfo, strings.TrimSpace(string(b)))
+	return len(b), nil
+}
 
 // pluginLog gives plugins the agent's logger. A plugin that repeats itself is
 // heard once a minute, so that no input can flood the log.

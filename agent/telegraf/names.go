@@ -40,7 +40,11 @@ func sanitize(s string, colon bool) string {
 			b.WriteByte('_')
 		}
 	}
-	return strings.Trim(b.String(), "_")
+	name := strings.Trim(b.String(), "_")
+	if name != "" && name[0] >= '0' && name[0] <= '9' {
+		return "_" + name
+	}
+	return name
 }
 
 // labelsOf turns tags into labels. The tag host is dropped: the host's labels

@@ -100,6 +100,11 @@ func sampleMetric(plugin string, s *telemetry.Series) telegraf.Metric {
 	if s.Kind == telemetry.Counter {
 		typ = telegraf.Counter
 	}
-	field := strings.TrimPrefix(s.Name, plugin+"_")
-	return metric.New(plugin, s.Labels.Map(), map[string]any{field: 1.0}, time.Time{}, typ)
+	measurement := plugin
+	field, ok := strings.CutPrefix(s.Name, plugin+"_")
+	if !ok {
+		// A plugin's second measurement, such as pressure_avg10 of kernel.
+		measurement, field, _ = strings.Cut(s.Name, "_")
+	}
+	return metric.New(measurement, s.Labels.Map(), map[string]any{field: 1.0}, time.Time{}, typ)
 }

@@ -27,6 +27,7 @@ import (
 // less. The series' names begin with the input's name and an underscore; NaN
 // marks a value that was not measured. The slices belong to the reader and hold
 // until the next Read; as long as the layout stays, series is the same slice.
+// A plugin's second measurement must have a name without underscore.
 type Reader interface {
 	Read() (series []telemetry.Series, values []float64, err error)
 	Close() error
@@ -65,6 +66,7 @@ type Inputs struct {
 // are left out, see Absent. Errors name file and line.
 func New(opt Options) (*Inputs, error) {
 	opt.fill()
+	tameLogging(opt.Log)
 	running, err := Load(opt.Files, opt.Interval)
 	if err != nil {
 		return nil, err
