@@ -205,7 +205,7 @@ func TestRTTHistogramEveryTenSeconds(t *testing.T) {
 		e, b := newTestEngine(wallClock)
 		e.set(plan{specs: []*spec{fakeSpec("a", time.Second, 900*time.Millisecond, answers(10*time.Millisecond))}, inFlight: 64})
 		start := wallClock() // a multiple of ten seconds
-		runEngine(e, 35*time.Second)
+		runEngine(e, 34_900*time.Millisecond)
 		ss := b.samples("probe_rtt_seconds")
 		equal(t, "times", times(ss), []int64{start + 9000, start + 19_000, start + 29_000, start + 34_000})
 		total := uint64(0)
