@@ -214,11 +214,14 @@ func collectFields(v reflect.Value, fields map[string]reflect.Value, names *[]st
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if !f.IsExported() || name == "-" {
+		inline := strings.Contains(options, "inline") || (f.Anonymous && name == "")
+		switch {
+		case name == "-", !f.IsExported() && !f.Anonymous:
 			continue
-		}
-		if strings.Contains(options, "inline") || (f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct) {
+		case inline && f.Type.Kind() == reflect.Struct: // its fields may be exported even if it is not
 			collectFields(v.Field(i), fields, names)
+			continue
+		case !f.IsExported():
 			continue
 		}
 		if name == "" {

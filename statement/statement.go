@@ -1,0 +1,118 @@
+// Package statement settles a contract's month from the ledger and renders the
+// settlement. It promises that the figures are sla.Settle's and nothing else:
+// it reads slots, hands them over, and prints what comes back. cmd (nines
+// statement) and web call it.
+package statement
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"nines/internal/access"
+	"nines/internal/ledger"
+	"nines/internal/sla"
+)
+
+// Reader is the part of the ledger that a statement reads.
+type Reader interface {
+	// Slots calls each for every group of the stream with its slots that start
+	// in [from, to), Unix milliseconds, ascending.
+	Slots(ctx context.Context, p access.Principal, stream string, from, to int64, each func(group ledger.Group, slots []ledger.Slot) error) error
+}
+
+// Request says what is to be settled.
+type Request struct {
+	// Principal is who asks; it must be allowed to see the contract's customer.
+	Principal access.Principal
+	Contract  *sla.Contract
+	// Month is the calendar month in the contract's time zone, as 2026-11.
+	Month string
+	// AsOf is the present in Unix milliseconds: of a month that is not over, the
+	// slots up to the last decided one are settled. 0 settles the whole month.
+	AsOf int64
+}
+
+// Build settles the month of the contract from the ledger's slots.
+func Build(ctx context.Context, r Reader, q Request) (*sla.Settlement, error) {
+	c := q.Contract
+	if !q.Principal.Sees(c.Customer) {
+		return nil, fmt.Errorf("settle contract %s: %q may not see customer %s", c.Name, q.Principal.Name, c.Customer)
+	}
+	loc, err := time.LoadLocation(c.TimeZone)
+	if err != nil {
+		return nil, fmt.Errorf("settle contract %s: load its time zone: %w", c.Name, err)
+	}
+	period, err := sla.Month(q.Month, loc)
+	if err != nil {
+		return nil, fmt.Errorf("settle contract %s: %w", c.Name, err)
+	}
+	if q.AsOf != 0 && q.AsOf <= period.Start {
+		return nil, fmt.Errorf("settle contract %s: month %s has not begun", c.Name, q.Month)
+	}
+	in := sla.Input{Resources: map[string][]sla.Resource{}}
+	decided := period.Start // the end of the last decided slot
+	for i := range c.Objectives {
+		o := &c.Objectives[i]
+		resources, last, err := load(ctx, r, q.Principal, o, period)
+		if err != nil {
+			return nil, fmt.Errorf("settle objective %s of contract %s: %w", o.Name, c.Name, err)
+		}
+		in.Resources[o.Name] = resources
+		decided = max(decided, last)
+	}
+	if q.AsOf != 0 && q.AsOf < period.End {
+		// What lies between the last decided slot and now is still being judged.
+		in.Until = min(q.AsOf, decided)
+	}
+	s := c.Settle(period, in)
+	return &s, nil
+}
+
+// load reads the slots of one objective, run-length, and the end of the last
+// decided slot.
+func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, period sla.Period) ([]sla.Resource, int64, error) {
+	byName := map[string]*sla.Resource{}
+	var order []string
+	last := int64(0)
+	err := r.Slots(ctx, p, o.Stream, period.Start, period.End, func(g ledger.Group, slots []ledger.Slot) error {
+		name := resourceName(g)
+		res := byName[name]
+		if res == nil {
+			res = &sla.Resource{Name: name}
+			byName[name] = res
+			order = append(order, name)
+		}
+		for i := range slots {
+			s := &slots[i]
+			res.Runs = sla.AppendRun(res.Runs, s.Start, o.Slot.Length, s.State)
+			if s.State != sla.Open {
+				last = max(last, s.Start+o.Slot.Length)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	slices.Sort(order)
+	var out []sla.Resource
+	for _, name := range order {
+		out = append(out, *byName[name])
+	}
+	return out, last, nil
+}
+
+// resourceName names a group by its label values, name=value, in label order.
+func resourceName(g ledger.Group) string {
+	if len(g.Labels) == 0 {
+		return "all"
+	}
+	parts := make([]string, len(g.Labels))
+	for i, l := range g.Labels {
+		parts[i] = l.Name + "=" + l.Value
+	}
+	return strings.Join(parts, ",")
+}
