@@ -1,0 +1,149 @@
+// Command bench measures what docs and issues promise in figures, in CPU time
+// of this process, so that other work on the machine matters little:
+//
+//	go run ./bench [-only frame_decode,frame_encode] [-runs 5] [-out bench/results.json]
+//
+// A benchmark is a method of suite, in a file of its own; adding the file adds
+// the benchmark.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// result is one line of the table and one element of results.json.
+type result struct {
+	Name   string  `json:"name"`
+	Unit   string  `json:"unit"`
+	Better string  `json:"better"`
+	Min    float64 `json:"min"`
+	Median float64 `json:"median"`
+	Max    float64 `json:"max"`
+	Runs   int     `json:"runs"`
+	Target float64 `json:"target,omitempty"`
+}
+
+func main() {
+	only := flag.String("only", "", "comma-separated names; all where empty")
+	runs := flag.Int("runs", 5, "runs of each benchmark; the median counts")
+	out := flag.String("out", filepath.Join("bench", "results.json"), "where to write the results as JSON")
+	flag.Parse()
+	if err := run(os.Stdout, *only, *runs, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(w io.Writer, only string, runs int, out string) error {
+	if runs < 1 {
+		return fmt.Errorf("-runs must be at least 1, got %d", runs)
+	}
+	chosen, err := choose(benchmarks(), only)
+	if err != nil {
+		return err
+	}
+	var results []result
+	for _, b := range chosen {
+		r, err := measure(b, runs)
+		if err != nil {
+			return fmt.Errorf("run %s: %w", b.Name, err)
+		}
+		results = append(results, r)
+	}
+	if err := print(w, results); err != nil {
+		return err
+	}
+	return save(out, results)
+}
+
+// choose returns the benchmarks named in only, in their own order.
+func choose(all []benchmark, only string) ([]benchmark, error) {
+	if strings.TrimSpace(only) == "" {
+		return all, nil
+	}
+	var chosen []benchmark
+	var errs []error
+	for name := range strings.SplitSeq(only, ",") {
+		name = strings.TrimSpace(name)
+		i := slices.IndexFunc(all, func(b benchmark) bool { return b.Name == name })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("no benchmark is named %q; there are %s", name, names(all)))
+			continue
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, errors.Join(errs...)
+}
+
+func names(all []benchmark) string {
+	var s []string
+	for _, b := range all {
+		s = append(s, b.Name)
+	}
+	return strings.Join(s, ", ")
+}
+
+func measure(b benchmark, runs int) (result, error) {
+	once, err := b.Prepare()
+	if err != nil {
+		return result{}, fmt.Errorf("prepare: %w", err)
+	}
+	values := make([]float64, runs)
+	for i := range values {
+		if values[i], err = once(); err != nil {
+			return result{}, err
+		}
+	}
+	slices.Sort(values)
+	return result{
+		Name: b.Name, Unit: b.Unit, Better: b.Better, Target: b.Target, Runs: runs,
+		Min: values[0], Median: (values[(runs-1)/2] + values[runs/2]) / 2, Max: values[runs-1],
+	}, nil
+}
+
+func print(w io.Writer, results []result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "benchmark\tmedian\tmin\tmax\tunit\ttarget\t")
+	for _, r := range results {
+		fmt.Fprintf(t, "%s\t%.4g\t%.4g\t%.4g\t%s\t%s\t\n", r.Name, r.Median, r.Min, r.Max, r.Unit, r.target())
+	}
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("print results: %w", err)
+	}
+	return nil
+}
+
+// target says what was promised and whether the median keeps it.
+func (r result) target() string {
+	if r.Target == 0 {
+		return "-"
+	}
+	sign, kept := "≤", r.Median <= r.Target
+	if r.Better == higher {
+		sign, kept = "≥", r.Median >= r.Target
+	}
+	if !kept {
+		return fmt.Sprintf("%s %g MISSED", sign, r.Target)
+	}
+	return fmt.Sprintf("%s %g kept", sign, r.Target)
+}
+
+func save(path string, results []result) error {
+	b, err := json.MarshalIndent(results, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
+	if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
+	return nil
+}
