@@ -30,11 +30,12 @@ func lockDir(dir string) (unlock func(), err error) {
 		return nil, fmt.Errorf("broker data directory %s is in use by process %s: stop it or choose another directory",
 			dir, strings.TrimSpace(string(holder)))
 	}
+	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
 	if err == nil {
-		err = f.Truncate(0)
+		_, err = f.WriteAt(pid, 0)
 	}
 	if err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		err = f.Truncate(int64(len(pid)))
 	}
 	if err != nil {
 		_ = f.Close()

@@ -186,3 +186,6 @@ func (c *Client) refresh(epoch uint64) {
 	c.lastRefresh = time.Now()
 	c.transport.CloseIdleConnections()
 }
+
+// Brokers returns the configured addresses.
+func (c *Client) Brokers() []string { return c.cfg.Brokers }

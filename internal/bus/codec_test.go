@@ -57,7 +57,7 @@ func TestEveryRecordSurvives(t *testing.T) {
 		set := at(appendRecordSet(nil, recs, 5, enc), base)
 		from := base + rapid.Int64Range(0, int64(len(recs))-1).Draw(t, "skip")
 		dec.reset()
-		next, bad := dec.decode(set, from)
+		next, _, bad := dec.decode(set, from)
 		if bad != nil || next != base+int64(len(recs)) {
 			t.Fatalf("next %d, damage %v", next, bad)
 		}
@@ -93,7 +93,7 @@ func TestForeignCodecs(t *testing.T) {
 			set = append(set, sign(b)...)
 		}
 		dec.reset()
-		next, bad := dec.decode(set, 0)
+		next, _, bad := dec.decode(set, 0)
 		if bad != nil || next != 2 || len(dec.records) != 2 || len(dec.records[1].Value) != 50 || dec.records[1].Offset != 1 {
 			t.Errorf("%s: next %d, damage %v, records %+v", codec, next, bad, dec.records)
 		}
@@ -108,7 +108,7 @@ func TestDecodeSkipsWhatIsNoRecord(t *testing.T) {
 	f := func(name string, set []byte, from, wantNext int64, wantOffsets ...int64) {
 		t.Helper()
 		dec.reset()
-		next, bad := dec.decode(set, from)
+		next, _, bad := dec.decode(set, from)
 		var got []int64
 		for _, r := range dec.records {
 			got = append(got, r.Offset)
@@ -151,11 +151,11 @@ func TestDamagedBatches(t *testing.T) {
 		bad := change(at(appendRecordSet(nil, []Record{{Time: 1, Value: []byte("bad")}, {Time: 1}}, 0, enc), 1))
 		// What precedes the damage is delivered first.
 		dec.reset()
-		if next, damage := dec.decode(append(bytes.Clone(good), bad...), 0); next != 1 || damage != nil || len(dec.records) != 1 {
+		if next, _, damage := dec.decode(append(bytes.Clone(good), bad...), 0); next != 1 || damage != nil || len(dec.records) != 1 {
 			t.Errorf("%s: next %d, damage %v, %d records", name, next, damage, len(dec.records))
 		}
 		dec.reset()
-		next, damage := dec.decode(bad, 1)
+		next, _, damage := dec.decode(bad, 1)
 		if next != 1 || damage == nil || len(dec.records) != 0 || damage.next <= 1 || !strings.Contains(damage.err.Error(), want) {
 			t.Errorf("%s: next %d, damage %+v, %d records; want %q", name, next, damage, len(dec.records), want)
 		}
@@ -181,6 +181,34 @@ func TestDamagedBatches(t *testing.T) {
 	f("a record beyond the batch", errTruncated.Error(), func(b []byte) []byte { b[batchHeader] = 0x7e; return sign(b) })
 }
 
+// A response that unpacks to much more than it weighs is delivered in pieces.
+func TestDecodeKeepsToItsBudget(t *testing.T) {
+	enc, dec := codecs(t)
+	batch := appendRecordSet(nil, []Record{{Value: make([]byte, 1<<20)}, {Value: make([]byte, 1<<20)}}, 1, enc)
+	var set []byte
+	for base := range int64(10) {
+		set = append(set, at(batch, 2*base)...)
+	}
+	rounds, next := 0, int64(0)
+	for rest := set; len(rest) > 0; rounds++ {
+		var bad *damage
+		dec.reset()
+		first := next
+		next, rest, bad = dec.decode(rest, next)
+		if bad != nil || int64(len(dec.records)) != next-first {
+			t.Fatalf("next %d, %d records, damage %v", next, len(dec.records), bad)
+		}
+		for i, r := range dec.records {
+			if r.Offset != first+int64(i) || len(r.Value) != 1<<20 {
+				t.Fatalf("record %d at offset %d", i, r.Offset)
+			}
+		}
+	}
+	if next != 20 || rounds != 5 || cap(dec.arena) > 4*decodeBudget {
+		t.Errorf("next %d after %d rounds, arena %d", next, rounds, cap(dec.arena))
+	}
+}
+
 func FuzzDecodeRecordSet(f *testing.F) {
 	enc, _ := codecs(f)
 	f.Add(at(appendRecordSet(nil, []Record{{Time: 1, Key: []byte("k"), Headers: []Header{{Key: "h"}}}, {}}, 9, enc), 4), int64(4))
@@ -197,7 +225,7 @@ func FuzzDecodeRecordSet(f *testing.F) {
 			}
 			break
 		}
-		next, bad := dec.decode(set, from)
+		next, _, bad := dec.decode(set, from)
 		if bad == nil && next < from || bad != nil && (next != from || bad.next <= from) {
 			t.Errorf("from %d: next %d, damage %+v", from, next, bad)
 		}
@@ -281,10 +309,11 @@ func BenchmarkDecode(b *testing.B) {
 	const n = 2500 // about 1 MB of 400-byte records
 	set := telemetrySet(b, n)
 	_, dec := codecs(b)
+	b.SetBytes(n * 400)
 	b.ReportAllocs()
 	for b.Loop() {
 		dec.reset()
-		if next, bad := dec.decode(set, 0); next != n || bad != nil {
+		if next, _, bad := dec.decode(set, 0); next != n || bad != nil {
 			b.Fatal(next, bad)
 		}
 	}

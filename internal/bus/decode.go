@@ -26,18 +26,24 @@ type decoder struct {
 	records []Record
 	headers []Header
 	arena   []byte            // decompressed batches
+	used    int               // bytes of batches decoded since the reset
 	keys    map[string]string // header keys seen, so that they cost one string each
 }
 
-// maxKeys bounds the header keys remembered; foreign producers choose them.
-const maxKeys = 256
+const (
+	// maxKeys bounds the header keys remembered; foreign producers choose them.
+	maxKeys = 256
+	// decodeBudget bounds what one decode unpacks beyond its first batch, so
+	// that a reader's memory does not depend on how well telemetry compresses.
+	decodeBudget = 4 << 20
+)
 
 func newDecoder(zdec *zstd.Decoder) *decoder {
 	return &decoder{zdec: zdec, table: crc32.MakeTable(crc32.Castagnoli), keys: map[string]string{}}
 }
 
 func (d *decoder) reset() {
-	d.records, d.headers, d.arena = d.records[:0], d.headers[:0], d.arena[:0]
+	d.records, d.headers, d.arena, d.used = d.records[:0], d.headers[:0], d.arena[:0], 0
 }
 
 // damage is a batch that cannot be decoded; next is the offset after it.
@@ -50,10 +56,14 @@ type damage struct {
 // at which to go on: it lies beyond control batches and beyond what compaction
 // removed. It stops before a damaged batch, which is reported only if nothing
 // precedes it. A batch cut off at the end of the set is left for the next fetch.
-func (d *decoder) decode(set []byte, from int64) (next int64, bad *damage) {
+// rest is what the budget left over: decode it after the next reset.
+func (d *decoder) decode(set []byte, from int64) (next int64, rest []byte, bad *damage) {
 	be := binary.BigEndian
 	next = from
 	for len(set) >= batchHeader {
+		if d.used >= decodeBudget {
+			return next, set, nil
+		}
 		base := int64(be.Uint64(set))
 		length := int(int32(be.Uint32(set[batchLengthAt:])))
 		if length < batchHeader-batchPrefix {
@@ -77,15 +87,15 @@ func (d *decoder) decode(set []byte, from int64) (next int64, bad *damage) {
 		}
 		next = after
 	}
-	return next, nil
+	return next, nil, nil
 }
 
-func (d *decoder) stop(from, next int64, bad *damage) (int64, *damage) {
+func (d *decoder) stop(from, next int64, bad *damage) (int64, []byte, *damage) {
 	bad.next = max(bad.next, next+1)
 	if next > from {
-		return next, nil // first deliver what is good
+		return next, nil, nil // first deliver what is good
 	}
-	return next, bad
+	return next, nil, bad
 }
 
 // batch appends the records of one batch at or after offset from, or nothing.
@@ -122,26 +132,55 @@ func (d *decoder) batch(b []byte, base, from int64) error {
 	return nil
 }
 
-func (d *decoder) unpack(codec uint16, b []byte) ([]byte, error) {
+// unpack returns the body of a batch, which lies in b or in the arena.
+func (d *decoder) unpack(codec uint16, b []byte) (body []byte, err error) {
+	defer func() { d.used += len(body) }()
 	if codec == 0 {
 		return b, nil
 	}
-	start := len(d.arena)
 	if codec == codecZstd {
-		out, err := d.zdec.DecodeAll(b, d.arena)
-		if err != nil {
-			return nil, err
-		}
-		d.arena = out
-		return out[start:], nil
+		body, err = d.zdec.DecodeAll(b, d.room(zstdSize(b)))
+	} else {
+		body, err = inflate(compress.Compression(codec), b, d.room(8*len(b)))
 	}
-	c := compress.Compression(codec).Codec()
+	if err != nil {
+		return nil, err
+	}
+	// Where the room did not suffice, the body lies elsewhere and costs nothing
+	// of the arena.
+	if n := len(d.arena); len(body) > 0 && n < cap(d.arena) && &body[0] == &d.arena[:n+1][n] {
+		d.arena = d.arena[:n+len(body)]
+	}
+	return body, nil
+}
+
+// room returns an empty slice in the arena with capacity for n bytes. A full
+// arena is replaced by one of twice the size; what lies in the old one stays.
+func (d *decoder) room(n int) []byte {
+	n = min(max(n, 1024), maxBatchBytes)
+	if cap(d.arena)-len(d.arena) < n {
+		d.arena = make([]byte, 0, max(n, 2*cap(d.arena)))
+	}
+	return d.arena[len(d.arena):]
+}
+
+// zstdSize is what a frame says about its size, or a guess.
+func zstdSize(b []byte) int {
+	var h zstd.Header
+	if h.Decode(b) == nil && h.HasFCS && h.FrameContentSize < maxBatchBytes {
+		return int(h.FrameContentSize)
+	}
+	return 8 * len(b)
+}
+
+func inflate(codec compress.Compression, b, dst []byte) ([]byte, error) {
+	c := codec.Codec()
 	if c == nil {
 		return nil, fmt.Errorf("unknown codec %d", codec)
 	}
 	r := c.NewReader(bytes.NewReader(b))
 	defer r.Close()
-	buf := bytes.NewBuffer(d.arena)
+	buf := bytes.NewBuffer(dst)
 	n, err := io.Copy(buf, io.LimitReader(r, maxBatchBytes+1))
 	if err != nil {
 		return nil, err
@@ -149,8 +188,7 @@ func (d *decoder) unpack(codec uint16, b []byte) ([]byte, error) {
 	if n > maxBatchBytes {
 		return nil, fmt.Errorf("grows beyond %d bytes", maxBatchBytes)
 	}
-	d.arena = buf.Bytes()
-	return d.arena[start:], nil
+	return buf.Bytes(), nil
 }
 
 // record decodes one record and returns what follows it. Offset and Time are

@@ -23,6 +23,7 @@ type Reader struct {
 	highWater int64
 	dec       *decoder
 	buf       []byte
+	rest      []byte // of the last response, not decoded yet
 }
 
 // Reader returns a reader that starts at offset from, which must be in the log
@@ -32,7 +33,7 @@ func (c *Client) Reader(topic string, partition int32, from int64) *Reader {
 }
 
 // SeekTo sets the offset of the next Fetch.
-func (r *Reader) SeekTo(offset int64) { r.offset = offset }
+func (r *Reader) SeekTo(offset int64) { r.offset, r.rest = offset, nil }
 
 // Offset is where the next Fetch begins.
 func (r *Reader) Offset() int64 { return r.offset }
@@ -46,27 +47,21 @@ func (r *Reader) HighWater() int64 { return r.highWater }
 // is *ErrOutOfRange, a batch that cannot be decoded *ErrCorrupt; neither moves
 // the position.
 func (r *Reader) Fetch(ctx context.Context, maxWait time.Duration) ([]Record, error) {
-	maxWait = min(max(maxWait, 0), maxFetchWait)
 	r.dec.reset()
-	var resp *fetchResponse
-	err := r.c.call(ctx, maxWait, func(ctx context.Context) (err error) {
-		resp, err = r.exchange(ctx, maxWait)
-		return err
-	})
-	if errors.Is(err, kafka.OffsetOutOfRange) {
-		err = r.outOfRange(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+	if len(r.rest) == 0 {
+		if err := r.ask(ctx, min(max(maxWait, 0), maxFetchWait)); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			r.c.m.fetchErrors.Inc()
+			return nil, fmt.Errorf("read %s/%d: %w", r.topic, r.partition, err)
 		}
-		r.c.m.fetchErrors.Inc()
-		return nil, fmt.Errorf("read %s/%d: %w", r.topic, r.partition, err)
 	}
-	r.buf = resp.buf
-	r.highWater = resp.highWatermark
-	r.c.m.fetchedBytes.Add(len(resp.records))
-	next, bad := r.dec.decode(resp.records, r.offset)
+	next, rest, bad := r.dec.decode(r.rest, r.offset)
+	r.rest = rest
 	if bad != nil {
 		r.c.m.fetchErrors.Inc()
 		return nil, &ErrCorrupt{Topic: r.topic, Partition: r.partition, Offset: bad.offset, Next: bad.next,
@@ -78,6 +73,24 @@ func (r *Reader) Fetch(ctx context.Context, maxWait time.Duration) ([]Record, er
 	}
 	r.c.m.fetchedRecords.Add(len(r.dec.records))
 	return r.dec.records, nil
+}
+
+// ask puts the next response into rest.
+func (r *Reader) ask(ctx context.Context, maxWait time.Duration) error {
+	var resp *fetchResponse
+	err := r.c.call(ctx, maxWait, func(ctx context.Context) (err error) {
+		resp, err = r.exchange(ctx, maxWait)
+		return err
+	})
+	if errors.Is(err, kafka.OffsetOutOfRange) {
+		return r.outOfRange(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	r.buf, r.rest, r.highWater = resp.buf, resp.records, resp.highWatermark
+	r.c.m.fetchedBytes.Add(len(resp.records))
+	return nil
 }
 
 func (r *Reader) exchange(ctx context.Context, maxWait time.Duration) (*fetchResponse, error) {

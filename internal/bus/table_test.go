@@ -2,11 +2,13 @@ package bus_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"nines/internal/broker"
 	"nines/internal/bus"
 )
 
@@ -90,5 +92,70 @@ func TestTable(t *testing.T) {
 	}
 	if len(changes) != 3 {
 		t.Errorf("changes %v", changes)
+	}
+}
+
+// The broker comes back with an empty disk: the topic is another one under the
+// same name, readers are told, and a table drops what is gone.
+func TestRecreatedTopic(t *testing.T) {
+	s := startServer(t)
+	c := s.client(bus.Config{}, nil)
+	ctx := testContext(t, 30*time.Second)
+	ensure(t, c, bus.Topic{Name: "nines.rules", Compact: true})
+	tab := bus.NewTable(c, "nines.rules", 0)
+	for _, key := range []string{"old", "both", "old", "both"} {
+		if err := tab.Put(ctx, key, []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tab.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	changes := map[string]string{}
+	rctx, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		done <- tab.Run(rctx, func(key string, value []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			changes[key] = "set to " + string(value)
+			if value == nil {
+				changes[key] = "deleted"
+			}
+		})
+	}()
+	r := c.Reader("nines.rules", 0, 4)
+	if _, err := r.Fetch(ctx, time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+
+	s.stop()
+	s.opts.Config = broker.Config{DataDir: t.TempDir(), Listen: s.Addr}
+	s.start()
+	other := s.client(bus.Config{}, nil)
+	ensure(t, other, bus.Topic{Name: "nines.rules", Compact: true})
+	if _, err := other.Producer("nines.rules", 0).Produce(ctx, []bus.Record{{Key: []byte("both"), Value: []byte("2")}, {Key: []byte("new"), Value: []byte("2")}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the table follows", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return changes["old"] == "deleted" && changes["both"] == "set to 2" && changes["new"] == "set to 2"
+	})
+	if got := tab.Keys(); !slices.Equal(got, []string{"both", "new"}) {
+		t.Errorf("keys %v", got)
+	}
+	var oor *bus.ErrOutOfRange
+	eventually(t, 10*time.Second, "the reader is told", func() bool {
+		_, err := r.Fetch(ctx, time.Second)
+		return errors.As(err, &oor)
+	})
+	if oor.First != 0 || oor.Next != 2 {
+		t.Errorf("got %v", oor)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
