@@ -91,7 +91,7 @@ func (e *Encoder) deltaSize() int {
 
 // vectorSize returns about the size of the values as a vector, in bytes.
 func vectorSize(values []float64) int {
-	var out [maxRead + 8]byte
+	var out [maxValueSize + 8]byte
 	n := (len(values) + 1) / 2
 	for _, v := range values {
 		_, size := putValue(out[:], 0, v)
@@ -155,10 +155,10 @@ func (r *reader) column(values []float64, absent *[]uint64, first int) {
 }
 
 func (r *reader) vector(values []float64, absent *[]uint64, first int) {
-	n := decodeVector(r.b[r.p:], values, absent, first)
-	if n < 0 {
+	p := decodeVector(r.padded, r.p, values, absent, first)
+	if p < 0 || p > len(r.b) {
 		r.fail(r.p, "values", ErrTruncated)
 		return
 	}
-	r.p += n
+	r.p = p
 }

@@ -26,6 +26,7 @@ func floatBits(v float64) uint64 { return math.Float64bits(v) }
 type Decoder struct {
 	young, old map[string]*identity
 	hists      []*hist.Histogram
+	padded     []byte
 }
 
 // identity is who sends, as decoded from the bytes that are its key.
@@ -44,7 +45,10 @@ type identity struct {
 // Columns and Times are set. After an error f's content is undefined, but
 // definitions read before it remain in schemas.
 func (d *Decoder) DecodeFrame(b []byte, f *telemetry.Frame, schemas Schemas) error {
-	r := reader{b: b, record: "frame"}
+	// Vectors are read some bytes at a time; a padded copy is cheaper than to
+	// look at each value whether the record ends there.
+	d.padded = append(append(d.padded[:0], b...), make([]byte, vectorPad)...)
+	r := reader{b: d.padded[:len(b)], record: "frame", padded: d.padded}
 	d.header(&r, f)
 	// A block takes at least its flags, fingerprint, time, and two lengths.
 	n := r.count("blocks", 12)
@@ -208,7 +212,7 @@ func (d *Decoder) block(r *reader, b *telemetry.Block, schemas Schemas, samples 
 	if r.err != nil {
 		return
 	}
-	body := reader{b: r.b[:r.p+size], p: r.p, record: r.record}
+	body := reader{b: r.b[:r.p+size], p: r.p, record: r.record, padded: r.padded}
 	r.p += size
 	b.Values, b.Absent = b.Values[:0], b.Absent[:0]
 	if b.Schema == nil {

@@ -12,6 +12,9 @@ type reader struct {
 	p      int
 	record string
 	err    error
+	// padded is the whole record and vectorPad bytes behind it; only frames
+	// have it.
+	padded []byte
 }
 
 func (r *reader) fail(at int, element string, err error) {

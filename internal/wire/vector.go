@@ -50,6 +50,24 @@ var codes = [16]codeInfo{
 	codeRaw:      {math.MaxUint64, 8, 1, 1},
 }
 
+// pairSpecial marks pairs of codes of which one takes the slow path.
+const pairSpecial = 0xff
+
+// pairs[b] is the size of the two values whose codes are the byte b, computed
+// once from codes and never changed.
+var pairs = newPairs()
+
+func newPairs() (t [256]uint8) {
+	for b := range t {
+		lo, hi := b&15, b>>4
+		t[b] = uint8(codes[lo].size + codes[hi].size)
+		if lo >= codeRaw || hi >= codeRaw {
+			t[b] = pairSpecial
+		}
+	}
+	return t
+}
+
 // maxValueSize is the most that one value takes, its code not counted.
 const maxValueSize = 8
 
@@ -143,95 +161,95 @@ func putGeneral(out []byte, p int, m int64, k int) int {
 	return p + 1 + size
 }
 
-// decodeVector reads len(values) values from the start of b and returns how
-// many bytes they took, or -1 - the number of the value at which b ends or
-// that no encoder writes. Absent values become 0, and their bit, from first on,
-// is set in *absent, which grows as needed.
-func decodeVector(b []byte, values []float64, absent *[]uint64, first int) int {
+// vectorPad is how many bytes must follow a record that decodeVector reads
+// from: two values are read at a time, eight bytes each.
+const vectorPad = 2 * maxValueSize
+
+// decodeVector reads len(values) values from b[p:], which is followed by
+// vectorPad bytes of padding, and returns the position after them, or -1 where
+// b ends within them or no encoder writes them. Absent values become 0, and
+// their bit, from first on, is set in *absent, which grows as needed.
+func decodeVector(b []byte, p int, values []float64, absent *[]uint64, first int) int {
 	nibbles := (len(values) + 1) / 2
-	if nibbles > len(b) {
+	if nibbles > len(b)-vectorPad-p {
 		return -1
 	}
-	ctrl, data := b[:nibbles], b[nibbles:]
-	i, p := decodeFast(ctrl, data, values, absent, first)
-	if i == len(values) {
-		return nibbles + p
+	ctrl := b[p : p+nibbles]
+	p += nibbles
+	if len(values) == 0 {
+		return p
 	}
-	// The last values may lie closer to the end than the eight bytes that are
-	// read at a time: they are decoded from a padded copy.
-	var tail [2 * maxRead]byte
-	size := copy(tail[:maxRead], data[p:])
-	q := 0
-	for ; i < len(values); i++ {
-		code := ctrl[i>>1] >> (i & 1 * 4) & 15
-		v, n := decodeOne(tail[q:], code)
-		if n < 0 || q+n > size {
-			return -1 - i
+	for i, two := range ctrl[:len(values)/2] {
+		if p > len(b)-vectorPad {
+			return -1
 		}
-		q += n
-		values[i] = v
-		if code == codeAbsent {
-			setBit(absent, first+i)
-		}
-	}
-	return nibbles + p + q
-}
-
-// maxRead is how many bytes from a value's start decodeOne may read, and more
-// than any value takes.
-const maxRead = 16
-
-// decodeFast decodes values while at least maxRead bytes are left, and returns
-// how many it did and how many bytes they took.
-func decodeFast(ctrl, data []byte, values []float64, absent *[]uint64, first int) (int, int) {
-	p, i := 0, 0
-	last := len(data) - maxRead
-	for ; i < len(values) && p <= last; i++ {
-		code := ctrl[i>>1] >> (i & 1 * 4) & 15
-		c := &codes[code]
-		u := binary.LittleEndian.Uint64(data[p:]) & c.mask
-		if code < codeRaw {
-			values[i] = float64(int64(u)) * c.mul / c.div
-			p += c.size
+		v := values[2*i : 2*i+2 : 2*i+2]
+		w := b[p : p+vectorPad : p+vectorPad]
+		size := pairs[two]
+		if size == pairSpecial {
+			n := decodeSpecial(w, two, v, absent, first+2*i)
+			if n < 0 {
+				return -1
+			}
+			p += n
 			continue
 		}
-		v, n := decodeOne(data[p:], code)
+		lo, hi := &codes[two&15], &codes[two>>4]
+		v[0] = float64(int64(binary.LittleEndian.Uint64(w)&lo.mask)) * lo.mul / lo.div
+		v[1] = float64(int64(binary.LittleEndian.Uint64(w[lo.size:])&hi.mask)) * hi.mul / hi.div
+		p += int(size)
+	}
+	if i := len(values) - 1; i&1 == 0 {
+		if p > len(b)-vectorPad {
+			return -1
+		}
+		n := decodeSpecial(b[p:p+vectorPad], ctrl[nibbles-1], values[i:], absent, first+i)
 		if n < 0 {
-			return i, p
+			return -1
 		}
-		values[i] = v
 		p += n
-		if code == codeAbsent {
+	}
+	return p
+}
+
+// decodeSpecial reads one value or two, of any codes, and returns their size,
+// or -1.
+func decodeSpecial(b []byte, two byte, values []float64, absent *[]uint64, first int) int {
+	p := 0
+	for i := range values {
+		code := two >> (i * 4) & 15
+		u := binary.LittleEndian.Uint64(b[p:])
+		switch code {
+		case codeRaw:
+			values[i] = math.Float64frombits(u)
+			p += 8
+		case codeAbsent:
+			values[i] = 0
 			setBit(absent, first+i)
+		case codeGeneral:
+			v, n := decodeGeneral(u)
+			if n < 0 {
+				return -1
+			}
+			values[i] = v
+			p += n
+		default:
+			c := &codes[code]
+			values[i] = float64(int64(u&c.mask)) * c.mul / c.div
+			p += c.size
 		}
 	}
-	return i, p
+	return p
 }
 
-// decodeOne decodes one value from b, which holds at least maxRead bytes, and
-// returns its size, or -1 where no encoder writes it.
-func decodeOne(b []byte, code byte) (float64, int) {
-	switch code {
-	case codeRaw:
-		return math.Float64frombits(binary.LittleEndian.Uint64(b)), 8
-	case codeAbsent:
-		return 0, 0
-	case codeGeneral:
-		return decodeGeneral(b)
-	}
-	c := &codes[code]
-	u := binary.LittleEndian.Uint64(b) & c.mask
-	return float64(int64(u)) * c.mul / c.div, c.size
-}
-
-func decodeGeneral(b []byte) (float64, int) {
-	size := int(b[0] & 7)
+// decodeGeneral reads a descriptor and its integer from the eight bytes u.
+func decodeGeneral(u uint64) (float64, int) {
+	size := int(u & 7)
 	if size == 0 {
 		return 0, -1
 	}
-	u := binary.LittleEndian.Uint64(b[1:]) & (1<<(size*8) - 1)
-	v := float64(int64(u)) / pow10[b[0]>>3&15]
-	if b[0]&0x80 != 0 {
+	v := float64(int64(u>>8&(1<<(size*8)-1))) / pow10[u>>3&15]
+	if u&0x80 != 0 {
 		v = -v
 	}
 	return v, 1 + size
