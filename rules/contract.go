@@ -136,6 +136,10 @@ func (c *compiler) fee(d *yamlconf.Doc, f *feeSpec, out *sla.Contract) {
 		c.fail(d, "spec.fee", nil, "is required")
 		return
 	}
+	if _, err := sla.ParseMoney("0", f.Currency); err != nil {
+		c.fail(d, "spec.fee.currency", f.Currency, "want three capital letters, as in ISO 4217")
+		return
+	}
 	m, err := sla.ParseMoney(f.Amount, f.Currency)
 	if err != nil {
 		c.fail(d, "spec.fee.amount", f.Amount, "%v", err)

@@ -164,16 +164,15 @@ func (c *compiler) objective(s *document[sloSpec], i int, b base, window int64, 
 	if len(s.Spec.Objectives) > 1 {
 		name += "/" + strconv.Itoa(i+1)
 	}
+	before := len(c.errs)
 	target, ok := c.target(d, at, o)
-	if !ok {
-		return
-	}
 	if b.stream.Sample != nil {
-		if !c.compare(d, at, o.Op, o.Value, &b.stream) {
-			return
-		}
+		ok = c.compare(d, at, o.Op, o.Value, &b.stream) && ok
 	} else if o.Value != nil {
 		c.fail(d, at+".value", *o.Value, "belongs to thresholdMetric")
+	}
+	if !ok || len(c.errs) > before {
+		return
 	}
 	given, ok := c.given(d, at, o, &b, s.Spec.BudgetingMethod, target)
 	if !ok {

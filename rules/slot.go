@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -156,8 +157,40 @@ func parseShare(text string) (sla.Ratio, error) {
 	return sla.ParseDecimal(text)
 }
 
-// reading returns the rule as a sentence.
+// reading returns what is counted and when a slot is bad, in sentences.
 func reading(r sla.SlotRule, s *slo.Stream) string {
+	return countWords(s) + ". " + slotWords(r, s)
+}
+
+// countWords says what an event is, and what a resource.
+func countWords(s *slo.Stream) string {
+	each := "; all of them are one resource"
+	if len(s.GroupBy) > 0 {
+		each = "; one resource for each " + strings.Join(s.GroupBy, " and ")
+	}
+	switch {
+	case s.Sample != nil:
+		return fmt.Sprintf("Each sample of %s is an event, good if it is %s %v%s", selectorWords(s.Sample), opWords[s.Op], s.Threshold, each)
+	case s.Bad != nil:
+		return fmt.Sprintf("Each increment of %s is an event, each of %s a failed one%s", selectorWords(s.Total), selectorWords(s.Bad), each)
+	}
+	return fmt.Sprintf("Each increment of %s is an event, each of %s a good one%s", selectorWords(s.Total), selectorWords(s.Good), each)
+}
+
+var opWords = map[slo.Op]string{slo.LTE: "at most", slo.LT: "below", slo.GTE: "at least", slo.GT: "above"}
+
+func selectorWords(s *slo.Selector) string {
+	if len(s.Matchers) == 0 {
+		return s.Metric
+	}
+	parts := make([]string, len(s.Matchers))
+	for i, m := range s.Matchers {
+		parts[i] = fmt.Sprintf("%s%s%q", m.Label, m.Match, m.Value)
+	}
+	return s.Metric + "{" + strings.Join(parts, ",") + "}"
+}
+
+func slotWords(r sla.SlotRule, s *slo.Stream) string {
 	slot := "A slot of " + yamlconf.Duration(r.Length*1e6).String()
 	gap := ""
 	if r.MaxGap > 0 {
@@ -188,9 +221,9 @@ func quorumWords(r sla.SlotRule, s *slo.Stream) string {
 	if s.Vantage == "" {
 		return ""
 	}
-	of := "of those seen"
+	k, of := max(r.K, 1), "those seen"
 	if r.N > 0 {
-		of = fmt.Sprintf("of %d", r.N)
+		of = strconv.Itoa(r.N)
 	}
-	return fmt.Sprintf(", as at least %d %s vantage points (label %s) found", max(r.K, 1), of, s.Vantage)
+	return fmt.Sprintf(", as found by at least %d of %s vantage points (label %s)", k, of, s.Vantage)
 }

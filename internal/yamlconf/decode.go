@@ -401,7 +401,7 @@ func (dec *decoder) natural(n ast.Node, path string, depth int) any {
 
 // hint proposes the known name that is nearest to an unknown one.
 func hint(key string, names []string) string {
-	best, least := "", 3
+	best, least := "", max(3, len(key)/3+1) // longer names bear more slips
 	for _, n := range names {
 		if d := distance(strings.ToLower(key), strings.ToLower(n)); d < least && d < len(n) {
 			best, least = n, d
