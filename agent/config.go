@@ -100,6 +100,9 @@ func (c *Config) Place(doc *yamlconf.Doc, prefix string) {
 	c.file = doc.File()
 	c.Dir = filepath.Dir(c.file)
 	c.inputsLine = doc.Line(prefix + "inputs")
+	if strings.Contains(c.Inputs, "\n") {
+		c.inputsLine++ // a block begins below its key
+	}
 }
 
 // Validate returns all that is wrong with the values, joined, each as

@@ -34,6 +34,7 @@ type DiskIO struct {
 	table table
 	disks names
 	last  []diskCounts // by position in disks
+	now   diskCounts   // of the disk at hand
 	fresh bool
 	at    time.Time
 	clock func() time.Time
@@ -56,29 +57,29 @@ func (d *DiskIO) Read() ([]telemetry.Series, []float64, error) {
 	}
 	now := d.clock()
 	d.disks.begin()
-	eachDisk(data, func(name []byte, _ *diskCounts) { d.disks.next(name) })
+	d.eachDisk(data, func(name []byte) { d.disks.next(name) })
 	if !d.disks.done() || d.table.series == nil {
 		d.layOut()
 	}
 	at, i, elapsed := 0, 0, float64(now.Sub(d.at).Milliseconds())
-	eachDisk(data, func(_ []byte, c *diskCounts) {
-		at = d.round(at, i, c, elapsed)
+	d.eachDisk(data, func([]byte) {
+		at = d.round(at, i, &d.now, elapsed)
 		i++
 	})
 	d.fresh, d.at = false, now
 	return d.table.result()
 }
 
-func eachDisk(data []byte, f func(name []byte, c *diskCounts)) {
+// eachDisk calls f for each disk that ever did anything, its counts in d.now.
+func (d *DiskIO) eachDisk(data []byte, f func(name []byte)) {
 	for len(data) > 0 {
 		var line []byte
 		line, data = cutLine(data)
 		_, line = cutField(line)
 		_, line = cutField(line)
 		name, line := cutField(line)
-		var c diskCounts
-		if len(name) > 0 && c.parse(line) && c != (diskCounts{}) {
-			f(name, &c)
+		if len(name) > 0 && d.now.parse(line) && d.now != (diskCounts{}) {
+			f(name)
 		}
 	}
 }

@@ -54,12 +54,11 @@ type kindTable struct {
 func newKindTable() kindTable {
 	return kindTable{
 		gauges: map[string]fieldSet{
-			"net":       fields("speed"),
-			"diskio":    fields("iops_in_progress io_await io_svctm io_util"),
-			"kernel":    fields("entropy_avail boot_time ksm_max_page_sharing ksm_merge_across_nodes ksm_pages_* ksm_run ksm_sleep_millisecs ksm_stable_node_* ksm_use_zero_pages ksm_general_profit avg10 avg60 avg300"),
-			"conntrack": fields("entries ip_conntrack_count ip_conntrack_max"),
-			"nstat": fields("IpForwarding IpDefaultTTL TcpRtoAlgorithm TcpRtoMin TcpRtoMax TcpMaxConn TcpCurrEstab " +
-				"IcmpOutRateLimitHost"),
+			"net":           fields("speed"),
+			"diskio":        fields("iops_in_progress io_await io_svctm io_util"),
+			"kernel":        fields("entropy_avail boot_time ksm_max_page_sharing ksm_merge_across_nodes ksm_pages_* ksm_run ksm_sleep_millisecs ksm_stable_node_* ksm_use_zero_pages ksm_general_profit avg10 avg60 avg300"),
+			"conntrack":     fields("entries ip_conntrack_count ip_conntrack_max"),
+			"nstat":         fields("IpForwarding IpDefaultTTL TcpRtoAlgorithm TcpRtoMin TcpRtoMax TcpMaxConn TcpCurrEstab"),
 			"kernel_vmstat": fields("nr_* workingset_nodes"),
 			"ethtool":       fields("interface_up speed duplex autoneg link"),
 			"wireless":      fields("status link level noise"),

@@ -79,6 +79,7 @@ func loadFile(f File, interval time.Duration) ([]*models.RunningInput, error) {
 var (
 	tomlLine   = regexp.MustCompile(`(?:configuration specified at )?\bline (\d+)(?:: |, )?`)
 	tomlPlugin = regexp.MustCompile(`^(?:plugin ((?:inputs|outputs|processors|aggregators)\.\w+): |error parsing (\w+)(?: array)?, )`)
+	tomlField  = regexp.MustCompile(`the fields \["([^"]+)"`)
 	tomlKind   = regexp.MustCompile(`undefined but requested (\w+):`)
 )
 
@@ -107,6 +108,12 @@ func (f File) position(err error) error {
 		line, _ = strconv.Atoi(msg[m[2]:m[3]])
 		msg = msg[:m[0]] + msg[m[1]:]
 	}
+	// Telegraf names the line of the file's first input: look for the right one.
+	if m := tomlField.FindStringSubmatch(msg); m != nil {
+		line = f.find(path, m[1], line)
+	} else if tomlKind.MatchString(msg) {
+		line = f.find(path, "", line)
+	}
 	if f.Line > 1 {
 		line += f.Line - 1
 	}
@@ -114,4 +121,25 @@ func (f File) position(err error) error {
 		msg = path + ": " + msg
 	}
 	return fmt.Errorf("%s:%d:1: %s", f.Name, line, strings.TrimSpace(msg))
+}
+
+// find returns the line of a field within a plugin's tables, or of the table's
+// header where field is empty; otherwise where there is none.
+func (f File) find(path, field string, otherwise int) int {
+	inside := false
+	for i, line := range strings.Split(string(f.Text), "\n") {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			table := strings.Trim(line, "[] \t")
+			inside = table == path || strings.HasPrefix(table, path+".")
+			if inside && field == "" {
+				return i + 1
+			}
+			continue
+		}
+		if key, _, ok := strings.Cut(line, "="); inside && ok && strings.Trim(key, " \t\"'") == field {
+			return i + 1
+		}
+	}
+	return otherwise
 }

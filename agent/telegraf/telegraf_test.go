@@ -183,8 +183,8 @@ func TestConfigurationErrorsNameFileAndLine(t *testing.T) {
 		}
 	}
 	f("\n[[inputs.cpu]]\n  percpuu = true\n", 0,
-		`a.yaml:2:1: inputs.cpu: configuration specified the fields ["percpuu"], but they were not used; this is either a typo or this config option does not exist in this version`)
-	f("[[inputs.nope]]\n", 10, `a.yaml:10:1: inputs.nope: undefined but requested input: nope`)
+		`a.yaml:3:1: inputs.cpu: configuration specified the fields ["percpuu"], but they were not used; this is either a typo or this config option does not exist in this version`)
+	f("[[inputs.mem]]\n[[inputs.nope]]\n", 10, `a.yaml:11:1: inputs.nope: undefined but requested input: nope`)
 }
 
 func TestConfigurationErrorsNameTheirPlace(t *testing.T) {
