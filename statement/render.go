@@ -47,9 +47,9 @@ func WriteTable(w io.Writer, s *sla.Settlement) error {
 
 func figuresTable(b *strings.Builder, s *sla.Settlement) {
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "attainment %\tfrom\tto\tcoverage %\tapplicable\tgood\tbad\tunknown\texcluded\tn/a\tcredit\t ")
+	fmt.Fprintln(t, "attainment %\tfrom\tto\tcoverage %\tapplicable\tgood\tbad\tunknown\texcluded\tn/a\tcredit\t  resource")
 	row := func(indent, name string, f *sla.Figures) {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s%s\n", dash(f.AttainmentPct), dash(f.Bounds.AttainmentLowPct),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t  %s%s\n", dash(f.AttainmentPct), dash(f.Bounds.AttainmentLowPct),
 			dash(f.Bounds.AttainmentHighPct), dash(f.CoveragePct), f.Slots.Applicable, f.Slots.Good, f.Slots.Bad, f.Slots.Unknown,
 			f.Slots.Excluded, f.Slots.NotApplicable, f.Credit.Amount, indent, clean(name))
 	}

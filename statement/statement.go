@@ -7,6 +7,7 @@ package statement
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -53,56 +54,72 @@ func Build(ctx context.Context, r Reader, q Request) (*sla.Settlement, error) {
 		return nil, fmt.Errorf("settle contract %s: month %s has not begun", c.Name, q.Month)
 	}
 	in := sla.Input{Resources: map[string][]sla.Resource{}}
-	decided := period.Start // the end of the last decided slot
+	b := bounds{decided: period.Start}
 	for i := range c.Objectives {
 		o := &c.Objectives[i]
-		resources, last, err := load(ctx, r, q.Principal, o, period)
+		resources, err := load(ctx, r, q.Principal, o, period, &b)
 		if err != nil {
 			return nil, fmt.Errorf("settle objective %s of contract %s: %w", o.Name, c.Name, err)
 		}
 		in.Resources[o.Name] = resources
-		decided = max(decided, last)
 	}
 	if q.AsOf != 0 && q.AsOf < period.End {
-		// What lies between the last decided slot and now is still being judged.
-		in.Until = min(q.AsOf, decided)
+		in.Until = min(q.AsOf, b.until())
 	}
 	s := c.Settle(period, in)
 	return &s, nil
 }
 
-// load reads the slots of one objective, run-length, and the end of the last
-// decided slot.
-func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, period sla.Period) ([]sla.Resource, int64, error) {
+// bounds is how far the slots that were read are judged.
+type bounds struct {
+	decided int64   // the end of the last decided slot
+	open    []int64 // starts of open slots
+}
+
+// straggler is for how long an open slot holds the others back, in
+// milliseconds. One that is open for longer is not being judged but stuck, and
+// counts as unknown.
+const straggler = int64(3_600_000)
+
+// until returns the instant up to which the slots can be settled while the
+// month runs: what lies later is still being judged.
+func (b *bounds) until() int64 {
+	end := b.decided
+	for _, start := range b.open {
+		if start >= b.decided-straggler {
+			end = min(end, start)
+		}
+	}
+	return end
+}
+
+// load reads the slots of one objective, run-length, resources by name.
+func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, period sla.Period, b *bounds) ([]sla.Resource, error) {
 	byName := map[string]*sla.Resource{}
-	var order []string
-	last := int64(0)
 	err := r.Slots(ctx, p, o.Stream, period.Start, period.End, func(g ledger.Group, slots []ledger.Slot) error {
 		name := resourceName(g)
-		res := byName[name]
-		if res == nil {
-			res = &sla.Resource{Name: name}
-			byName[name] = res
-			order = append(order, name)
+		if byName[name] == nil {
+			byName[name] = &sla.Resource{Name: name}
 		}
 		for i := range slots {
 			s := &slots[i]
-			res.Runs = sla.AppendRun(res.Runs, s.Start, o.Slot.Length, s.State)
-			if s.State != sla.Open {
-				last = max(last, s.Start+o.Slot.Length)
+			byName[name].Runs = sla.AppendRun(byName[name].Runs, s.Start, o.Slot.Length, s.State)
+			if s.State == sla.Open {
+				b.open = append(b.open, s.Start)
+			} else {
+				b.decided = max(b.decided, s.Start+o.Slot.Length)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	slices.Sort(order)
 	var out []sla.Resource
-	for _, name := range order {
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		out = append(out, *byName[name])
 	}
-	return out, last, nil
+	return out, nil
 }
 
 // resourceName names a group by its label values, name=value, in label order.

@@ -162,6 +162,18 @@ func TestStatementsAreRefused(t *testing.T) {
 	f(func(*Request) {}, "settle objective availability of contract shop")
 }
 
+func TestOpenSlotsHoldTheMonthBackUnlessTheyAreStuck(t *testing.T) {
+	f := func(b bounds, want int64) {
+		t.Helper()
+		if got := b.until(); got != want {
+			t.Errorf("%+v: until %d, want %d", b, got, want)
+		}
+	}
+	f(bounds{decided: 100 * minute}, 100*minute)
+	f(bounds{decided: 100 * minute, open: []int64{99 * minute, 100 * minute}}, 99*minute)
+	f(bounds{decided: 100 * minute, open: []int64{10 * minute, 100 * minute}}, 100*minute)
+}
+
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("disk full") }
