@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"nines/alerting"
+	"nines/collector/aggregate"
+	"nines/collector/evaluate"
+	"nines/collector/ruler"
+	"nines/internal/alert"
+	"nines/internal/bus"
+	"nines/internal/ledger"
+	"nines/internal/rulelog"
+	"nines/internal/service"
+	"nines/internal/slo"
+	"nines/internal/wire"
+	"nines/rules"
+	"nines/web"
+)
+
+// The roles, by the names of their folders, flags and metric prefixes.
+const (
+	roleAggregate = "aggregate"
+	roleEvaluate  = "evaluate"
+	roleRuler     = "ruler"
+	roleNotify    = "notify"
+	roleWeb       = "web"
+)
+
+var allRoles = []string{roleAggregate, roleEvaluate, roleRuler, roleNotify, roleWeb}
+
+// app wires the roles of one process.
+type app struct {
+	cfg     *Config
+	roles   []string
+	console io.Writer
+	log     *slog.Logger
+	owner   string
+
+	client *bus.Client
+	ledger *ledger.Ledger
+	rules  *rulelog.Log
+	set    atomic.Pointer[slo.RuleSet]
+	group  *service.Group
+	sets   []*metrics.Set
+	ruler  *ruler.Ruler
+	notify *alerting.Notify
+}
+
+func newApp(cfg *Config, roles []string, console io.Writer, log *slog.Logger) *app {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return &app{cfg: cfg, roles: roles, console: console, log: log,
+		owner: fmt.Sprintf("%s/%d", host, os.Getpid()), group: service.New(service.Options{Log: log})}
+}
+
+func (a *app) has(role string) bool { return slices.Contains(a.roles, role) }
+
+// metrics returns a set of its own for a part; /metrics shows them all.
+func (a *app) metrics() *metrics.Set {
+	s := metrics.NewSet()
+	a.sets = append(a.sets, s)
+	return s
+}
+
+// connect reaches Kafka, waiting for it, and creates the topics.
+func (a *app) connect(ctx context.Context) error {
+	client, err := bus.New(bus.Options{Config: a.cfg.Kafka, Log: a.log, Metrics: a.metrics()})
+	if err != nil {
+		return err
+	}
+	a.client = client
+	if err := a.awaitKafka(ctx); err != nil {
+		return err
+	}
+	t := a.cfg.Topics
+	for _, topic := range []bus.Topic{
+		{Name: wire.TopicTelemetry, Partitions: t.TelemetryPartitions, Retention: t.Retention.D()},
+		{Name: wire.TopicPartials, Partitions: t.PartialsPartitions, Retention: t.Retention.D(), MaxMessageBytes: 8 << 20},
+		{Name: wire.TopicCheckpoints, Compact: true},
+		{Name: wire.TopicRules, Compact: true},
+		{Name: wire.TopicAlerts, Compact: true},
+		{Name: wire.TopicDeadLetter, Retention: 7 * 24 * time.Hour},
+	} {
+		topic.Replication = t.Replication
+		if _, err := client.EnsureTopic(ctx, topic); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitKafka tries until a broker answers: a collector that starts before its
+// broker waits for it, and says so.
+func (a *app) awaitKafka(ctx context.Context) error {
+	for said := false; ; said = true {
+		err := a.client.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !said {
+			a.log.Warn("waiting for Kafka", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// open opens the ledger and makes the configured rules the current ones.
+func (a *app) open(ctx context.Context) error {
+	if err := os.MkdirAll(a.cfg.DataDir, 0o755); err != nil {
+		return fmt.Errorf("create data directory: %w", err)
+	}
+	led, err := ledger.Open(ctx, ledger.Options{Path: ledgerPath(a.cfg.DataDir), Log: a.log, Metrics: a.metrics()})
+	if err != nil {
+		return err
+	}
+	a.ledger = led
+	a.rules = rulelog.New(a.client)
+	if err := a.rules.Load(ctx); err != nil {
+		return err
+	}
+	return a.publishRules(ctx)
+}
+
+func ledgerPath(dataDir string) string { return filepath.Join(dataDir, "ledger") }
+
+// publishRules reads the objectives and contracts and publishes them if they
+// are new. On an error the set in force stays.
+func (a *app) publishRules(ctx context.Context) error {
+	set, err := rules.Load(slices.Concat(a.cfg.Objectives, a.cfg.Contracts))
+	if err != nil {
+		return err
+	}
+	for _, w := range set.Warnings {
+		a.log.Warn(w.Error())
+	}
+	id, err := a.rules.Publish(ctx, set.RuleSet)
+	if err != nil {
+		return err
+	}
+	a.set.Store(set.RuleSet)
+	a.log.Info("rules in force", "rule_set", id, "objectives", len(set.RuleSet.Objectives), "contracts", len(set.Contracts))
+	return nil
+}
+
+// build makes the roles and adds them to the group, in the order of the data.
+func (a *app) build() error {
+	a.group.Add(service.Part{Name: "rules", Run: a.rules.Run, Reload: a.publishRules})
+	a.group.Add(service.Part{Name: "ledger", Run: a.ledger.Run})
+	for _, role := range []struct {
+		name string
+		make func() (service.Part, error)
+	}{{roleNotify, a.notifyPart}, {roleRuler, a.rulerPart}, {roleEvaluate, a.evaluatePart}, {roleAggregate, a.aggregatePart}, {roleWeb, a.webPart}} {
+		if !a.has(role.name) {
+			continue
+		}
+		part, err := role.make()
+		if err != nil {
+			return err
+		}
+		part.Name = role.name
+		a.group.Add(part)
+	}
+	return nil
+}
+
+func (a *app) aggregatePart() (service.Part, error) {
+	r, err := aggregate.New(aggregate.Options{Client: a.client, Rules: a.rules, Owner: a.owner, Log: a.log.With("role", roleAggregate), Metrics: a.metrics()})
+	if err != nil {
+		return service.Part{}, err
+	}
+	return service.Part{Run: r.Run, Health: r.Health}, nil
+}
+
+func (a *app) evaluatePart() (service.Part, error) {
+	r, err := evaluate.NewRole(evaluate.Options{Config: a.cfg.Evaluate.state(), Client: a.client, Ledger: a.ledger, Rules: a.rules,
+		Owner: a.owner, Log: a.log.With("role", roleEvaluate), Metrics: a.metrics()})
+	if err != nil {
+		return service.Part{}, err
+	}
+	return service.Part{Run: r.Run, Health: r.Health}, nil
+}
+
+func (a *app) rulerPart() (service.Part, error) {
+	alerts := a.client.Producer(wire.TopicAlerts, 0)
+	r, err := ruler.New(ruler.Options{Config: a.cfg.Ruler, Client: a.client, Log: a.log.With("role", roleRuler), Metrics: a.metrics(),
+		Publish: func(ctx context.Context, al alert.Alert) error {
+			key, value, err := wire.EncodeAlert(&al)
+			if err != nil {
+				return err
+			}
+			_, err = alerts.Produce(ctx, []bus.Record{{Key: key, Value: value,
+				Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeAlert)}}}})
+			return err
+		}})
+	if err != nil {
+		return service.Part{}, err
+	}
+	a.ruler = r
+	return service.Part{Run: r.Run, Reload: r.Reload}, nil
+}
+
+func (a *app) notifyPart() (service.Part, error) {
+	n, err := alerting.New(alerting.Options{Config: a.cfg.Alerting, Client: a.client, Store: stateStore{a.ledger},
+		Log: a.log.With("role", roleNotify), Metrics: a.metrics(), Console: a.console})
+	if err != nil {
+		return service.Part{}, err
+	}
+	a.notify = n
+	return service.Part{Run: n.Run, Reload: n.Reload}, nil
+}
+
+func (a *app) webPart() (service.Part, error) {
+	o := web.Options{Config: a.cfg.Web, Ledger: a.ledger, Rules: a.set.Load, Health: a.group.Health, Reload: a.group.Reload,
+		Metrics: a.metrics(), Version: version, DataDir: a.cfg.DataDir, Log: a.log.With("role", roleWeb)}
+	if a.ruler != nil {
+		o.Prometheus = a.ruler.Handler()
+	}
+	if a.notify != nil {
+		o.Alertmanager = a.notify.Handler()
+		o.Alerts = func() []web.Alert {
+			var out []web.Alert
+			for _, v := range a.notify.Alerts() {
+				out = append(out, web.Alert{Labels: v.Labels, Annotations: v.Annotations, Firing: v.Status == alert.Firing,
+					StartsAt: v.StartsAt, EndsAt: v.EndsAt, Silenced: v.Silenced})
+			}
+			return out
+		}
+	}
+	o.Sets = a.sets
+	w, err := web.New(o)
+	if err != nil {
+		return service.Part{}, err
+	}
+	return service.Part{Run: w.Run}, nil
+}
+
+// close releases what the app opened.
+func (a *app) close() error {
+	var err error
+	if a.ledger != nil {
+		err = a.ledger.Close()
+	}
+	if a.client != nil {
+		a.client.Close()
+	}
+	return err
+}
+
+// stateStore lets the notifier keep its state in the ledger's database.
+type stateStore struct{ *ledger.Ledger }
+
+func (s stateStore) List(ctx context.Context, kind string) (map[string][]byte, error) {
+	entries, err := s.StateList(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string][]byte, len(entries))
+	for _, e := range entries {
+		out[e.Key] = e.Blob
+	}
+	return out, nil
+}
+
+func (s stateStore) Put(ctx context.Context, kind, key string, blob []byte) error {
+	return s.StatePut(ctx, kind, key, blob)
+}
+
+func (s stateStore) Delete(ctx context.Context, kind, key string) error {
+	return s.StateDelete(ctx, kind, key)
+}
+
+// portFree fails early, with what to do, where another process listens.
+func portFree(addr, flag string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return fmt.Errorf("listen on %s: %w; stop the process that uses it, or choose another address with %s", addr, err, flag)
+	}
+	return l.Close()
+}

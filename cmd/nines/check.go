@@ -1,0 +1,186 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nines/agent"
+	"nines/agent/discovery"
+	"nines/agent/telegraf"
+	"nines/alerting"
+	"nines/collector/ruler"
+	"nines/internal/yamlconf"
+	"nines/rules"
+)
+
+func newCheck() *cobra.Command {
+	var quiet bool
+	cmd := &cobra.Command{
+		Use:   "check FILE…",
+		Short: "Find mistakes in configuration, objectives, contracts, rules and targets",
+		Long: `Reads files as nines would and reports every mistake as file:line:col, all at
+once. The kind is told by the content: nines.yaml, agent.yaml, OpenSLO documents,
+contracts, Prometheus rules, alertmanager.yml, file_sd targets, Telegraf inputs
+(.toml). Folders are searched for YAML, JSON and TOML. A contract that is right is
+read out in words.
+
+Exit code 2 if there is a mistake.`,
+		Example: `  nines check /etc/nines
+  nines check objectives/*.yaml contracts/bank.yaml`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			files, err := filesBelow(args)
+			if err != nil {
+				return err
+			}
+			var errs []error
+			var promises []string
+			for _, f := range files {
+				kind, err := kindOf(f)
+				switch {
+				case err != nil:
+					errs = append(errs, err)
+				case kind.promise:
+					promises = append(promises, f)
+				default:
+					err := kind.check(f)
+					errs = append(errs, err)
+					if err == nil && !quiet {
+						fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, no mistakes\n", f, kind.name)
+					}
+				}
+			}
+			errs = append(errs, checkPromises(cmd, promises, quiet))
+			return errors.Join(errs...)
+		},
+	}
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print mistakes only")
+	return cmd
+}
+
+// checkPromises compiles objectives and contracts together, as a reload would,
+// because contracts refer to objectives.
+func checkPromises(cmd *cobra.Command, files []string, quiet bool) error {
+	if len(files) == 0 {
+		return nil
+	}
+	if errs := rules.CheckFiles(files); len(errs) > 0 {
+		return errs
+	}
+	if quiet {
+		return nil
+	}
+	for _, f := range files {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: objectives or contracts, no mistakes\n", f)
+	}
+	set, err := rules.Load(files)
+	if err != nil {
+		return err
+	}
+	for _, w := range set.Warnings {
+		fmt.Fprintf(cmd.OutOrStdout(), "warning: %v\n", w)
+	}
+	for _, c := range set.Contracts {
+		fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", rules.Describe(c))
+	}
+	return nil
+}
+
+// fileKind is what a file is, and how it is checked.
+type fileKind struct {
+	name    string
+	promise bool // objectives and contracts are checked together
+	check   func(file string) error
+}
+
+// kindOf tells a file's kind by its content.
+func kindOf(file string) (fileKind, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return fileKind{}, err
+	}
+	if filepath.Ext(file) == ".toml" {
+		return fileKind{name: "Telegraf inputs", check: func(f string) error {
+			_, err := telegraf.Load([]telegraf.File{{Name: f, Line: 1, Text: data}}, time.Second)
+			return err
+		}}, nil
+	}
+	docs, err := yamlconf.Parse(file, data)
+	if err != nil {
+		return fileKind{}, err
+	}
+	has := func(paths ...string) bool {
+		for _, d := range docs {
+			for _, p := range paths {
+				if d.Has(p) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	switch {
+	case has("apiVersion"):
+		return fileKind{promise: true}, nil
+	case has("rule_files", "evaluation_interval", "tests"):
+		return fileKind{name: "rule tests (run them with promtool test rules)", check: func(string) error { return nil }}, nil
+	case has("groups"):
+		return fileKind{name: "Prometheus rules", check: func(f string) error { return ruler.CheckRules([]string{f}) }}, nil
+	case has("route", "receivers"):
+		return fileKind{name: "alert routing", check: alerting.CheckConfig}, nil
+	case has("inputs", "inputs_files", "probes", "labels", "spool", "readers"):
+		return fileKind{name: "agent configuration", check: func(f string) error {
+			c, err := agent.Load(f)
+			if err != nil {
+				return err
+			}
+			return c.CheckInputs()
+		}}, nil
+	case len(docs) == 1 && len(docs[0].Items()) > 0 || strings.TrimSpace(string(data)) == "[]" || isTargets(file):
+		return fileKind{name: "probe targets", check: func(f string) error {
+			_, err := discovery.Parse(f, data)
+			return err
+		}}, nil
+	}
+	return fileKind{name: "process configuration", check: func(f string) error {
+		_, err := loadConfig(f)
+		return err
+	}}, nil
+}
+
+func isTargets(file string) bool { return filepath.Base(filepath.Dir(file)) == "targets" }
+
+// filesBelow returns the files, and those of the folders among them.
+func filesBelow(args []string) ([]string, error) {
+	var out []string
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			out = append(out, arg)
+			continue
+		}
+		err = filepath.WalkDir(arg, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			switch filepath.Ext(path) {
+			case ".yaml", ".yml", ".json", ".toml":
+				out = append(out, path)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

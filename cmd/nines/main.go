@@ -1,0 +1,86 @@
+// Command nines is the collector, everything in one process, and the tools
+// around them. It wires packages together and decides nothing.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, for scripts.
+const (
+	exitFailure = 1 // something failed while running
+	exitUsage   = 2 // the command line or a file is wrong
+)
+
+// version is set when a release is built.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newRoot().ExecuteContext(ctx)
+	stop()
+	os.Exit(report(err))
+}
+
+// failure marks errors of running, as opposed to usage and configuration.
+type failure struct{ error }
+
+// Unwrap returns the error itself.
+func (f failure) Unwrap() error { return f.error }
+
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return failure{err}
+}
+
+func report(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, err)
+	if f := (failure{}); errors.As(err, &f) {
+		return exitFailure
+	}
+	return exitUsage
+}
+
+func newRoot() *cobra.Command {
+	var verbose bool
+	root := &cobra.Command{
+		Use:   "nines",
+		Short: "Telemetry and SLA monitoring: from hosts to a statement that both sides can check",
+		Long: `nines streams metrics and probes from hosts over Kafka, judges availability and
+latency against what was promised, alerts within seconds and keeps a ledger from
+which a monthly statement can be recomputed.
+
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`,
+		Example: `  nines up                                   everything for this host, http://127.0.0.1:9999
+  nines check configs/objectives/*.yaml      find mistakes before a reload
+  nines status                               where the objectives stand
+  nines statement --contract demo --month 2026-11`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version,
+	}
+	root.SetVersionTemplate("nines {{.Version}}\n")
+	root.PersistentFlags().BoolVarP(&verbose, "verbose", "v", false, "log more")
+	log := func() *slog.Logger {
+		level := slog.LevelInfo
+		if verbose {
+			level = slog.LevelDebug
+		}
+		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	}
+	root.AddCommand(newUp(log), newCollector(log), newInit(), newCheck(), newCat(log), newStatus(), newStatement(log))
+	return root
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"nines/internal/bus"
+)
+
+// running tells the other commands how to reach the process that runs on a data
+// directory. Passwords are not in it.
+type running struct {
+	PID     int      `json:"pid"`
+	Listen  string   `json:"listen"`
+	Brokers []string `json:"brokers"`
+}
+
+func runFile(dataDir string) string { return filepath.Join(dataDir, "running.json") }
+
+func writeRunFile(cfg *Config) error {
+	b, err := json.Marshal(running{PID: os.Getpid(), Listen: cfg.Web.Listen, Brokers: cfg.Kafka.Brokers})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(runFile(cfg.DataDir), append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write to data directory: %w", err)
+	}
+	return nil
+}
+
+func readRunFile(dataDir string) (running, error) {
+	var r running
+	b, err := os.ReadFile(runFile(dataDir))
+	if errors.Is(err, os.ErrNotExist) {
+		return r, fmt.Errorf("nothing runs on data directory %s: start `nines up`, or name another with --data-dir", dataDir)
+	}
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", runFile(dataDir), err)
+	}
+	return r, nil
+}
+
+// kafkaOf returns how a tool reaches Kafka: by --brokers, by --config, or by what
+// runs on the data directory.
+func kafkaOf(brokers []string, file, dataDir string) (bus.Config, error) {
+	if file != "" {
+		cfg, err := loadConfig(file)
+		if err != nil {
+			return bus.Config{}, err
+		}
+		if len(brokers) > 0 {
+			cfg.Kafka.Brokers = brokers
+		}
+		if len(cfg.Kafka.Brokers) > 0 {
+			return cfg.Kafka, nil
+		}
+	}
+	if len(brokers) > 0 {
+		return bus.Config{Brokers: brokers}, nil
+	}
+	r, err := readRunFile(dataDir)
+	return bus.Config{Brokers: r.Brokers}, err
+}

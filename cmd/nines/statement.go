@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nines/internal/access"
+	"nines/internal/ledger"
+	"nines/internal/sla"
+	"nines/statement"
+)
+
+func newStatement(log func() *slog.Logger) *cobra.Command {
+	var contract, month, format, dataDir string
+	cmd := &cobra.Command{
+		Use:   "statement",
+		Short: "Settle one month of a contract from the ledger",
+		Long: `Settles one month of a contract from the ledger: attainment, coverage, bad and
+unknown slots, credit, and the steps that lead there. A month that is not over is
+settled up to its last decided slot.`,
+		Example: `  nines statement --contract demo --month 2026-11
+  nines statement --contract demo --month 2026-11 --format json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "table" && format != "json" {
+				return fmt.Errorf("statement: --format: must be table or json, got %q", format)
+			}
+			if month == "" {
+				month = time.Now().UTC().Format("2006-01")
+			}
+			s, err := settle(cmd.Context(), dataDir, contract, month, log())
+			if err != nil {
+				return failed(err)
+			}
+			return failed(writeStatement(cmd.OutOrStdout(), s, format))
+		},
+	}
+	cmd.Flags().StringVar(&contract, "contract", "", "name of the contract (needed where there are several)")
+	cmd.Flags().StringVar(&month, "month", "", "calendar month in the contract's time zone, YYYY-MM (default this one)")
+	cmd.Flags().StringVar(&format, "format", "table", "table or json")
+	cmd.Flags().StringVar(&dataDir, "data-dir", "data", "data directory with the ledger")
+	return cmd
+}
+
+func settle(ctx context.Context, dataDir, name, month string, log *slog.Logger) (*sla.Settlement, error) {
+	if _, err := os.Stat(ledgerPath(dataDir)); err != nil {
+		return nil, fmt.Errorf("no ledger in data directory %s: %w; name another with --data-dir", dataDir, err)
+	}
+	led, err := ledger.Open(ctx, ledger.Options{Path: ledgerPath(dataDir), Log: log})
+	if err != nil {
+		return nil, err
+	}
+	defer led.Close()
+	c, err := contractOf(ctx, led, name)
+	if err != nil {
+		return nil, err
+	}
+	now, err := led.LogTime(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return statement.Build(ctx, led, statement.Request{Principal: access.Local(), Contract: c, Month: month, AsOf: now})
+}
+
+// contractOf finds the contract in the rule set in force.
+func contractOf(ctx context.Context, led *ledger.Ledger, name string) (*sla.Contract, error) {
+	set, _, err := led.CurrentRuleSet(ctx)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil, errors.New("the ledger holds no rules yet: has `nines up` run for a few seconds?")
+	}
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(set.Contracts))
+	if name == "" && len(names) == 1 {
+		name = names[0]
+	}
+	raw, ok := set.Contracts[name]
+	if !ok {
+		return nil, fmt.Errorf("no contract %q; there are: %s", name, strings.Join(names, ", "))
+	}
+	c := &sla.Contract{}
+	if err := json.Unmarshal(raw, c); err != nil {
+		return nil, fmt.Errorf("read contract %s: %w", name, err)
+	}
+	return c, nil
+}
+
+func writeStatement(w io.Writer, s *sla.Settlement, format string) error {
+	if format == "json" {
+		return statement.WriteJSON(w, s)
+	}
+	return statement.WriteTable(w, s)
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nines/agent"
+	"nines/agent/probe"
+	"nines/configs"
+	"nines/internal/broker"
+	"nines/internal/bus"
+	"nines/internal/service"
+	"nines/internal/wire"
+)
+
+// agentGrace is how long the agent may take to send its last frames.
+const agentGrace = 2500 * time.Millisecond
+
+func newUp(log func() *slog.Logger) *cobra.Command {
+	var dataDir, listen, file string
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run everything for this host: broker, agent, collector, page",
+		Long: `Runs the embedded broker, the agent for this host, all collector roles, the API
+and the page in the foreground. The first start writes the shipped configuration
+to DATA-DIR/config, where it can be edited; Ctrl-C stops everything, and the next
+start goes on from the data directory.
+
+The embedded broker is for one machine. Name Kafka's brokers in the
+configuration to use a cluster instead.`,
+		Example: `  nines up
+  nines up --data-dir /var/lib/nines --listen 127.0.0.1:8080
+  nines up --config /etc/nines/nines.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := upConfig(dataDir, listen, file)
+			if err != nil {
+				return err
+			}
+			return runUp(cmd.Context(), cfg, cmd.OutOrStdout(), log())
+		},
+	}
+	cmd.Flags().StringVar(&dataDir, "data-dir", "", "where broker, ledger, series and configuration are kept (default data)")
+	cmd.Flags().StringVar(&listen, "listen", "", "address of the page and the API (default 127.0.0.1:9999)")
+	cmd.Flags().StringVar(&file, "config", "", "configuration to use (default DATA-DIR/config/nines.yaml)")
+	return cmd
+}
+
+// upConfig reads the configuration, writing the shipped one first where none is
+// named.
+func upConfig(dataDir, listen, file string) (*Config, error) {
+	if file == "" {
+		dir := dataDir
+		if dir == "" {
+			dir = "data"
+		}
+		file = filepath.Join(dir, "config", "nines.yaml")
+		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+			if _, err := configs.Write(filepath.Dir(file)); err != nil {
+				return nil, fmt.Errorf("prepare data directory %s: %w", dir, err)
+			}
+		}
+		dataDir = dir
+	}
+	cfg, err := loadConfig(file)
+	if err != nil {
+		return nil, err
+	}
+	return cfg, cfg.complete(dataDir, listen)
+}
+
+// runUp runs everything until the context ends or a part fails.
+func runUp(ctx context.Context, cfg *Config, out io.Writer, log *slog.Logger) error {
+	agentCfg, err := upAgent(cfg)
+	if err != nil {
+		return err
+	}
+	if err := portFree(cfg.Web.Listen, "--listen"); err != nil {
+		return failed(err)
+	}
+	embedded := len(cfg.Kafka.Brokers) == 0
+	if embedded {
+		stop, addr, err := startBroker(ctx, cfg, log)
+		if err != nil {
+			return failed(err)
+		}
+		defer stop()
+		cfg.Kafka.Brokers = []string{addr}
+	}
+	a := newApp(cfg, allRoles, out, log)
+	defer func() {
+		if err := a.close(); err != nil {
+			log.Error("closing failed", "err", err)
+		}
+	}()
+	if err := errors.Join(a.connect(ctx)); err != nil {
+		return failed(err)
+	}
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	if err := a.build(); err != nil {
+		return err
+	}
+	ag, err := agent.New(agent.Options{Config: agentCfg, Client: a.client, Version: version, Log: log.With("role", "agent"), Metrics: a.metrics()})
+	if err != nil {
+		return err
+	}
+	a.group.Add(service.Part{Name: "agent", Grace: agentGrace, Run: func(ctx context.Context) error {
+		if err := awaitTicks(ctx, a.client, cfg.Topics.TelemetryPartitions); err != nil {
+			return err
+		}
+		return ag.Run(ctx)
+	}})
+	if err := writeRunFile(cfg); err != nil {
+		return failed(err)
+	}
+	defer os.Remove(runFile(cfg.DataDir))
+	banner(out, cfg, ag, agentCfg, embedded)
+	go reloadOnHUP(ctx, a, log)
+	return failed(a.group.Run(ctx))
+}
+
+// upAgent reads the agent's configuration. Where it names nothing to probe, the
+// agent probes nines itself and this host, so that there is something to see.
+func upAgent(cfg *Config) (agent.Config, error) {
+	c := agent.Config{}
+	if cfg.Agent != "" {
+		var err error
+		if c, err = agent.Load(cfg.Agent); err != nil {
+			return c, err
+		}
+	}
+	host, port, ok := strings.Cut(cfg.Web.Listen, ":")
+	if ok && (host == "" || host == "0.0.0.0") {
+		host = "127.0.0.1"
+	}
+	own := func(j probe.Job) bool { return strings.HasPrefix(j.Name, "nines") }
+	if !slices.ContainsFunc(c.Probes.Jobs, own) {
+		c.Probes.Jobs = append(slices.Clone(c.Probes.Jobs),
+			probe.Job{Name: "nines", Probe: "http", Targets: []string{"http://" + host + ":" + port + "/-/healthy"}})
+	}
+	return c, nil
+}
+
+// startBroker starts the embedded broker and returns when it can be reached.
+func startBroker(ctx context.Context, cfg *Config, log *slog.Logger) (stop func(), addr string, err error) {
+	b, err := broker.New(broker.Options{Log: log.With("role", "broker"), Config: broker.Config{
+		DataDir: filepath.Join(cfg.DataDir, "broker"), Listen: cfg.Broker.Listen,
+		Retention: cfg.Broker.Retention.D(), RetentionBytes: cfg.Broker.RetentionBytes,
+	}})
+	if err != nil {
+		return nil, "", err
+	}
+	bctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- b.Run(bctx) }()
+	stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			log.Error("the broker failed", "err", err)
+		}
+	}
+	select {
+	case <-b.Ready():
+		return stop, b.Addr(), nil
+	case err := <-done:
+		cancel()
+		if err == nil {
+			err = errors.New("the broker stopped while starting")
+		}
+		return nil, "", err
+	case <-ctx.Done():
+		stop()
+		return nil, "", ctx.Err()
+	}
+}
+
+// awaitTicks waits for the first tick of every partition: objectives count from
+// there on.
+func awaitTicks(ctx context.Context, client *bus.Client, partitions int) error {
+	for p := 0; p < partitions; {
+		_, next, err := client.Offsets(ctx, wire.TopicTelemetry, int32(p))
+		if err == nil && next > 0 {
+			p++
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func banner(out io.Writer, cfg *Config, ag *agent.Agent, c agent.Config, embedded bool) {
+	running, absent := ag.Inputs()
+	slices.Sort(running)
+	kafka := "Kafka at " + strings.Join(cfg.Kafka.Brokers, ", ")
+	if embedded {
+		kafka = "broker for this machine at " + cfg.Kafka.Brokers[0]
+	}
+	fmt.Fprintf(out, "nines %s\n", version)
+	fmt.Fprintf(out, "  page      http://%s\n", cfg.Web.Listen)
+	fmt.Fprintf(out, "  measures  host %s: %s\n", ag.Name(), strings.Join(running, " "))
+	if len(absent) > 0 {
+		fmt.Fprintf(out, "            no hardware here for: %s\n", strings.Join(absent, " "))
+	}
+	fmt.Fprintf(out, "  probes    %s\n", probed(c.Probes))
+	fmt.Fprintf(out, "  data      %s (%s)\n", cfg.DataDir, kafka)
+	fmt.Fprintf(out, "  config    %s\n", filepath.Dir(cfg.Agent)+"/..")
+	fmt.Fprintf(out, "  stop      Ctrl-C\n")
+}
+
+func probed(c probe.Config) string {
+	var parts []string
+	for _, j := range c.Jobs {
+		parts = append(parts, j.Targets...)
+		parts = append(parts, j.FileSD...)
+		parts = append(parts, j.HTTPSD...)
+	}
+	return strings.Join(parts, " ")
+}
+
+func reloadOnHUP(ctx context.Context, a *app, log *slog.Logger) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			if err := a.group.Reload(ctx); err != nil {
+				log.Error("reload failed; the last good configuration stays", "err", err)
+			} else {
+				log.Info("configuration reloaded")
+			}
+		}
+	}
+}
