@@ -212,20 +212,19 @@ func (d *Decoder) block(r *reader, b *telemetry.Block, schemas Schemas, samples 
 	if r.err != nil {
 		return
 	}
-	body := reader{b: r.b[:r.p+size], p: r.p, record: r.record, padded: r.padded}
-	r.p += size
 	b.Values, b.Absent = b.Values[:0], b.Absent[:0]
 	if b.Schema == nil {
+		r.p += size
 		return
 	}
 	if len(b.Schema.Series) != b.Columns || (flags&blockHists != 0) != (b.Schema.Histograms() > 0) {
 		r.fail(at, "columns", ErrCorrupt)
 		return
 	}
-	d.body(&body, b, flags)
-	if body.err != nil {
-		r.err = body.err
-	}
+	record := r.b
+	r.b = record[:r.p+size]
+	d.body(r, b, flags)
+	r.b = record
 }
 
 // define reads a definition and checks it against the block's fingerprint, so
@@ -246,11 +245,13 @@ func (r *reader) define(definition []byte, at int, fp uint64) *telemetry.Schema 
 }
 
 func (r *reader) times(b *telemetry.Block, several bool, last *int64) {
-	n := 1
-	if several {
-		n = r.count("times", 1)
-	}
 	b.Times = b.Times[:0]
+	if !several {
+		*last += r.varint("times")
+		b.Times = append(b.Times, *last)
+		return
+	}
+	n := r.count("times", 1)
 	if n == 0 {
 		return
 	}

@@ -119,7 +119,8 @@ func (r *reader) int32(element string) int32 {
 func (r *reader) count(element string, size int) int {
 	at := r.p
 	v := r.uvarint(element)
-	if v > uint64(r.left()/size) {
+	left := uint64(r.left())
+	if v > left || v*uint64(size) > left {
 		r.fail(at, element, ErrTruncated)
 		return 0
 	}
