@@ -82,6 +82,10 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 	if err != nil {
 		return 0, err
 	}
+	until, err := w.packedUntil()
+	if err != nil {
+		return 0, err
+	}
 	ins := w.bulk(`INSERT INTO hours (hour, group_id, slots, good, total, good_slots, bad_slots, unknown_slots) VALUES `,
 		` ON CONFLICT (hour, group_id) DO UPDATE SET slots = excluded.slots, good = excluded.good, total = excluded.total,
 			good_slots = excluded.good_slots, bad_slots = excluded.bad_slots, unknown_slots = excluded.unknown_slots`, 8)
@@ -115,7 +119,10 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 			return 0, err
 		}
 	}
-	return restated, ins.flush()
+	if err := ins.flush(); err != nil || hour >= until {
+		return restated, err
+	}
+	return restated, w.repack(dayOf(hour), ids)
 }
 
 func damaged(at, id int64, err error) error {

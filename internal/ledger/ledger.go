@@ -111,15 +111,15 @@ func (l *Ledger) Close() error {
 	return errors.Join(l.ro.Close(), l.rw.Close())
 }
 
-// Run prunes what is older than the retention, once an hour, until the context
-// ends. How old is judged by log time, as everything is.
+// Run prunes what is older than the retention and packs past days, once an
+// hour, until the context ends. How old is judged by log time, as everything is.
 func (l *Ledger) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
 		now, err := l.logTime(ctx)
 		if err == nil && now > 0 {
-			err = l.Prune(ctx, l.keep, now)
+			err = errors.Join(l.Prune(ctx, l.keep, now), l.pack(ctx, now))
 		}
 		if ctx.Err() != nil {
 			return nil

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -83,12 +84,21 @@ func (p *loading) groups(partition int32) error {
 // other partitions.
 func (p *loading) bounds() (lo, hi int64) { return p.ids[0], p.ids[len(p.ids)-1] }
 
+// hours reads the totals in [from, to): packed days first, then hours.
 func (p *loading) hours(from, to int64) error {
+	var until int64
+	if err := p.v.row(`SELECT COALESCE(MAX(until), 0) FROM packing`).Scan(&until); err != nil {
+		return err
+	}
+	if until = min(until, dayOf(to)); until > from {
+		if err := p.days(from, until); err != nil {
+			return err
+		}
+		from = until
+	}
 	lo, hi := p.bounds()
-	rows, err := p.v.query(hourSeries+`
-		SELECT hours.hour, hours.group_id, good, total, good_slots, bad_slots, unknown_slots
-		FROM series JOIN hours ON hours.hour = series.hour AND hours.group_id BETWEEN ? AND ?
-		ORDER BY hours.hour`, from, to, lo, hi)
+	rows, err := p.v.query(selectTotals+` WHERE hour >= ? AND hour < ? AND group_id BETWEEN ? AND ? ORDER BY hour, group_id`,
+		from, to, lo, hi)
 	if err != nil {
 		return err
 	}
@@ -105,6 +115,40 @@ func (p *loading) hours(from, to int64) error {
 	}
 	return rows.Err()
 }
+
+// days reads the packed totals in [from, until).
+func (p *loading) days(from, until int64) error {
+	lo, hi := p.bounds()
+	rows, err := p.v.query(`SELECT day, group_id, totals FROM days
+		WHERE day >= ? AND day < ? AND group_id BETWEEN ? AND ? ORDER BY day, group_id`, dayOf(from), until, lo, hi)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var hours []HourTotals
+	for rows.Next() {
+		var day, id int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&day, &id, &blob); err != nil {
+			return err
+		}
+		i, ours := p.at[id]
+		if !ours {
+			continue
+		}
+		if hours, err = decodeDay(hours[:0], day, blob); err != nil {
+			return damaged(day, id, err)
+		}
+		for _, h := range hours {
+			if h.Start >= from {
+				p.out[i].Hours = append(p.out[i].Hours, h)
+			}
+		}
+	}
+	return rows.Err()
+}
+
+func byHourStart(a, b HourTotals) int { return cmp.Compare(a.Start, b.Start) }
 
 func scanHour(rows *sql.Rows, id *int64) (HourTotals, error) {
 	var h HourTotals

@@ -147,20 +147,13 @@ func (l *Ledger) HourTotals(ctx context.Context, p access.Principal, key wire.Gr
 		}
 		rows, err := v.query(hourSeries+`
 			SELECT hours.hour, hours.group_id, good, total, good_slots, bad_slots, unknown_slots
-			FROM series JOIN hours ON hours.hour = series.hour AND hours.group_id = ?
-			ORDER BY hours.hour`, from, to, id)
+			FROM series JOIN hours ON hours.hour = series.hour AND hours.group_id = ?`, from, to, id)
 		if err != nil {
 			return err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			h, err := scanHour(rows, &id)
-			if err != nil {
-				return err
-			}
-			out = append(out, h)
-		}
-		return rows.Err()
+		byGroup, _, err := collectHours(rows)
+		out = byGroup[id]
+		return err
 	})
 	return out, err
 }

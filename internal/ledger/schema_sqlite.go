@@ -42,6 +42,15 @@ CREATE TABLE hours (
 	unknown_slots INTEGER NOT NULL,
 	PRIMARY KEY (hour, group_id)
 ) WITHOUT ROWID;
+CREATE TABLE days (
+	day INTEGER NOT NULL,
+	group_id INTEGER NOT NULL,
+	totals BLOB NOT NULL,
+	PRIMARY KEY (day, group_id)
+) WITHOUT ROWID;
+CREATE TABLE packing (
+	until INTEGER NOT NULL
+);
 CREATE TABLE slot_versions (
 	group_id INTEGER NOT NULL,
 	start INTEGER NOT NULL,

@@ -15,7 +15,7 @@ const maxFindings = 20
 
 // Verify reads the whole ledger and reports what is wrong with it: pages and
 // indexes by the database's own check, blobs that do not decode, hours whose
-// totals are not the sums of their slots, slots both open and final, rows of
+// totals are not the sums of their slots, packed days that differ from their hours, slots both open and final, rows of
 // unknown groups. It takes seconds per gigabyte, and commits go on meanwhile.
 // An ErrDamaged names each fault.
 func (l *Ledger) Verify(ctx context.Context) error {
@@ -24,7 +24,7 @@ func (l *Ledger) Verify(ctx context.Context) error {
 	}
 	return l.view(ctx, "verify", func(tx *sql.Tx) error {
 		c := &check{v: l.viewer(ctx, tx)}
-		for _, f := range []func() error{c.hours, c.open, c.versions, c.sketches, c.statuses, c.orphans} {
+		for _, f := range []func() error{c.hours, c.days, c.open, c.versions, c.sketches, c.statuses, c.orphans} {
 			if err := f(); err != nil {
 				return err
 			}
@@ -90,6 +90,63 @@ func (c *check) hours() error {
 		}
 		return nil
 	})
+}
+
+// days compares packed days with their hours: both must have the same sums.
+func (c *check) days() error {
+	var days []int64
+	err := c.each(`SELECT DISTINCT day FROM days ORDER BY day`, func(rows *sql.Rows) error {
+		var day int64
+		err := rows.Scan(&day)
+		days = append(days, day)
+		return err
+	})
+	for _, day := range days {
+		err = errors.Join(err, c.day(day))
+	}
+	return err
+}
+
+func (c *check) day(day int64) error {
+	packed, err := c.packed(day)
+	if err != nil {
+		return err
+	}
+	rows, err := c.v.query(selectTotals+` WHERE hour >= ? AND hour < ?`, day, day+dayMillis)
+	if err != nil {
+		return err
+	}
+	hours, ids, err := collectHours(rows)
+	for _, id := range ids {
+		if !slices.Equal(hours[id], packed[id]) {
+			c.fault("day %d of group %d: the packed totals are not its hours'", day, id)
+		}
+		delete(packed, id)
+	}
+	if len(packed) > 0 {
+		c.fault("day %d: %d groups have packed totals and no hours", day, len(packed))
+	}
+	return err
+}
+
+func (c *check) packed(day int64) (map[int64][]HourTotals, error) {
+	packed := map[int64][]HourTotals{}
+	rows, err := c.v.query(`SELECT group_id, totals FROM days WHERE day = ?`, day)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&id, &blob); err != nil {
+			return nil, err
+		}
+		if packed[id], err = decodeDay(nil, day, blob); err != nil {
+			c.fault("day %d of group %d: %w", day, id, err)
+		}
+	}
+	return packed, rows.Err()
 }
 
 func (c *check) open() error {
@@ -168,7 +225,7 @@ func (c *check) statuses() error {
 
 // orphans finds rows of groups that are not there.
 func (c *check) orphans() error {
-	for _, table := range []string{"hours", "open_slots", "slot_versions", "sketches", "statuses"} {
+	for _, table := range []string{"hours", "days", "open_slots", "slot_versions", "sketches", "statuses"} {
 		var n int64
 		err := c.v.row(`SELECT COUNT(*) FROM ` + table + ` WHERE group_id NOT IN (SELECT id FROM groups)`).Scan(&n)
 		if err != nil {

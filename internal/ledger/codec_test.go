@@ -1,0 +1,233 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"nines/internal/hist"
+	"nines/internal/sla"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// richBlock has every feature of the format.
+func richBlock() []Versioned {
+	var out []Versioned
+	for i := range int64(60) {
+		s := goodSlot(t0 + i*minute)
+		s.Total += uint64(i % 7)
+		switch i {
+		case 10, 11, 12, 13:
+			s = badSlot(s.Start)
+		case 20:
+			s = Slot{Start: s.Start, State: sla.Unknown, Version: 1, Reason: "silent", Blind: 60}
+		case 30:
+			s.Version, s.Good, s.Total = 3, 1<<63, 1<<62 // more good than all: counters of two series
+		case 40:
+			s.Vantages = []sla.Bins{{Vantage: "", OK: []uint64{0xaaaaaaaaaaaaaaaa, 1 << 63, 0}, Fail: []uint64{0x5555555555555555}}}
+		case 59:
+			s.Start += 30_000
+		}
+		out = append(out, Versioned{s, s.Start + 70_000})
+	}
+	out[7].WrittenAt = out[7].Start - 20_000
+	return out
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".hex")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(wrap(hex.EncodeToString(got))), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := must(os.ReadFile(path))(t)
+	if wrap(hex.EncodeToString(got)) != string(want) {
+		t.Errorf("%s changed: a ledger in the field has the old bytes. Got\n%s", path, wrap(hex.EncodeToString(got)))
+	}
+}
+
+func wrap(s string) string {
+	var b strings.Builder
+	for len(s) > 96 {
+		b.WriteString(s[:96] + "\n")
+		s = s[96:]
+	}
+	return b.String() + s + "\n"
+}
+
+func TestBlockGolden(t *testing.T) {
+	want := richBlock()
+	b := appendBlock(nil, t0, want)
+	golden(t, "block", b)
+	got := must(decodeBlock(nil, t0, b))(t)
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %+v", got)
+	}
+	for i := range b {
+		if _, err := decodeBlock(nil, t0, b[:i]); err == nil {
+			t.Fatalf("decoded %d of %d bytes", i, len(b))
+		}
+	}
+}
+
+func TestOtherGoldens(t *testing.T) {
+	h := histOf(1e-3, 2e-3, 2e-3, 5)
+	h.Inf, h.Zero, h.Count = 3, 1, 8
+	b := appendHist(nil, &h)
+	golden(t, "hist", b)
+	if got := must(decodeHist(b))(t); !reflect.DeepEqual(got, h) {
+		t.Errorf("got %+v", got)
+	}
+
+	s := Status{
+		Window: Totals{1, 2, 3, 4, 5}, Attainment: sla.Ratio{Num: 1, Den: 3}, BudgetLeft: -0.5, Down: "down", State: "failing",
+		LastSample: t0, Burn: []BurnRate{{1, 2, true}, {3, 4, false}},
+	}
+	b = appendStatus(nil, &s)
+	golden(t, "status", b)
+	var got Status
+	if err := decodeStatus(&got, b); err != nil || !reflect.DeepEqual(got, s) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+
+	day := []HourTotals{{t0, Totals{60, 61, 1, 2, 3}}, {t0 + 5*hourMillis, Totals{Good: 2, Total: 1}}, {t0 + 23*hourMillis, Totals{}}}
+	b = appendDay(nil, t0, day)
+	golden(t, "day", b)
+	if got := must(decodeDay(nil, t0, b))(t); !reflect.DeepEqual(got, day) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// An hour of good minutes is what most rows hold: it has to be small.
+func TestQuietHourIsSmall(t *testing.T) {
+	var slots []Versioned
+	for i := range int64(60) {
+		s := goodSlot(t0 + i*minute)
+		slots = append(slots, Versioned{s, s.Start + 65_000 + i})
+	}
+	if n := len(appendBlock(nil, t0, slots)); n > 32 {
+		t.Errorf("%d bytes", n)
+	}
+	if n := len(appendBlock(nil, t0, []Versioned{{Slot: badSlot(t0)}})); n > 100 {
+		t.Errorf("a bad minute seen from two vantage points takes %d bytes", n)
+	}
+}
+
+func TestBitmaps(t *testing.T) {
+	f := func(words ...uint64) {
+		t.Helper()
+		b := appendBitmap(nil, words)
+		r := &reader{b: b}
+		budget := len(words)
+		got := r.bitmap(&budget)
+		if err := r.end(); err != nil || !reflect.DeepEqual(got, words) && len(words) > 0 {
+			t.Fatalf("%x: got %x, %v", words, got, err)
+		}
+		if len(b) > 2+len(words)*8 {
+			t.Fatalf("%x takes %d bytes", words, len(b))
+		}
+	}
+	f()
+	f(0)
+	f(^uint64(0))
+	f(^uint64(0), ^uint64(0), 0, 1)
+	f(0, 0, 1<<63)
+	f(1, 1<<63, 1)
+	f(0xaaaaaaaaaaaaaaaa)
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for range 1000 {
+		words := make([]uint64, 1+rnd.IntN(5))
+		for i := range words {
+			words[i] = rnd.Uint64() & rnd.Uint64() << rnd.IntN(64)
+		}
+		f(words...)
+	}
+}
+
+func TestHourOf(t *testing.T) {
+	f := func(at, hour, day int64) {
+		t.Helper()
+		if hourOf(at) != hour || dayOf(at) != day {
+			t.Fatalf("%d: hour %d, day %d", at, hourOf(at), dayOf(at))
+		}
+	}
+	f(0, 0, 0)
+	f(hourMillis-1, 0, 0)
+	f(dayMillis+hourMillis, dayMillis+hourMillis, dayMillis)
+	f(-1, -hourMillis, -dayMillis)
+	f(-hourMillis, -hourMillis, -dayMillis)
+}
+
+func FuzzBlock(f *testing.F) {
+	f.Add(appendBlock(nil, t0, richBlock()))
+	f.Add(appendBlock(nil, t0, nil))
+	f.Add(appendBlock(nil, t0, []Versioned{{Slot: openSlot(t0, 3, 4)}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		slots, err := decodeBlock(nil, t0, b)
+		if err != nil {
+			return
+		}
+		// What decodes encodes to bytes that decode to the same.
+		again, err := decodeBlock(nil, t0, appendBlock(nil, t0, slots))
+		if err != nil || !reflect.DeepEqual(again, slots) {
+			t.Fatalf("%v: %+v became %+v", err, slots, again)
+		}
+	})
+}
+
+func FuzzHist(f *testing.F) {
+	h := histOf(1, 2, 3)
+	f.Add(appendHist(nil, &h))
+	f.Add(appendHist(nil, &hist.Histogram{Inf: 1, Count: 1}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := decodeHist(b)
+		if err != nil {
+			return
+		}
+		c := appendHist(nil, &h)
+		again, err := decodeHist(c)
+		if err != nil || !bytes.Equal(c, appendHist(nil, &again)) {
+			t.Fatalf("%v: %+v became %+v", err, h, again)
+		}
+	})
+}
+
+func FuzzStatus(f *testing.F) {
+	f.Add(appendStatus(nil, &Status{State: "up", Burn: make([]BurnRate, 4)}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s, again Status
+		if decodeStatus(&s, b) != nil {
+			return
+		}
+		c := appendStatus(nil, &s)
+		if err := decodeStatus(&again, c); err != nil || !bytes.Equal(c, appendStatus(nil, &again)) {
+			t.Fatalf("%v: %+v became %+v", err, s, again)
+		}
+	})
+}
+
+func FuzzDay(f *testing.F) {
+	f.Add(appendDay(nil, t0, []HourTotals{{t0 + hourMillis, Totals{1, 2, 3, 4, 5}}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		hours, err := decodeDay(nil, t0, b)
+		if err != nil {
+			return
+		}
+		again, err := decodeDay(nil, t0, appendDay(nil, t0, hours))
+		if err != nil || !reflect.DeepEqual(again, hours) {
+			t.Fatalf("%v: %+v became %+v", err, hours, again)
+		}
+	})
+}

@@ -1,0 +1,192 @@
+package ledger
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"nines/internal/sla"
+	"nines/internal/wire"
+)
+
+// fleet is a claim with n announced groups.
+func fleet(b testing.TB, l *Ledger, n int) (*Claim, []wire.GroupKey) {
+	c := claim(b, l, 0)
+	keys := make([]wire.GroupKey, n)
+	groups := make([]Group, n)
+	for i := range groups {
+		groups[i] = group(streamA, i, "")
+		keys[i] = groups[i].Key
+	}
+	commit(b, l, c, &Batch{LogTime: t0, Groups: groups})
+	return c, keys
+}
+
+// BenchmarkCommitOpen10k is a second of a fleet of 10,000 groups: all of their
+// open slots change, with a status each.
+func BenchmarkCommitOpen10k(b *testing.B) {
+	l := openAt(b, b.TempDir())
+	c, keys := fleet(b, l, 10_000)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := range b.N {
+		batch := &Batch{LogTime: t0 + int64(n)*1000, Offset: c.Offset + 1}
+		for _, k := range keys {
+			batch.Slots = append(batch.Slots, SlotChange{k, openSlot(t0, uint64(n%60), 60)})
+		}
+		commit(b, l, c, batch)
+	}
+	b.ReportMetric(float64(b.N)*float64(len(keys))/b.Elapsed().Seconds(), "slots/s")
+}
+
+// BenchmarkCommitStatus10k is the same fleet's statuses.
+func BenchmarkCommitStatus10k(b *testing.B) {
+	l := openAt(b, b.TempDir())
+	c, keys := fleet(b, l, 10_000)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := range b.N {
+		batch := &Batch{LogTime: t0 + int64(n)*1000, Offset: c.Offset + 1}
+		for _, k := range keys {
+			batch.Statuses = append(batch.Statuses, Status{
+				Objective: "api-availability", Group: k, LogTime: batch.LogTime,
+				Window: Totals{Good: uint64(n), Total: uint64(n)}, BudgetLeft: 0.5, State: "up",
+				Burn: make([]BurnRate, 4),
+			})
+		}
+		commit(b, l, c, batch)
+	}
+}
+
+// BenchmarkCommitClose10k is the second in which a minute of all 10,000 groups
+// closes.
+func BenchmarkCommitClose10k(b *testing.B) {
+	l := openAt(b, b.TempDir())
+	c, keys := fleet(b, l, 10_000)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := range b.N {
+		closeMinute(b, l, c, keys, t0+int64(n)*minute, nil)
+	}
+	b.ReportMetric(float64(b.N)*float64(len(keys))/b.Elapsed().Seconds(), "slots/s")
+}
+
+// BenchmarkSketches10k merges a histogram of 20 buckets into 10,000 slots.
+func BenchmarkSketches10k(b *testing.B) {
+	l := openAt(b, b.TempDir())
+	c, keys := fleet(b, l, 10_000)
+	h := histOf(0.01, 0.011, 0.012, 0.013, 0.014, 0.015, 0.016, 0.017, 0.018, 0.02, 0.03, 0.04, 0.05)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := range b.N {
+		batch := &Batch{LogTime: t0, Offset: c.Offset + 1}
+		for _, k := range keys {
+			batch.Sketches = append(batch.Sketches, Sketch{k, t0 + int64(n/4)*minute, h})
+		}
+		commit(b, l, c, batch)
+	}
+}
+
+func closeMinute(b testing.TB, l *Ledger, c *Claim, keys []wire.GroupKey, start int64, rnd *rand.Rand) {
+	batch := &Batch{LogTime: start + minute + 5000, Offset: c.Offset + 1, Slots: make([]SlotChange, 0, len(keys))}
+	for _, k := range keys {
+		batch.Slots = append(batch.Slots, SlotChange{k, realisticSlot(start, rnd)})
+	}
+	commit(b, l, c, batch)
+}
+
+// realisticSlot is a minute of 1 s probes from two vantage points: 0.5 % of
+// minutes lose some, 0.1 % are bad, 0.1 % unknown.
+func realisticSlot(start int64, rnd *rand.Rand) Slot {
+	s := Slot{Start: start, State: sla.Good, Version: 1, Good: 120, Total: 120}
+	if rnd == nil {
+		return s
+	}
+	switch p := rnd.IntN(1000); {
+	case p < 5:
+		s.Good -= uint64(1 + rnd.IntN(4))
+	case p < 6:
+		s = badSlot(start)
+	case p < 7:
+		s = Slot{Start: start, State: sla.Unknown, Version: 1, Reason: "silent"}
+	}
+	return s
+}
+
+// BenchmarkSize fills a month of 200 groups and reports what thirteen months of
+// 10,000 groups would take.
+func BenchmarkSize(b *testing.B) {
+	for range b.N {
+		dir := b.TempDir()
+		l := openAt(b, dir)
+		const groups, hours = 1000, 48
+		c, keys := fleet(b, l, groups)
+		rnd := rand.New(rand.NewPCG(1, 2))
+		for m := range int64(hours * 60) {
+			closeMinute(b, l, c, keys, t0+m*minute, rnd)
+		}
+		if _, err := l.rw.Exec(`PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+			b.Fatal(err)
+		}
+		st, err := os.Stat(file(dir))
+		if err != nil {
+			b.Fatal(err)
+		}
+		perHour := float64(st.Size()) / groups / hours
+		b.ReportMetric(perHour, "bytes/group-hour")
+		b.ReportMetric(perHour*24*396*10_000/1e9, "GB/13-months-10k")
+	}
+}
+
+// BenchmarkMonthOfOneGroup reads 30 days of minutes of one group of a hundred.
+func BenchmarkMonthOfOneGroup(b *testing.B) {
+	l := openAt(b, b.TempDir())
+	c, keys := fleet(b, l, 100)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for h := range int64(30 * 24) {
+		batch := &Batch{LogTime: t0 + (h+1)*hourMillis, Offset: c.Offset + 1}
+		for m := range int64(60) {
+			for _, k := range keys {
+				batch.Slots = append(batch.Slots, SlotChange{k, realisticSlot(t0+h*hourMillis+m*minute, rnd)})
+			}
+		}
+		commit(b, l, c, batch)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := range b.N {
+		slots, err := l.GroupSlots(context.Background(), operator(), keys[n%len(keys)], t0, t0+30*24*hourMillis)
+		if err != nil || len(slots) != 30*24*60 {
+			b.Fatal(len(slots), err)
+		}
+	}
+}
+
+// BenchmarkLoad is a take-over of 1,000 groups with 92 days of hours.
+func BenchmarkLoad(b *testing.B) {
+	l := openAt(b, b.TempDir())
+	c, keys := fleet(b, l, 1000)
+	for d := range int64(92) {
+		batch := &Batch{LogTime: t0, Offset: c.Offset + 1}
+		for h := range int64(24) {
+			for _, k := range keys {
+				batch.Slots = append(batch.Slots, SlotChange{k, goodSlot(t0 + (d*24+h)*hourMillis)})
+			}
+		}
+		commit(b, l, c, batch)
+	}
+	if err := l.pack(context.Background(), t0+94*24*hourMillis); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for range b.N {
+		began := time.Now()
+		out, err := l.Load(context.Background(), 0, t0+91*24*hourMillis)
+		if err != nil || len(out) != 1000 || len(out[0].Hours) != 91*24 {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(began).Seconds(), "s/take-over")
+	}
+}
