@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,9 @@ type controlState struct {
 	spec   *spec
 	start  time.Time // of the newest attempt that has a result; zero before
 	ok     bool
+	// unusable says that this host could not even try, so that the result tells
+	// nothing; a control target that may never be tried vouches for nobody.
+	unusable bool
 }
 
 // askEvery bounds how often failures of targets cause extra attempts at the
@@ -85,23 +89,29 @@ func (c *controls) notifyLocked() {
 	c.changed = make(chan struct{})
 }
 
-// offlineLocked tells whether the newest result of every control target is a
-// failure.
+// offlineLocked tells whether the newest result of every control target that
+// can be tried is a failure.
 func (c *controls) offlineLocked() bool {
+	failed := 0
 	for _, s := range c.states {
-		if s.ok || s.start.IsZero() {
+		switch {
+		case s.unusable:
+		case s.ok || s.start.IsZero():
 			return false
+		default:
+			failed++
 		}
 	}
-	return len(c.states) > 0
+	return failed > 0
 }
 
 // report takes the result of an attempt that started at start.
-func (c *controls) report(i int, start time.Time, ok bool) (offline, changed bool) {
+func (c *controls) report(i int, start time.Time, r *result) (offline, changed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i < len(c.states) && !start.Before(c.states[i].start) {
-		c.states[i].start, c.states[i].ok = start, ok
+		s := &c.states[i]
+		s.start, s.ok, s.unusable = start, r.ok, !r.ok && r.local
 	}
 	was := c.offline
 	c.notifyLocked()
@@ -142,7 +152,7 @@ func (c *controls) blind(ctx context.Context, since time.Time) bool {
 func (c *controls) judge(ctx context.Context, since time.Time) (blind, decided bool, changed chan struct{}, retry time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.states) == 0 {
+	if !slices.ContainsFunc(c.states, func(s controlState) bool { return !s.unusable }) {
 		return false, true, nil, 0
 	}
 	if c.offline || since.Before(c.onlineAt) {
@@ -182,22 +192,24 @@ func (e *engine) askControl(ctx context.Context, sp *spec) {
 	start := time.Now()
 	r := runProbe(ctx, sp, e.clock())
 	if ctx.Err() == nil {
-		e.noteOffline(e.controls.report(sp.control-1, start, r.ok))
+		e.noteOffline(e.controls.report(sp.control-1, start, &r))
 	}
 }
 
 // reportControl takes the result of a scheduled attempt at a control target and
 // sends its rounds.
 func (e *engine) reportControl(sp *spec, at int64, start time.Time, wait time.Duration, r *result) {
-	offline, changed := e.controls.report(sp.control-1, start, r.ok)
+	offline, changed := e.controls.report(sp.control-1, start, r)
 	e.noteOffline(offline, changed)
-	b := newRoundBuilder(telemetry.NewSchema([]telemetry.Series{
-		{Name: "probe_control_success", Labels: sp.labels, Kind: telemetry.Gauge},
-		{Name: "probe_control_duration_seconds", Labels: sp.labels, Kind: telemetry.Gauge},
-	}), at)
-	b.set(0, b2f(r.ok))
-	b.setDuration(1, wait)
-	e.sink(b.finish())
+	if r.ok || !r.local { // else nothing was measured
+		b := newRoundBuilder(telemetry.NewSchema([]telemetry.Series{
+			{Name: "probe_control_success", Labels: sp.labels, Kind: telemetry.Gauge},
+			{Name: "probe_control_duration_seconds", Labels: sp.labels, Kind: telemetry.Gauge},
+		}), at)
+		b.set(0, b2f(r.ok))
+		b.setDuration(1, wait)
+		e.sink(b.finish())
+	}
 	if sp.control == 1 {
 		b := newRoundBuilder(telemetry.NewSchema([]telemetry.Series{{Name: "probe_offline", Kind: telemetry.Gauge}}), at)
 		b.set(0, b2f(offline))

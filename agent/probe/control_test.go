@@ -131,3 +131,19 @@ func TestMassFailureSparesTheControlTarget(t *testing.T) {
 		}
 	})
 }
+
+// A control target that this host may not even try (ICMP without permission)
+// is no sign of being offline: targets' failures count at once.
+func TestControlTargetThatCannotBeTried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, b := controlled(refuses, func(context.Context, int64) result {
+			r := newResult()
+			r.fail(errNotPermitted)
+			return r
+		})
+		runEngine(e, 10*time.Second+100*time.Millisecond)
+		if n := len(b.samples("probe_success")); n != 10 || len(b.samples("probe_blind")) > 0 {
+			t.Errorf("%d verdicts, %d blind", n, len(b.samples("probe_blind")))
+		}
+	})
+}

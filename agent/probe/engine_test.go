@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"math"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -65,13 +66,16 @@ func TestOpenLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, b := newTestEngine(wallClock)
 		start := wallClock()
+		var mu sync.Mutex
 		var begun []int64
 		hang := fakeSpec("hang", time.Second, 5*time.Second, nil)
 		hang.probe = func(ctx context.Context, at int64) result {
 			if wallClock() != at {
 				t.Errorf("attempt of %d began at %d", at, wallClock())
 			}
+			mu.Lock()
 			begun = append(begun, at)
+			mu.Unlock()
 			return answers(time.Hour)(ctx, at)
 		}
 		well := fakeSpec("well", time.Second, 5*time.Second, answers(time.Millisecond))

@@ -212,6 +212,7 @@ func (p *httpProbe) talk(conn *bufferedConn, out *wireRequest, at int64, r *resu
 		r.fail(fmt.Errorf("send request: %w", err))
 		return nil, false, err
 	}
+	conn.left = maxHead + p.c.HTTP.MaxBody
 	resp, err := readResponse(conn.r, out.method)
 	got := time.Now()
 	if err != nil {

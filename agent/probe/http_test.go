@@ -128,18 +128,28 @@ func TestHTTPWithoutAnAnswer(t *testing.T) {
 		_, _ = io.Copy(io.Discard, c)
 		c.Close()
 	})
+	endless := listener(func(c net.Conn) {
+		readHead(c)
+		for _, err := fmt.Fprint(c, "HTTP/1.1 200 OK\r\n"); err == nil; _, err = fmt.Fprint(c, "X: ", strings.Repeat("x", 1000), "\r\n") {
+		}
+		c.Close()
+	})
 	f := func(url string, why reason, text string) {
 		t.Helper()
 		start := time.Now()
-		r := try(t, Job{}, at(url), 200*time.Millisecond)
-		wantResult(t, r, false, why, text)
-		if d := time.Since(start); d > 2*time.Second {
+		timeout := 5 * time.Second
+		if why == reasonTimeout {
+			timeout = 200 * time.Millisecond
+		}
+		wantResult(t, try(t, Job{}, at(url), timeout), false, why, text)
+		if d := time.Since(start); why == reasonTimeout && d > 4*time.Second {
 			t.Errorf("%s took %v", url, d)
 		}
 	}
 	f("http://"+silent, reasonTimeout, "")
 	f("https://"+silent, reasonTimeout, "")
 	f("http://"+trickle, reasonTimeout, "")
+	wantResult(t, try(t, Job{}, at("http://"+endless), 5*time.Second), false, reasonOther, "longer than it may be")
 	f("http://"+closing, reasonReset, "")
 	f("https://"+closing, reasonTLS, "TLS handshake")
 	f("http://"+resetting, reasonReset, "")

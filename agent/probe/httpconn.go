@@ -3,6 +3,7 @@ package probe
 import (
 	"bufio"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/url"
 	"sync"
@@ -16,10 +17,29 @@ type bufferedConn struct {
 	r     *bufio.Reader
 	plain net.Conn // below TLS
 	certs []*x509.Certificate
+	left  int64 // bytes that may still be read of the answer under way
 }
 
+// maxHead bounds what of an answer is not its body, in bytes: a target that
+// sends header fields without end must not fill our memory.
+const maxHead = 1 << 20
+
+var errTooLong = errors.New("answer is longer than it may be")
+
 func newBufferedConn(c, plain net.Conn) *bufferedConn {
-	return &bufferedConn{Conn: c, r: bufio.NewReaderSize(c, 2048), plain: plain}
+	b := &bufferedConn{Conn: c, plain: plain}
+	b.r = bufio.NewReaderSize(b, 2048)
+	return b
+}
+
+// Read is what the buffered reader reads through.
+func (c *bufferedConn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, errTooLong
+	}
+	n, err := c.Conn.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	return n, err
 }
 
 // alive tells whether the connection can carry a request: the peer has neither
