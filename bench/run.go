@@ -59,7 +59,7 @@ func run(w io.Writer, only string, runs int, out string) error {
 		}
 		results = append(results, r)
 	}
-	if err := print(w, results); err != nil {
+	if err := table(w, results); err != nil {
 		return err
 	}
 	return save(out, results)
@@ -110,7 +110,7 @@ func measure(b benchmark, runs int) (result, error) {
 	}, nil
 }
 
-func print(w io.Writer, results []result) error {
+func table(w io.Writer, results []result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "benchmark\tmedian\tmin\tmax\tunit\ttarget\t")
 	for _, r := range results {
