@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// command runs a command line and returns its exit code and output.
+func command(t *testing.T, args ...string) (code int, out string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	root := newRoot(&stdout, &stderr)
+	root.SetArgs(args)
+	err := root.ExecuteContext(context.Background())
+	code = report(err)
+	out = stdout.String()
+	if err != nil {
+		out += err.Error()
+	}
+	return code, out
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestExitCodes(t *testing.T) {
+	f := func(want int, words string, args ...string) {
+		t.Helper()
+		code, out := command(t, args...)
+		if code != want || !strings.Contains(out, words) {
+			t.Errorf("%v: exit code %d, want %d with %q in:\n%s", args, code, want, words, out)
+		}
+	}
+	shipped := filepath.Join("..", "..", "configs", "agent", "agent.yaml")
+	f(0, "nines-agent dev", "version")
+	f(0, "Exit codes", "--help")
+	f(0, "agent.yaml: ok", "check", shipped)
+	f(0, "inputs.toml: ok", "check", filepath.Join("..", "..", "configs", "agent", "inputs.toml"))
+	f(2, "unknown command", "frobnicate")
+	f(2, "unknown flag", "--nope")
+	f(2, "requires at least 1 arg", "check")
+	f(2, "agent.yaml:1:1: intervall", "check", write(t, "agent.yaml", "intervall: 1s\n"))
+	f(2, "x.toml:2:1: inputs.cpu", "check", write(t, "x.toml", "[[inputs.cpu]]\nnope = 1\n"))
+	f(2, "no such file", "run", "--config", filepath.Join(t.TempDir(), "none.yaml"))
+	f(2, "brokers", "run", "--config", write(t, "agent.yaml", "agent: x\n"))
+	f(2, "--log-level", "run", "--log-level", "loud")
+}
+
+func TestTestPrintsWhatInputsGive(t *testing.T) {
+	file := write(t, "agent.yaml", "agent: x\ninputs: |\n  [[inputs.mem]]\n  [[inputs.cpu]]\n    percpu = false\n")
+	code, out := command(t, "test", "--config", file)
+	if code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, out)
+	}
+	for _, want := range []string{"# mem: ", "mem_total ", `cpu_usage_idle{cpu="cpu-total"} `, " gauge"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in:\n%s", want, out)
+		}
+	}
+}
+
+func TestTestFailsWhereAnInputFails(t *testing.T) {
+	file := write(t, "agent.yaml", "agent: x\ninputs: |\n  [[inputs.mem]]\n  [[inputs.conntrack]]\n    dirs = [\"/nowhere\"]\n")
+	code, out := command(t, "test", "--config", file)
+	if code != exitFailure || !strings.Contains(out, "conntrack: FAILED") || !strings.Contains(out, "mem_total ") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
