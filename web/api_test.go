@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"nines/internal/sla"
 	"nines/internal/slo"
 	"nines/internal/wire"
 )
@@ -242,6 +243,21 @@ func TestPercentilesAreMergesOfSlots(t *testing.T) {
 	}
 }
 
+// The statement's slots are the ledger's over the month so far, and its answer
+// has the settlement's keys.
+func TestTheStatementCountsTheLedgersSlots(t *testing.T) {
+	s := newScenario(t, scenarioNow, 8*time.Hour)
+	h := newServer(t, s, nil).Handler()
+	v := get[sla.Settlement](t, h, "/api/nines/v1/statement?contract=acme")
+	var bad uint64
+	for _, g := range []wire.GroupKey{s.api[0].Key, s.db[0].Key} {
+		bad += s.sum(g, 0, s.now).BadSlots
+	}
+	if v.Contract != "acme" || v.Period != "2026-11" || uint64(v.Slots.Bad) != bad || v.AttainmentPct == "" || v.Credit.Currency != "EUR" {
+		t.Errorf("%+v, want %d bad slots", v.Figures, bad)
+	}
+}
+
 func TestWhatTheNotifierKnowsIsMerged(t *testing.T) {
 	s := newScenario(t, scenarioNow, time.Hour)
 	stored := s.news().Alerts
@@ -318,6 +334,9 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	f("/api/nines/v1/percentiles?group="+id+"&step=0", 400, "milliseconds")
 	f("/api/nines/v1/burndown?group="+id+"&objective=nope", 404, "no objective")
 	f("/api/nines/v1/objectives/nope", 404, "lists them")
+	f("/api/nines/v1/statement", 404, "loaded: acme")
+	f("/api/nines/v1/statement?contract=acme&month=2026-13", 400, "write it as 2026-11")
+	f("/api/nines/v1/statement?contract=acme&month=2026-12", 400, "has not begun")
 	f("/api/nines/v1/nope", 404, "the API has no")
 	f("/nope.html", 404, "the page is at /")
 	f("/api/v1/query", 503, "ruler does not run")

@@ -1,29 +1,15 @@
 package web
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+
+	"nines/internal/sla"
+	"nines/internal/slo"
 )
-
-// contractHead reads what a list of contracts shows, from the compiled form
-// (names at the top) or from the document (metadata and spec).
-type contractHead struct {
-	contractFields
-	Metadata contractFields `json:"metadata"`
-	Spec     contractFields `json:"spec"`
-}
-
-type contractFields struct {
-	Name       string          `json:"name"`
-	Customer   string          `json:"customer"`
-	Product    string          `json:"product"`
-	Objectives json.RawMessage `json:"objectives"`
-	Fee        json.RawMessage `json:"fee"`
-}
 
 func (s *Server) getContracts(r *http.Request) (any, error) {
 	rs, err := s.rules(r.Context())
@@ -43,25 +29,17 @@ func (s *Server) getContracts(r *http.Request) (any, error) {
 	return list, nil
 }
 
-func contractOf(name string, raw json.RawMessage) (contractView, error) {
-	var h contractHead
-	if err := json.Unmarshal(raw, &h); err != nil {
-		return contractView{}, fmt.Errorf("read contract %s: %w", name, err)
+// contractOf shows a contract as it was compiled: what the statement settles
+// by.
+func contractOf(name string, record json.RawMessage) (contractView, error) {
+	var c slo.ContractRecord
+	if err := json.Unmarshal(record, &c); err != nil || c.Contract == nil {
+		return contractView{}, fmt.Errorf("read contract %s: its record does not decode (%v); load the rules again", name, err)
 	}
-	null := json.RawMessage("null")
-	v := contractView{
-		Name:     cmp.Or(h.Name, h.Metadata.Name, name),
-		Customer: cmp.Or(h.Customer, h.Spec.Customer, h.Metadata.Customer),
-		Product:  cmp.Or(h.Product, h.Spec.Product, h.Metadata.Product),
-		Raw:      raw, Objectives: null, Fee: null,
-	}
-	for _, f := range []contractFields{h.contractFields, h.Spec} {
-		if len(f.Objectives) > 0 {
-			v.Objectives = f.Objectives
-		}
-		if len(f.Fee) > 0 {
-			v.Fee = f.Fee
-		}
+	v := contractView{Name: c.Contract.Name, Customer: c.Contract.Customer, Product: c.Contract.Product,
+		Objectives: c.Contract.Objectives, Fee: c.Contract.Fee, File: c.File, Raw: c.Contract}
+	if v.Objectives == nil {
+		v.Objectives = []sla.Objective{}
 	}
 	return v, nil
 }

@@ -161,21 +161,25 @@ func (v *objectiveView) describe(st *slo.Stream) {
 	case st.Total != nil:
 		v.Kind, v.Metric = "ratio", st.Total.Metric
 	case st.Sample != nil:
-		v.Kind, v.Metric = "latency", st.Sample.Metric
-		if isSuccess(st) {
-			v.Kind = "availability"
-			return
-		}
-		if !math.IsInf(st.Threshold, 0) && !math.IsNaN(st.Threshold) {
-			t := st.Threshold
+		v.Kind, v.Metric = kindOf(st), st.Sample.Metric
+		if t := st.Threshold; v.Kind != "availability" && !math.IsInf(t, 0) && !math.IsNaN(t) {
 			v.Threshold = &t
 		}
 	}
 }
 
-// isSuccess tells a gauge of 0 and 1 from a measurement: good is "at least
-// something", as in probe_success >= 1.
-func isSuccess(st *slo.Stream) bool { return st.Op == slo.GTE || st.Op == slo.GT }
+// kindOf tells the SLI of a gauge: 1 or 0 is availability, a duration below a
+// threshold latency; any other comparison makes a ratio of good samples.
+func kindOf(st *slo.Stream) string {
+	name := st.Sample.Metric
+	switch {
+	case (st.Op == slo.GTE || st.Op == slo.GT) && st.Threshold <= 1:
+		return "availability"
+	case (st.Op == slo.LTE || st.Op == slo.LT) && (strings.Contains(name, "seconds") || strings.Contains(name, "latency")):
+		return "latency"
+	}
+	return "ratio"
+}
 
 func groupOf(o *slo.Objective, s *ledger.Status, labels telemetry.Labels) groupView {
 	g := groupView{

@@ -88,9 +88,23 @@ func (s *scenario) makeRules() {
 			{Name: "monthly/1", Service: "edge", StreamID: s.avail.ID(), Target: sla.Ratio{Num: 99975, Den: 100000}, Budgeting: budgetingSlots,
 				Window: month, Calendar: &slo.Calendar{TimeZone: "Asia/Kolkata", Unit: "month"}},
 		},
-		Contracts: map[string]json.RawMessage{"acme": json.RawMessage(`{"name":"acme","customer":"acme","product":"edge",` +
-			`"time_zone":"UTC","fee":{"minor":1000000,"currency":"EUR"},"objectives":[{"name":"probe-availability"}],"combine":"highest"}`)},
+		Contracts: map[string]json.RawMessage{"acme": s.contract()},
 	}
+}
+
+// contract is the record that package rules writes for a contract file.
+func (s *scenario) contract() json.RawMessage {
+	raw, err := json.Marshal(slo.ContractRecord{File: "acme.yaml", Text: "kind: SLA", Contract: &sla.Contract{
+		Name: "acme", Customer: "acme", Product: "edge", TimeZone: "UTC", Combine: sla.Highest,
+		Fee: sla.Fee{Money: sla.Money{Minor: 1_000_000, Currency: "EUR"}},
+		Objectives: []sla.Objective{{Name: "availability", Stream: s.avail.ID(), Slot: s.avail.Rule, Unknown: sla.UnknownExclude,
+			Denominator: sla.Calendar, Aggregation: sla.Pooled,
+			Tiers: []sla.Tier{{Below: sla.Ratio{Num: 99975, Den: 100000}, Credit: sla.Ratio{Num: 10, Den: 100}}}}},
+	}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return raw
 }
 
 func (s *scenario) groups(labels telemetry.Labels) []ledger.Group {
@@ -223,7 +237,9 @@ func (s *scenario) status(o *slo.Objective, g ledger.Group) ledger.Status {
 	age := s.now - max(g.FirstSlot, from)
 	st.BudgetLeft = 1 - slo.Burn(st.Attainment.Num, st.Attainment.Den, o.Target)*min(1, float64(age)/float64(length))
 	for _, row := range o.Burn {
-		st.Burn = append(st.Burn, ledger.BurnRate{Long: s.burn(o, g, row.Long), Short: s.burn(o, g, row.Short)})
+		b := ledger.BurnRate{Long: s.burn(o, g, row.Long), Short: s.burn(o, g, row.Short)}
+		b.Firing = b.Long > row.Factor && b.Short > row.Factor
+		st.Burn = append(st.Burn, b)
 	}
 	return st
 }

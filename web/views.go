@@ -1,8 +1,6 @@
 package web
 
 import (
-	"encoding/json"
-
 	"nines/internal/sla"
 	"nines/internal/slo"
 )
@@ -155,9 +153,11 @@ type contractView struct {
 	Name       string          `json:"name"`
 	Customer   string          `json:"customer"`
 	Product    string          `json:"product"`
-	Objectives json.RawMessage `json:"objectives"`
-	Fee        json.RawMessage `json:"fee"`
-	Raw        json.RawMessage `json:"raw"`
+	Objectives []sla.Objective `json:"objectives"`
+	Fee        sla.Fee         `json:"fee"`
+	// File is the name of the contract file, Raw the whole contract.
+	File string        `json:"file"`
+	Raw  *sla.Contract `json:"raw"`
 }
 
 type alertView struct {

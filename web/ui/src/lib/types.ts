@@ -53,6 +53,10 @@ export interface ObjectiveSummary {
   kind: "availability" | "latency" | "ratio";
   threshold: number | null;
   slot_ms: number;
+  groups_total: number;
+  groups_decided: number;
+  groups_met: number;
+  /** Worst first; the overview may hold the worst alone. */
   groups: GroupStatus[];
 }
 
@@ -101,10 +105,12 @@ export interface PercentilePoint {
 
 export interface PercentilesAnswer {
   q: number[];
+  step_ms: number;
   points: PercentilePoint[];
 }
 
 export interface BurndownAnswer {
+  step_ms: number;
   points: { t: number; budget_left: number }[];
 }
 
