@@ -48,6 +48,7 @@ type Client struct {
 	closed      bool
 	epoch       uint64 // counts how often the cached cluster was thrown away
 	lastRefresh time.Time
+	suspect     bool // throw it away before the next call
 }
 
 const (
@@ -132,19 +133,16 @@ func (c *Client) Close() {
 // makes its error readable. It throws the cached cluster away when that may be
 // the reason, so that the next attempt sees leaders as they are.
 func (c *Client) call(ctx context.Context, extra time.Duration, f func(ctx context.Context) error) error {
-	c.mu.Lock()
-	closed, epoch := c.closed, c.epoch
-	c.mu.Unlock()
-	if closed {
-		return ErrClosed
+	epoch, err := c.begin()
+	if err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	rctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout+extra)
 	defer cancel()
-	err := f(rctx)
-	if err == nil {
+	if err = f(rctx); err == nil {
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -168,20 +166,54 @@ func (c *Client) call(ctx context.Context, extra time.Duration, f func(ctx conte
 	return c.explain(err)
 }
 
+// lookUp is call for questions that may be asked twice: a broker that restarted
+// leaves idle connections behind, and each fails the first request on it.
+func (c *Client) lookUp(ctx context.Context, f func(ctx context.Context) error) error {
+	err := c.call(ctx, 0, f)
+	if broken(err) {
+		err = c.call(ctx, 0, f)
+	}
+	return err
+}
+
 func (c *Client) isClosed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closed
 }
 
-// refresh throws the pool that was in use in the given epoch away; requests in
-// flight on it finish.
+// begin returns the epoch to run a call in.
+func (c *Client) begin() (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, ErrClosed
+	}
+	if c.suspect && time.Since(c.lastRefresh) >= refreshPause {
+		c.renew()
+	}
+	return c.epoch, nil
+}
+
+// refresh throws the pool that was in use in the given epoch away, or marks it
+// if the last one is too fresh. A pool must not be kept after an error: if the
+// broker was away when it was made, it answers with that error for long.
 func (c *Client) refresh(epoch uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.epoch != epoch || time.Since(c.lastRefresh) < refreshPause {
+	if c.closed || c.epoch != epoch {
 		return
 	}
+	c.suspect = true
+	if time.Since(c.lastRefresh) >= refreshPause {
+		c.renew()
+	}
+}
+
+// renew makes the next request start a new pool. Requests in flight on the old
+// one finish.
+func (c *Client) renew() {
+	c.suspect = false
 	c.epoch++
 	c.lastRefresh = time.Now()
 	c.transport.CloseIdleConnections()

@@ -156,7 +156,7 @@ func (c *Client) explain(err error) error {
 		return say("connect to Kafka at %s: the broker expects TLS: set tls.enabled", at)
 	case strings.Contains(err.Error(), "authentication failed"), strings.Contains(err.Error(), "server nonce"):
 		return say("connect to Kafka at %s: the broker refused user %s: wrong password?", at, c.cfg.SASL.User)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+	case broken(err):
 		switch {
 		case c.auth == nil:
 			return say("the Kafka broker at %s closed the connection: is it restarting, or does it expect SASL or TLS?", at)
@@ -168,6 +168,12 @@ func (c *Client) explain(err error) error {
 		return say("the Kafka broker at %s did not answer in time", at)
 	}
 	return err
+}
+
+// broken tells whether the other side ended the connection.
+func broken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE)
 }
 
 func isTimeout(err error) bool {

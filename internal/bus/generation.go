@@ -38,7 +38,7 @@ func (g *Generation) Committed(ctx context.Context, topic string, partition int3
 // metadata stored with it.
 func (c *Client) Committed(ctx context.Context, group, topic string, partition int32) (offset int64, metadata string, err error) {
 	offset = -1
-	err = c.call(ctx, 0, func(ctx context.Context) error {
+	err = c.lookUp(ctx, func(ctx context.Context) error {
 		r, err := c.kc.OffsetFetch(ctx, &kafka.OffsetFetchRequest{
 			GroupID: group, Topics: map[string][]int{topic: {int(partition)}},
 		})

@@ -3,9 +3,11 @@ package bus_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +18,13 @@ import (
 	"nines/internal/bus"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
+		os.Exit(m.Run()) // the fuzzing engine has goroutines of its own
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // logBuffer collects log lines of several goroutines.
 type logBuffer struct {

@@ -57,7 +57,7 @@ func (t Topic) config() kafka.TopicConfig {
 // brokers tell anybody and which needs a connection that works now, and for the
 // cluster, which they tell only those who are let in.
 func (c *Client) Ping(ctx context.Context) error {
-	return c.call(ctx, 0, func(ctx context.Context) error {
+	return c.lookUp(ctx, func(ctx context.Context) error {
 		r, err := c.kc.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
 		if err == nil {
 			err = r.Error
@@ -118,7 +118,7 @@ func (c *Client) awaitTopic(ctx context.Context, name string) (int, error) {
 // old. A missing topic is ErrUnknownTopic.
 func (c *Client) Partitions(ctx context.Context, topic string) (int, error) {
 	var n int
-	err := c.call(ctx, 0, func(ctx context.Context) error {
+	err := c.lookUp(ctx, func(ctx context.Context) error {
 		r, err := c.kc.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
 		if err != nil {
 			return err
@@ -167,7 +167,7 @@ func (c *Client) OffsetAt(ctx context.Context, topic string, partition int32, ms
 // are timestamps to the protocol. It returns -1 if no record is that young.
 func (c *Client) listOffset(ctx context.Context, topic string, partition int32, ts int64) (int64, error) {
 	offset := int64(-1)
-	err := c.call(ctx, 0, func(ctx context.Context) error {
+	err := c.lookUp(ctx, func(ctx context.Context) error {
 		m, err := c.transport.RoundTrip(ctx, c.addr, &listoffsets.Request{
 			ReplicaID: -1,
 			Topics: []listoffsets.RequestTopic{{
