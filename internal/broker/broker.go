@@ -10,7 +10,7 @@
 //   - The data directory is held by one process at a time.
 //   - Retention by time and by bytes and the compaction of compacted topics run
 //     on a schedule, so that disk and memory stay bounded for weeks. Records lie
-//     on disk; memory holds about 150 bytes for each batch.
+//     on disk; memory holds about 80 bytes for each batch.
 //
 // What it does not: replicas, quotas, access control, and a log position that
 // survives its topic: where retention has removed every record of a partition,
