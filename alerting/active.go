@@ -31,6 +31,8 @@ type active struct {
 	started   time.Time
 	lastFetch atomic.Int64 // Unix milliseconds of the last answer of the broker
 
+	paused bool // guarded by Notify.life
+
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
@@ -47,10 +49,7 @@ func (n *Notify) start(ctx, begin context.Context) (*active, error) {
 		s.close()
 		return nil, err
 	}
-	n.mu.Lock()
-	r := n.routing
-	n.mu.Unlock()
-	b, err := s.build(r)
+	b, err := s.build(n.good())
 	if err != nil {
 		s.close()
 		return nil, err
@@ -93,10 +92,15 @@ func (a *active) replay(ctx context.Context) error {
 		return err
 	}
 	a.reader = a.n.client.Reader(wire.TopicAlerts, 0, first)
-	for a.reader.Offset() < next {
+	// A compacted log may hold nothing at its end: three empty answers in a row
+	// are the end too.
+	for empty := 0; a.reader.Offset() < next && empty < 3; empty++ {
 		recs, err := a.fetch(ctx)
 		if err != nil {
 			return err
+		}
+		if len(recs) > 0 {
+			empty = -1
 		}
 		for i := range recs {
 			if rec, ok := a.parse(recs[i].Value); ok {

@@ -35,6 +35,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/prometheus/common/model"
@@ -68,6 +69,12 @@ type Notify struct {
 	m        *counters
 	console  *console
 	allPrint bool
+	// orphanAfter is the constant of that name, but for tests.
+	orphanAfter time.Duration
+
+	// life orders starts, pauses, ends and reloads. It is taken before mu.
+	life   sync.Mutex
+	orphan *time.Timer // runs while paused
 
 	mu      sync.Mutex
 	routing *routing // the last good configuration
@@ -89,7 +96,7 @@ func New(o Options) (*Notify, error) {
 		o.Metrics = metrics.NewSet()
 	}
 	n := &Notify{cfg: o.Config.withDefaults(), client: o.Client, store: o.Store, log: o.Log,
-		m: newCounters(o.Metrics), allPrint: o.Console != nil}
+		m: newCounters(o.Metrics), allPrint: o.Console != nil, orphanAfter: orphanAfter}
 	if o.Console == nil {
 		o.Console = logWriter{o.Log}
 	}
@@ -117,6 +124,11 @@ func New(o Options) (*Notify, error) {
 	return n, nil
 }
 
+// orphanAfter is how long a member that was active waits for the group's next
+// word before it goes on alone: a rebalance is over by then, so it is Kafka that
+// is away, and that is what the watchdog is there to tell.
+const orphanAfter = 10 * time.Second
+
 // Run takes part in the group until ctx ends.
 func (n *Notify) Run(ctx context.Context) error {
 	defer n.deactivate()
@@ -130,6 +142,7 @@ func (n *Notify) Run(ctx context.Context) error {
 				return err
 			}
 			<-gctx.Done()
+			n.pause(ctx)
 			return nil
 		},
 	}).Run(ctx)
@@ -139,15 +152,17 @@ func (n *Notify) Run(ctx context.Context) error {
 	return nil
 }
 
-// activate makes this member the active one unless it is already. It lives on
-// when the generation ends; start bounds only the start.
-func (n *Notify) activate(ctx, start context.Context) error {
-	if n.current() != nil {
-		return nil
+// activate makes this member the active one, or lets it go on. It lives on when
+// the generation ends; begin bounds only the start.
+func (n *Notify) activate(ctx, begin context.Context) error {
+	n.life.Lock()
+	defer n.life.Unlock()
+	if a := n.current(); a != nil {
+		return n.resume(begin, a)
 	}
-	a, err := n.start(ctx, start)
+	a, err := n.start(ctx, begin)
 	if err != nil {
-		if start.Err() == nil {
+		if begin.Err() == nil {
 			n.log.Error("become active failed; trying again", "err", err)
 		}
 		return err
@@ -159,7 +174,57 @@ func (n *Notify) activate(ctx, start context.Context) error {
 	return nil
 }
 
+// pause stops what goes out when a generation ends. The group's next one does
+// not begin before this returns, so the successor finds in the store all that
+// was sent.
+func (n *Notify) pause(ctx context.Context) {
+	n.life.Lock()
+	defer n.life.Unlock()
+	a := n.current()
+	if a == nil || a.paused {
+		return
+	}
+	a.quiesce()
+	a.paused = true
+	n.orphan = time.AfterFunc(n.orphanAfter, func() {
+		n.life.Lock()
+		defer n.life.Unlock()
+		if n.current() == a && a.paused && ctx.Err() == nil {
+			n.log.Warn("the consumer group does not answer; notify goes on alone")
+			if err := n.resume(ctx, a); err != nil {
+				n.log.Error("go on alone failed", "err", err)
+			}
+		}
+	})
+}
+
+// resume lets a paused member send again. Another may have been active since, so
+// what it saved is read first; an unreadable store is no reason to be silent.
+func (n *Notify) resume(ctx context.Context, a *active) error {
+	if n.orphan != nil {
+		n.orphan.Stop()
+	}
+	if !a.paused {
+		return nil
+	}
+	if err := a.load(ctx, n.store); err != nil {
+		n.log.Error("read alert state failed; notifications may repeat", "err", err)
+	}
+	b, err := a.build(n.good())
+	if err != nil {
+		return err
+	}
+	a.apply(b)
+	a.paused = false
+	return nil
+}
+
 func (n *Notify) deactivate() {
+	n.life.Lock()
+	defer n.life.Unlock()
+	if n.orphan != nil {
+		n.orphan.Stop()
+	}
 	n.mu.Lock()
 	a := n.active
 	n.active = nil
@@ -168,6 +233,13 @@ func (n *Notify) deactivate() {
 		a.close()
 		n.log.Info("notify stands by")
 	}
+}
+
+// good returns the last good configuration.
+func (n *Notify) good() *routing {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.routing
 }
 
 func (n *Notify) current() *active {
@@ -193,16 +265,20 @@ func (n *Notify) reload() error {
 	if err != nil {
 		return err
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.active != nil {
-		b, err := n.active.build(r)
+	n.life.Lock()
+	defer n.life.Unlock()
+	if a := n.current(); a != nil {
+		b, err := a.build(r)
 		if err != nil {
 			return err
 		}
-		n.active.apply(b)
+		if !a.paused {
+			a.apply(b)
+		}
 	}
+	n.mu.Lock()
 	n.routing = r
+	n.mu.Unlock()
 	return nil
 }
 

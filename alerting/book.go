@@ -49,7 +49,7 @@ type entry struct {
 type sourceState struct {
 	// heard is the local time of its last record.
 	heard time.Time
-	// logTime is the newest log time it reported, Unix milliseconds.
+	// logTime is the log time it reported last, Unix milliseconds.
 	logTime int64
 }
 
@@ -69,7 +69,7 @@ func (b *book) apply(rec alert.Alert, now time.Time, backlog bool) *amalert.Aler
 			s = &sourceState{}
 			b.sources[rec.Source] = s
 		}
-		s.heard, s.logTime = now, max(s.logTime, rec.LogTime)
+		s.heard, s.logTime = now, rec.LogTime
 	}
 	if rec.Status != alert.Firing && rec.Status != alert.Resolved || len(rec.Labels) == 0 {
 		return nil

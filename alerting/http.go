@@ -18,6 +18,7 @@ func (s *session) durable(h http.Handler) http.Handler {
 		}
 		turn.Lock()
 		defer turn.Unlock()
+		_ = s.saved.take() // what a reload of the state met is not this request's
 		held := &heldResponse{header: http.Header{}, code: http.StatusOK}
 		h.ServeHTTP(held, r)
 		if err := s.saved.take(); err != nil {

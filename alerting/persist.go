@@ -48,10 +48,13 @@ type notifyLog struct {
 	store     Store
 	retention time.Duration
 	health    *health
+	inflight  *inflight
 }
 
 // Log notes a notification that was sent.
 func (l *notifyLog) Log(r *nflogpb.Receiver, gkey string, firing, resolved []uint64, st *nflog.Store, expiry time.Duration) error {
+	key := logKey(gkey, r.GroupName, r.Integration, int(r.Idx))
+	defer l.inflight.end(key)
 	if err := l.inner.Log(r, gkey, firing, resolved, st, expiry); err != nil {
 		return err
 	}
@@ -70,12 +73,16 @@ func (l *notifyLog) Log(r *nflogpb.Receiver, gkey string, firing, resolved []uin
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	key := fmt.Sprintf("%s:%s/%s/%d", gkey, r.GroupName, r.Integration, r.Idx)
 	err = l.store.Put(ctx, kindNotified, key, buf.Bytes())
 	l.health.wrote(err)
 	// A failed write is no failed notification: it went out, and an error here
 	// would send it again now, instead of after a crash that may never come.
 	return nil
+}
+
+// logKey names a group and one channel of a receiver.
+func logKey(group, receiver, integration string, idx int) string {
+	return fmt.Sprintf("%s:%s/%s/%d", group, receiver, integration, idx)
 }
 
 // Query looks a group up.

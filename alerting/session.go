@@ -2,6 +2,7 @@ package alerting
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -32,6 +33,9 @@ const (
 	// gcInterval is how often resolved alerts, ended groups and expired entries
 	// are cleared away.
 	gcInterval = 15 * time.Minute
+	// quiesceLimit is how long a notification may take when the member has to
+	// stop: well within the group's session timeout.
+	quiesceLimit = 3 * time.Second
 	// dispatchMaintenance is how often ended groups are cleared away.
 	dispatchMaintenance = 30 * time.Second
 )
@@ -47,6 +51,7 @@ type session struct {
 	allPrint bool
 
 	health   *health
+	inflight *inflight
 	alerts   *mem.Alerts
 	silences *silence.Silences
 	silencer *silence.Silencer
@@ -69,21 +74,18 @@ func newSession(ctx context.Context, n *Notify) (*session, error) {
 	log := n.log.With("part", "alertmanager")
 	s := &session{
 		cfg: n.cfg, log: log, m: n.m, book: newBook(), console: n.console, allPrint: n.allPrint,
-		health: &health{log: n.log, m: n.m}, groups: marker.NewGroupMarker(),
+		health: &health{log: n.log, m: n.m}, groups: marker.NewGroupMarker(), inflight: newInflight(),
 	}
 	nl, err := nflog.New(nflog.Options{Retention: n.cfg.Retention.D(), Logger: log, Metrics: reg})
 	if err != nil {
 		return nil, fmt.Errorf("make notification log: %w", err)
 	}
-	if err := loadNotified(ctx, n.store, nl, n.log); err != nil {
-		return nil, err
-	}
-	s.plog = &notifyLog{inner: nl, store: n.store, retention: n.cfg.Retention.D(), health: s.health}
+	s.plog = &notifyLog{inner: nl, store: n.store, retention: n.cfg.Retention.D(), health: s.health, inflight: s.inflight}
 	s.silences, err = silence.New(silence.Options{Retention: n.cfg.Retention.D(), Logger: log, Metrics: reg})
 	if err != nil {
 		return nil, fmt.Errorf("make silences: %w", err)
 	}
-	if err := loadSilences(ctx, n.store, s.silences, n.log); err != nil {
+	if err := s.load(ctx, n.store); err != nil {
 		return nil, err
 	}
 	s.saved = &saveSilences{store: n.store, health: s.health}
@@ -101,6 +103,11 @@ func newSession(ctx context.Context, n *Notify) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// load takes in what is saved; what is newer here stays.
+func (s *session) load(ctx context.Context, store Store) error {
+	return errors.Join(loadNotified(ctx, store, s.plog.inner, s.log), loadSilences(ctx, store, s.silences, s.log))
 }
 
 func (s *session) newAPI(reg *prometheus.Registry) error {
@@ -168,21 +175,29 @@ func (s *session) measured(in []notify.Integration, receiver string) []notify.In
 	}
 	out := make([]notify.Integration, len(in))
 	for i := range in {
-		c := &channel{inner: &in[i], book: s.book, m: s.m}
+		c := &channel{inner: &in[i], receiver: receiver, book: s.book, m: s.m, inflight: s.inflight}
 		out[i] = notify.NewIntegration(c, &in[i], in[i].Name(), in[i].Index(), receiver)
 	}
 	return out
 }
 
-// channel measures what goes through an integration.
+// channel measures what goes through an integration, and knows what is under
+// way.
 type channel struct {
-	inner *notify.Integration
-	book  *book
-	m     *counters
+	inner    *notify.Integration
+	receiver string
+	book     *book
+	m        *counters
+	inflight *inflight
 }
 
 // Notify implements notify.Notifier.
 func (c *channel) Notify(ctx context.Context, alerts ...*amalert.Alert) (bool, error) {
+	group, _ := notify.GroupKey(ctx)
+	key := logKey(group, c.receiver, c.inner.Name(), c.inner.Index())
+	if !c.inflight.begin(key) {
+		return true, errPaused
+	}
 	now := time.Now()
 	for _, a := range alerts {
 		if a.Resolved() {
@@ -194,6 +209,9 @@ func (c *channel) Notify(ctx context.Context, alerts ...*amalert.Alert) (bool, e
 	}
 	again, err := c.inner.Notify(ctx, alerts...)
 	c.m.sent(c.inner.Name(), err)
+	if err != nil {
+		c.inflight.end(key) // else the notification log ends it
+	}
 	return again, err
 }
 
@@ -201,7 +219,8 @@ func (c *channel) Notify(ctx context.Context, alerts ...*amalert.Alert) (bool, e
 // inhibition is known before anything is sent. Groups are made anew; the
 // notification log keeps them from repeating themselves.
 func (s *session) apply(b *built) {
-	s.stopDispatch()
+	s.quiesce()
+	s.inflight.open()
 	inh := inhibit.NewInhibitor(s.alerts, b.conf.InhibitRules, s.log, eventrecorder.Recorder{})
 	stage := s.pipeline.New(b.receivers, func() time.Duration { return 0 }, inh, s.silencer,
 		timeinterval.NewIntervener(b.intervals), s.groups, s.plog, nil)
@@ -222,6 +241,13 @@ func (s *session) apply(b *built) {
 	s.mu.Unlock()
 }
 
+// quiesce lets notifications under way end, with their entry in the log, starts
+// no more, and stops.
+func (s *session) quiesce() {
+	s.inflight.drain(quiesceLimit)
+	s.stopDispatch()
+}
+
 func (s *session) stopDispatch() {
 	s.mu.Lock()
 	inh, d := s.inhibitor, s.dispatcher
@@ -231,9 +257,9 @@ func (s *session) stopDispatch() {
 	d.Stop()
 }
 
-// close ends the session; notifications under way are given up.
+// close ends the session.
 func (s *session) close() {
-	s.stopDispatch()
+	s.quiesce()
 	s.alerts.Close()
 }
 

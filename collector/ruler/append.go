@@ -18,7 +18,7 @@ type partition struct {
 	note    func(name string, k telemetry.Kind)
 	m       *counters
 	agents  map[string]*agent
-	logTime int64 // running maximum of ticks and record times, Unix milliseconds
+	logTime int64 // running maximum of ticks, Unix milliseconds; 0 before the first
 	swept   int64 // log time of the last sweep
 	// histFloor is the newest sample time in the store when it was opened:
 	// histograms up to there are counted but not written again.
@@ -27,6 +27,18 @@ type partition struct {
 
 func newPartition(keep selectors, histFloor int64, note func(string, telemetry.Kind), m *counters) *partition {
 	return &partition{keep: keep, note: note, m: m, agents: map[string]*agent{}, histFloor: histFloor}
+}
+
+// tick moves log time on. Where ticks were missing, because the partition had no
+// owner, the time between says nothing about agents: they get it back.
+func (p *partition) tick(clock int64) {
+	if gap := clock - p.logTime; gap > staleAfter/2 {
+		for _, a := range p.agents {
+			a.heard += gap
+		}
+		p.swept += gap
+	}
+	p.logTime = max(p.logTime, clock)
 }
 
 // learn takes what a frame says about its sender without writing samples:

@@ -59,6 +59,20 @@ func (p *positions) set(part int32, pos position) {
 	p.parts[part], p.dirty = pos, true
 }
 
+// logTime returns how far all partitions are written, in log time, Unix
+// milliseconds; 0 before the first.
+func (p *positions) logTime() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	oldest := int64(0)
+	for _, pos := range p.parts {
+		if oldest == 0 || pos.LogTime < oldest {
+			oldest = pos.LogTime
+		}
+	}
+	return oldest
+}
+
 // save writes the file if anything changed, atomically.
 func (p *positions) save() error {
 	p.mu.Lock()

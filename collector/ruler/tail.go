@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"nines/internal/alert"
 	"nines/internal/bus"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
@@ -20,6 +21,8 @@ const (
 	sweepEvery = 5_000
 	// fetchWait bounds how long a fetch waits for news.
 	fetchWait = 250 * time.Millisecond
+	// heartbeatTicks is how many seconds pass between two heartbeats.
+	heartbeatTicks = 5
 	// catchUpLimit is how long rules wait for the store to catch up.
 	catchUpLimit = time.Minute
 )
@@ -52,6 +55,9 @@ func (r *Ruler) follow(ctx context.Context, run *running) {
 			run.rules.start()
 			run.rules.reconcile(time.Now().UnixMilli())
 		}
+		if n%heartbeatTicks == 0 {
+			r.box.put(alert.Alert{Status: alert.Heartbeat, Source: source(r.cfg), LogTime: run.pos.logTime()})
+		}
 		if err := run.pos.save(); err != nil {
 			r.log.Error("save positions failed", "err", err)
 		}
@@ -70,8 +76,13 @@ func (r *Ruler) adopt(ctx context.Context) error {
 		return err
 	}
 	rd := r.client.Reader(wire.TopicAlerts, 0, first)
-	for rd.Offset() < next {
+	// A compacted log may hold nothing at its end: three empty answers in a row
+	// are the end too.
+	for empty := 0; rd.Offset() < next && empty < 3; empty++ {
 		recs, err := rd.Fetch(ctx, fetchWait)
+		if len(recs) > 0 {
+			empty = -1
+		}
 		if err != nil && !skipDamage(rd, err) {
 			return err
 		}
@@ -182,16 +193,23 @@ type tailer struct {
 
 // store writes one fetch, as one transaction.
 func (r *Ruler) store(ctx context.Context, run *running, t *tailer, recs []bus.Record) error {
-	sweep := t.p.logTime-t.p.swept > sweepEvery
-	if len(recs) == 0 && !sweep {
+	if len(recs) == 0 {
 		return nil
 	}
 	app := run.db.Appender(ctx)
 	for i := range recs {
 		rec := &recs[i]
-		t.p.logTime = max(t.p.logTime, rec.Time)
-		if wire.TypeOf(rec.Value, nil) != wire.TypeFrame {
+		switch wire.TypeOf(rec.Value, nil) {
+		case wire.TypeTick:
+			// Only ticks tell the time: a record's own is its sender's clock.
+			var tick wire.Tick
+			if wire.DecodeTick(rec.Value, &tick) == nil {
+				t.p.tick(tick.Clock)
+			}
 			continue
+		case wire.TypeFrame:
+		default:
+			continue // foreign formats are decoded by aggregate
 		}
 		if err := t.dec.DecodeFrame(rec.Value, &t.frame, t.schemas); err != nil {
 			r.m.undecoded.Inc()
@@ -203,9 +221,7 @@ func (r *Ruler) store(ctx context.Context, run *running, t *tailer, recs []bus.R
 		}
 		t.p.frame(app, &t.frame)
 	}
-	if t.p.swept == 0 {
-		t.p.swept = t.p.logTime
-	} else if sweep {
+	if t.p.logTime-t.p.swept > sweepEvery {
 		t.p.sweep(app)
 	}
 	if err := app.Commit(); err != nil {
