@@ -59,10 +59,10 @@ func TestBoundsAreCorrectlyRounded(t *testing.T) {
 }
 
 func TestIndexOfIsExactAtEveryBound(t *testing.T) {
-	var r Recorder
 	var h Histogram
 	check := func(v float64, want int32) {
 		t.Helper()
+		var r Recorder // a new one spans one doubling only
 		if got := IndexOf(v); got != want {
 			t.Fatalf("IndexOf(%v) = %d, want %d", v, got, want)
 		}
