@@ -18,6 +18,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"nines/agent/gpu"
 	"nines/agent/probe"
 	"nines/agent/spool"
 	"nines/agent/telegraf"
@@ -58,6 +59,7 @@ type Agent struct {
 	spool  *spool.Spool
 	inputs *telegraf.Inputs
 	prober *probe.Prober
+	xids   *gpu.Xids // nil without NVIDIA's driver
 	self   *self
 	sender Sender
 	own    *bus.Client // to be closed by Run
@@ -90,6 +92,12 @@ func New(opt Options) (*Agent, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configure probes: %w", err)
+	}
+	if gpu.Present() {
+		a.xids, err = gpu.New(gpu.Options{Clock: a.clock.Now, Sink: a.framer.sink, Log: opt.Log})
+		if err != nil {
+			return nil, err
+		}
 	}
 	if err := a.connect(); err != nil {
 		return nil, err
@@ -178,6 +186,9 @@ func (a *Agent) startSources(ctx context.Context) (wg *sync.WaitGroup, errs func
 	wg.Go(func() { inputErr = a.inputs.Run(ctx) })
 	wg.Go(func() { probeErr = a.prober.Run(ctx) })
 	wg.Go(func() { a.self.run(ctx) })
+	if a.xids != nil {
+		wg.Go(func() { _ = a.xids.Run(ctx) }) // it only ever ends with ctx
+	}
 	return wg, func() error {
 		if errors.Is(probeErr, context.Canceled) {
 			probeErr = nil

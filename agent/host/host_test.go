@@ -277,19 +277,36 @@ func FuzzReaders(f *testing.F) {
 	f.Add("", "MemTotal: 5 kB", "  sl\n 0: 1 2 0A\n")
 	f.Add("cpu", ":", "T: a b c\nT: 1\n")
 	f.Fuzz(func(t *testing.T, a, b, c string) {
-		r := tree(t, map[string]string{
-			"proc/stat": a, "proc/meminfo": b, "proc/vmstat": b, "proc/diskstats": a, "proc/loadavg": b, "proc/net/dev": c,
-			"proc/net/netstat": c, "proc/net/snmp": a, "proc/net/snmp6": b, "proc/net/tcp": c, "proc/net/udp": c, "proc/pressure/cpu": b,
-		})
-		s := NewShared(r)
-		readers := []reader{NewCPU(s, CPUOptions{PerCPU: true, TotalCPU: true, CollectCPUTime: true}), NewMem(r), NewSwap(r), NewDiskIO(r),
-			NewNet(r, NetOptions{Match: func(string) bool { return true }}), NewNstat(r, NstatOptions{}), NewNetstat(r), NewProcesses(r, s), NewSystem(r)}
-		for _, rd := range readers {
+		var open []file
+		in := func(text string) file {
+			fd, err := unix.MemfdCreate("fuzz", 0)
+			if err != nil {
+				t.Skip(err)
+			}
+			_, _ = unix.Write(fd, []byte(text))
+			open = append(open, file{fd: fd, open: true})
+			return open[len(open)-1]
+		}
+		shared := &Shared{stat: cached{file: in(a)}}
+		mem, swap, disk, load := NewMem(Roots{}), NewSwap(Roots{}), NewDiskIO(Roots{}), NewSystem(Roots{})
+		mem.file, swap.vmstat, disk.file, load.load = in(b), in(b), in(a), in(b)
+		load.slow = time.Now()
+		dev, nstat, netstat := NewNet(Roots{}, NetOptions{Match: func(string) bool { return true }}), NewNstat(Roots{}, NstatOptions{}), NewNetstat(Roots{})
+		dev.file, netstat.tcp, netstat.udp = in(c), []file{in(c)}, []file{in(a)}
+		nstat.files[0].file, nstat.files[1].file, nstat.files[2].file = in(c), in(a), in(b)
+		cpu := NewCPU(shared, CPUOptions{PerCPU: true, TotalCPU: true, CollectCPUTime: true})
+		for _, rd := range []reader{cpu, mem, swap, disk, load, dev, nstat, netstat} {
 			for range 2 {
 				if series, vs, err := rd.Read(); err == nil && len(series) != len(vs) {
 					t.Fatalf("%T: %d series, %d values", rd, len(series), len(vs))
 				}
 			}
+		}
+		_, _ = parseFixed([]byte(a))
+		_ = loadThreads([]byte(b))
+		psiRow([]byte(c), make([]float64, 4))
+		for i := range open {
+			open[i].close()
 		}
 	})
 }
