@@ -143,7 +143,10 @@ func TestAMonthIsSettledFromTheLedger(t *testing.T) {
 }
 
 func TestStatementsAreRefused(t *testing.T) {
-	l := filled(t)
+	l, err := ledger.Open(context.Background(), ledger.Options{Path: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := func(mod func(*Request), want string) {
 		t.Helper()
 		q := Request{access.Local(), contract(t, sla.Pooled), "2026-11", 0}

@@ -1,3 +1,12 @@
+// Package sla is the contract mathematics that an auditor reads: slots, ratios,
+// tiers, credits, settlements. It promises a pure function of its arguments: no
+// clock, file, network, goroutine or float; ratios are compared by
+// cross-multiplication in 128 bits, money is minor units of a currency. Evaluate
+// calls SlotRule.Decide for each slot, package statement Contract.Settle.
+//
+// Read it in this order: slot.go and decide.go (what a slot is), contract.go
+// (what is promised), settle.go with tally.go, exclude.go, credit.go and fees.go
+// (what is owed), settlement.go and steps.go (how it is written down).
 package sla
 
 // Contract is a service level agreement as it is settled. Package rules reads

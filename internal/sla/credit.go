@@ -70,11 +70,6 @@ func (c *Contract) combine(awards []award, fee Money) award {
 	return total.atLeast(c.Minimum)
 }
 
-// credit writes an award down.
-func (a award) credit() Credit {
-	return Credit{Percent: percentOf(a.share), Amount: a.money.String(), Currency: a.money.Currency, Minor: a.money.Minor}
-}
-
 func rat(r Ratio) *big.Rat {
 	if r.Den == 0 {
 		return new(big.Rat)

@@ -45,10 +45,7 @@ func (c *Contract) whole(s *Settlement, awards [3][]award, fee Money) {
 		s.Figures = s.Objectives[decisive].Figures
 		values = append(values, "decisive", s.Objectives[decisive].Name)
 	}
-	s.Credit = total[byPolicy].credit()
-	b := &s.Bounds
-	b.CreditLow, b.LowMinor = total[allGood].money.String(), total[allGood].money.Minor
-	b.CreditHigh, b.HighMinor = total[allBad].money.String(), total[allBad].money.Minor
+	s.owe(total)
 	if c.Cap.Den != 0 {
 		values = append(values, "cap", c.Cap.String())
 	}
@@ -99,82 +96,56 @@ func (c *Contract) objective(s *Settlement, o *Objective, p Period, in Input, bo
 		list = append(list, counted{r.Name, t, book.of(&r)})
 	}
 	s.slotSteps(o, all, len(list))
-	var part Part
-	var a [3]award
-	switch o.Aggregation {
-	case PerResource:
-		part, a = o.perResource(list, book)
-	case Worst:
-		part, a = o.worst(list, book)
-	default:
-		part, a = o.pooled(all, book)
+	part, a := Part{Figures: figures(all)}, o.awards(all, book.total, one())
+	if o.Aggregation != Pooled {
+		part, a = o.apart(list, book)
 	}
 	for r := range a {
 		a[r] = a[r].atLeast(o.Minimum)
 	}
 	part.Name = o.Name
-	shown, attainment := part.Figures, part.Attainment
-	part.Figures = figuresWith(shown, a)
-	s.creditSteps(o, &part, attainment, book)
+	part.owe(a)
+	s.creditSteps(o, &part, book)
 	return part, a
 }
 
-// figuresWith replaces the credit of the figures by the awards.
-func figuresWith(f Figures, a [3]award) Figures {
-	f.Credit = a[byPolicy].credit()
-	f.Bounds.CreditLow, f.Bounds.LowMinor = a[allGood].money.String(), a[allGood].money.Minor
-	f.Bounds.CreditHigh, f.Bounds.HighMinor = a[allBad].money.String(), a[allBad].money.Minor
-	return f
-}
-
-// pooled settles all slots of all resources together.
-func (o *Objective) pooled(all tally, book fees) (Part, [3]award) {
+// apart settles resource by resource: either the one with the lowest attainment
+// speaks for all, or each earns a credit on its own fee. The lowest is found
+// under each reading by itself, so that the bounds hold whichever it is.
+func (o *Objective) apart(list []counted, book fees) (Part, [3]award) {
 	var a [3]award
+	var lowest [3]Ratio
+	shown := 0
 	for r := range a {
-		a[r] = o.pay(all.attainment(reading(r)), book.total, one())
-	}
-	return Part{Figures: figures(all, a)}, a
-}
-
-// worst settles by the resource with the lowest attainment, separately under
-// each reading, so that the bounds hold whichever it is.
-func (o *Objective) worst(list []counted, book fees) (Part, [3]award) {
-	var a [3]award
-	var lowest [3]int
-	for r := range a {
+		a[r] = award{Money{0, book.total.Currency}, new(big.Rat)}
 		for i := range list {
-			if lower(list[i].tally.attainment(reading(r)), list[lowest[r]].tally.attainment(reading(r))) {
-				lowest[r] = i
+			if t := list[i].tally.attainment(reading(r)); i == 0 || lower(t, lowest[r]) {
+				lowest[r] = t
+				if reading(r) == byPolicy {
+					shown = i
+				}
 			}
 		}
-		a[r] = o.pay(list[lowest[r]].tally.attainment(reading(r)), book.total, one())
+		if o.Aggregation == Worst {
+			a[r] = o.pay(lowest[r], book.total, one())
+		}
 	}
-	part := Part{Figures: figures(list[lowest[byPolicy]].tally, a)}
-	part.bound(list[lowest[allBad]].tally.attainment(allBad), list[lowest[allGood]].tally.attainment(allGood))
+	part := Part{Figures: figures(list[shown].tally)}
+	part.bound(lowest[allBad], lowest[allGood])
 	for _, c := range list {
-		part.Resources = append(part.Resources, Part{Name: c.name, Figures: figures(c.tally, o.awards(c.tally, book.total, one()))})
+		fee := book.total
+		if o.Aggregation == PerResource {
+			fee = c.fee
+			for r, own := range o.awards(c.tally, fee, book.weight(fee, len(list))) {
+				a[r].money.Minor += own.money.Minor
+				a[r].share.Add(a[r].share, own.share)
+			}
+		}
+		own := Part{Name: c.name, Figures: figures(c.tally)}
+		own.owe(o.awards(c.tally, fee, one())) // as a share of the resource's own fee
+		part.Resources = append(part.Resources, own)
 	}
 	return part, a
-}
-
-// perResource settles each resource on its own fee and sums the credits up.
-func (o *Objective) perResource(list []counted, book fees) (Part, [3]award) {
-	var sum [3]award
-	for r := range sum {
-		sum[r] = award{Money{0, book.total.Currency}, new(big.Rat)}
-	}
-	part, _ := o.worst(list, book)
-	part.Resources = nil
-	for _, c := range list {
-		a := o.awards(c.tally, c.fee, book.weight(c.fee, len(list)))
-		for r := range sum {
-			sum[r].money.Minor += a[r].money.Minor
-			sum[r].share.Add(sum[r].share, a[r].share)
-		}
-		own := o.awards(c.tally, c.fee, one()) // shown as a share of its own fee
-		part.Resources = append(part.Resources, Part{Name: c.name, Figures: figures(c.tally, own)})
-	}
-	return part, sum
 }
 
 // awards returns what a tally earns under the three readings.
@@ -183,11 +154,6 @@ func (o *Objective) awards(t tally, fee Money, weight *big.Rat) (a [3]award) {
 		a[r] = o.pay(t.attainment(reading(r)), fee, weight)
 	}
 	return a
-}
-
-func (p *Part) bound(low, high Ratio) {
-	p.Bounds.Low, p.Bounds.AttainmentLowPct = low, low.Percent()
-	p.Bounds.High, p.Bounds.AttainmentHighPct = high, high.Percent()
 }
 
 func one() *big.Rat { return big.NewRat(1, 1) }

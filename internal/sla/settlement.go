@@ -43,10 +43,8 @@ type Bounds struct {
 	CreditLow         string `json:"credit_low"`
 	CreditHigh        string `json:"credit_high"`
 	// The same, exact.
-	Low       Ratio `json:"-"`
-	High      Ratio `json:"-"`
-	LowMinor  int64 `json:"-"`
-	HighMinor int64 `json:"-"`
+	Low, High           Ratio `json:"-"`
+	LowMinor, HighMinor int64 `json:"-"`
 }
 
 // Credit is what is owed to the customer.
@@ -70,17 +68,23 @@ type Step struct {
 	Values map[string]string `json:"values"`
 }
 
-// figures fills in what follows from a tally and from the awards under the
-// three readings, in the order of their constants.
-func figures(t tally, a [3]award) Figures {
-	low, high, own := t.attainment(allBad), t.attainment(allGood), t.attainment(byPolicy)
-	return Figures{
-		Slots: t.Slots, Attainment: own, AttainmentPct: own.Percent(), CoveragePct: t.coverage().Percent(),
-		Bounds: Bounds{
-			AttainmentLowPct: low.Percent(), AttainmentHighPct: high.Percent(), Low: low, High: high,
-			CreditLow: a[allGood].money.String(), CreditHigh: a[allBad].money.String(),
-			LowMinor: a[allGood].money.Minor, HighMinor: a[allBad].money.Minor,
-		},
-		Credit: a[byPolicy].credit(),
-	}
+// figures returns what follows from a tally alone.
+func figures(t tally) Figures {
+	f := Figures{Slots: t.Slots, Attainment: t.attainment(byPolicy), CoveragePct: t.coverage().Percent()}
+	f.AttainmentPct = f.Attainment.Percent()
+	f.bound(t.attainment(allBad), t.attainment(allGood))
+	return f
+}
+
+func (f *Figures) bound(low, high Ratio) {
+	f.Bounds.Low, f.Bounds.AttainmentLowPct = low, low.Percent()
+	f.Bounds.High, f.Bounds.AttainmentHighPct = high, high.Percent()
+}
+
+// owe fills in credit and its bounds from the awards under the three readings.
+func (f *Figures) owe(a [3]award) {
+	own, low, high := a[byPolicy], a[allGood].money, a[allBad].money
+	f.Credit = Credit{percentOf(own.share), own.money.String(), own.money.Currency, own.money.Minor}
+	f.Bounds.CreditLow, f.Bounds.LowMinor = low.String(), low.Minor
+	f.Bounds.CreditHigh, f.Bounds.HighMinor = high.String(), high.Minor
 }

@@ -29,20 +29,6 @@ func (c *Contract) listExclusions(s *Settlement) {
 	}
 }
 
-func feeFormula(f Fee) string {
-	if f.PerResource {
-		return "per resource, summed over resources"
-	}
-	return "for the contract"
-}
-
-func combineFormula(c Combine) string {
-	if c == Sum {
-		return "sum of the objectives' credits, within cap and minimum"
-	}
-	return "greatest of the objectives' credits, within cap and minimum"
-}
-
 // slotSteps says how the slots were judged and counted.
 func (s *Settlement) slotSteps(o *Objective, t tally, resources int) {
 	at := "objectives[" + o.Name + "]"
@@ -55,9 +41,9 @@ func (s *Settlement) slotSteps(o *Objective, t tally, resources int) {
 }
 
 // creditSteps says how attainment became a credit.
-func (s *Settlement) creditSteps(o *Objective, p *Part, attainment Ratio, book fees) {
+func (s *Settlement) creditSteps(o *Objective, p *Part, book fees) {
 	at := "objectives[" + o.Name + "]"
-	s.step(at+".aggregation", aggregationFormula(o.Aggregation), "good", natural(attainment.Num), "counted", natural(attainment.Den),
+	s.step(at+".aggregation", aggregationFormula(o.Aggregation), "good", natural(p.Attainment.Num), "counted", natural(p.Attainment.Den),
 		"attainment_pct", p.AttainmentPct, "low_pct", p.Bounds.AttainmentLowPct, "high_pct", p.Bounds.AttainmentHighPct)
 	values := []string{"percent", p.Credit.Percent, "fee", book.total.String(), "amount", p.Credit.Amount}
 	for _, t := range o.Tiers {
@@ -72,24 +58,35 @@ func (s *Settlement) creditSteps(o *Objective, p *Part, attainment Ratio, book f
 	s.step(at+".tiers", "lowest tier whose bound is above the attainment; amount = fee × percent, truncated", values...)
 }
 
+// The formulas of the choices that a contract declares.
+
 func unknownFormula(p Policy) string {
-	switch p {
-	case UnknownBad:
-		return "unknown slots count as bad"
-	case UnknownGood:
-		return "unknown slots count as good"
-	case UnknownCarry:
-		return "unknown slots repeat the last decided slot, judged before exclusions"
-	}
-	return "unknown slots leave the denominator"
+	return map[Policy]string{
+		UnknownExclude: "unknown slots leave the denominator",
+		UnknownBad:     "unknown slots count as bad",
+		UnknownGood:    "unknown slots count as good",
+		UnknownCarry:   "unknown slots repeat the last decided slot, judged before exclusions",
+	}[p]
 }
 
 func aggregationFormula(a Aggregation) string {
-	switch a {
-	case PerResource:
-		return "each resource by itself; shown: the lowest attainment = good / counted"
-	case Worst:
-		return "the resource with the lowest attainment = good / counted"
+	return map[Aggregation]string{
+		Pooled:      "all resources pooled; attainment = good / counted",
+		PerResource: "each resource by itself; shown: the lowest attainment = good / counted",
+		Worst:       "the resource with the lowest attainment = good / counted",
+	}[a]
+}
+
+func combineFormula(c Combine) string {
+	return map[Combine]string{
+		Highest: "greatest of the objectives' credits, within cap and minimum",
+		Sum:     "sum of the objectives' credits, within cap and minimum",
+	}[c]
+}
+
+func feeFormula(f Fee) string {
+	if f.PerResource {
+		return "per resource, summed over resources"
 	}
-	return "all resources pooled; attainment = good / counted"
+	return "for the contract"
 }
