@@ -52,9 +52,11 @@ func (l *Ledger) Watch() (signal <-chan struct{}, stop func()) { return l.feed.w
 // commitNote is what a commit changed.
 type commitNote struct {
 	number   int64
-	restated int
-	groups   []noteGroup
-	set      ChangeSet // without groups
+	restated int // slots
+	// sketches and statuses of groups that are not known
+	sketches, statuses int
+	groups             []noteGroup
+	set                ChangeSet // without groups
 }
 
 type noteGroup struct {
@@ -64,7 +66,9 @@ type noteGroup struct {
 
 func (n *commitNote) describe(known *knownGroups, b *Batch) {
 	for key := range b.groupKeys() {
-		n.groups = append(n.groups, noteGroup{key, known.groups[key].Customer})
+		if g := known.groups[key]; g != nil {
+			n.groups = append(n.groups, noteGroup{key, g.Customer})
+		}
 	}
 	n.set = ChangeSet{Alerts: len(b.Alerts) > 0, Gaps: len(b.Gaps) > 0, Agents: len(b.Agents) > 0, RuleSet: b.RuleSet != nil}
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"nines/internal/hist"
 	"nines/internal/sla"
 )
 
@@ -83,19 +82,11 @@ func TestBlockGolden(t *testing.T) {
 }
 
 func TestOtherGoldens(t *testing.T) {
-	h := histOf(1e-3, 2e-3, 2e-3, 5)
-	h.Inf, h.Zero, h.Count = 3, 1, 8
-	b := appendHist(nil, &h)
-	golden(t, "hist", b)
-	if got := must(decodeHist(b))(t); !reflect.DeepEqual(got, h) {
-		t.Errorf("got %+v", got)
-	}
-
 	s := Status{
 		Window: Totals{1, 2, 3, 4, 5}, Attainment: sla.Ratio{Num: 1, Den: 3}, BudgetLeft: -0.5, Down: "down", State: "failing",
 		LastSample: t0, Burn: []BurnRate{{1, 2, true}, {3, 4, false}},
 	}
-	b = appendStatus(nil, &s)
+	b := appendStatus(nil, &s)
 	golden(t, "status", b)
 	var got Status
 	if err := decodeStatus(&got, b); err != nil || !reflect.DeepEqual(got, s) {
@@ -183,23 +174,6 @@ func FuzzBlock(f *testing.F) {
 		again, err := decodeBlock(nil, t0, appendBlock(nil, t0, slots))
 		if err != nil || !reflect.DeepEqual(again, slots) {
 			t.Fatalf("%v: %+v became %+v", err, slots, again)
-		}
-	})
-}
-
-func FuzzHist(f *testing.F) {
-	h := histOf(1, 2, 3)
-	f.Add(appendHist(nil, &h))
-	f.Add(appendHist(nil, &hist.Histogram{Inf: 1, Count: 1}))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		h, err := decodeHist(b)
-		if err != nil {
-			return
-		}
-		c := appendHist(nil, &h)
-		again, err := decodeHist(c)
-		if err != nil || !bytes.Equal(c, appendHist(nil, &again)) {
-			t.Fatalf("%v: %+v became %+v", err, h, again)
 		}
 	})
 }

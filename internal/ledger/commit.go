@@ -25,7 +25,9 @@ import (
 // higher version than the stored one, which is kept (else ErrReused); with the
 // same version, state and counts it is written again, so that evidence can be
 // added or dropped. Sketches add to what is there. A batch must announce a
-// group in Groups before, or together with, its first slot.
+// group in Groups before, or together with, its first slot; a sketch or status of
+// a group that was never announced is left out and counted in
+// nines_ledger_unknown_groups_total.
 func (l *Ledger) Commit(ctx context.Context, c *Claim, b *Batch) error {
 	began := time.Now()
 	var known *knownGroups
@@ -54,7 +56,8 @@ func (l *Ledger) Commit(ctx context.Context, c *Claim, b *Batch) error {
 	l.met.commits.Inc()
 	l.met.slots.Add(len(b.Slots))
 	l.met.restated.Add(note.restated)
-	l.met.sketches.Add(len(b.Sketches))
+	l.met.sketches.Add(len(b.Sketches) - note.sketches)
+	l.met.unknown.Add(note.sketches + note.statuses)
 	l.met.commitSeconds.Update(time.Since(began).Seconds())
 	return nil
 }
@@ -73,8 +76,8 @@ func (w *writer) commit(c *Claim, b *Batch) (*knownGroups, commitNote, error) {
 	for _, step := range []func() error{
 		func() error { return w.putGroups(known, b.Groups) },
 		func() (err error) { note.restated, err = w.putSlots(known, b); return err },
-		func() error { return w.putSketches(known, b.Sketches) },
-		func() error { return w.putStatuses(known, b.Statuses) },
+		func() (err error) { note.sketches, err = w.putSketches(known, b.Sketches); return err },
+		func() (err error) { note.statuses, err = w.putStatuses(known, b.Statuses); return err },
 		func() error { return w.putRuleSet(c, b) },
 		func() error { return w.putAlerts(c, b.Alerts) },
 		func() error { return w.putGaps(c, b) },
@@ -96,7 +99,9 @@ func (w *writer) commitNumber() (n int64, err error) {
 	return n, err
 }
 
-func (w *writer) putStatuses(known *knownGroups, statuses []Status) error {
+// putStatuses replaces statuses. It returns how many it left out because their
+// group is not known: a group without a slot stands nowhere yet.
+func (w *writer) putStatuses(known *knownGroups, statuses []Status) (unknown int, err error) {
 	ins := w.bulk(`INSERT INTO statuses (group_id, objective, log_time, status) VALUES `,
 		` ON CONFLICT (group_id, objective) DO UPDATE SET log_time = excluded.log_time, status = excluded.status`, 4)
 	last := make(map[statusKey]int, len(statuses)) // one statement must not name a row twice
@@ -108,15 +113,16 @@ func (w *writer) putStatuses(known *knownGroups, statuses []Status) error {
 		if last[statusKey{s.Objective, s.Group}] != i {
 			continue
 		}
-		id, err := known.id(s.Group)
-		if err != nil {
-			return fmt.Errorf("status of objective %s: %w", s.Objective, err)
+		g := known.groups[s.Group]
+		if g == nil {
+			unknown++
+			continue
 		}
-		if err := ins.add(id, s.Objective, s.LogTime, appendStatus(nil, s)); err != nil {
-			return err
+		if err := ins.add(g.id, s.Objective, s.LogTime, appendStatus(nil, s)); err != nil {
+			return unknown, err
 		}
 	}
-	return ins.flush()
+	return unknown, ins.flush()
 }
 
 type statusKey struct {

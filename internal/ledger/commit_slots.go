@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"nines/internal/hist"
 	"nines/internal/sla"
 	"nines/internal/wire"
 )
@@ -201,56 +202,64 @@ func scanBlobs(rows *sql.Rows, out map[int64][]byte) error {
 	return rows.Err()
 }
 
-// putSketches merges histograms into what is there.
-func (w *writer) putSketches(known *knownGroups, sketches []Sketch) error {
-	bySlot := map[int64]map[int64]*Sketch{}
+// putSketches merges histograms into what is there. It returns how many it left
+// out because their group is not known: they are for display, and no reason to
+// hold up what is counted.
+func (w *writer) putSketches(known *knownGroups, sketches []Sketch) (unknown int, err error) {
+	bySlot := map[int64]map[int64][]*hist.Histogram{} // by slot, by group
 	for i := range sketches {
-		s := sketches[i]
-		id, err := known.id(s.Group)
-		if err != nil {
-			return fmt.Errorf("sketch of slot %d: %w", s.Slot, err)
+		s := &sketches[i]
+		g := known.groups[s.Group]
+		if g == nil {
+			unknown++
+			continue
 		}
-		byGroup := bySlot[s.Slot]
-		if byGroup == nil {
-			byGroup = map[int64]*Sketch{}
-			bySlot[s.Slot] = byGroup
+		if bySlot[s.Slot] == nil {
+			bySlot[s.Slot] = map[int64][]*hist.Histogram{}
 		}
-		if have := byGroup[id]; have != nil {
-			mergeHist(&have.Hist, &s.Hist)
-		} else {
-			byGroup[id] = &s
-		}
+		bySlot[s.Slot][g.id] = append(bySlot[s.Slot][g.id], &s.Hist)
 	}
 	ins := w.bulk(`INSERT INTO sketches (slot, group_id, hist) VALUES `,
 		` ON CONFLICT (slot, group_id) DO UPDATE SET hist = excluded.hist`, 3)
 	for _, slot := range slices.Sorted(maps.Keys(bySlot)) {
 		if err := w.putSketchesOf(ins, slot, bySlot[slot]); err != nil {
-			return err
+			return unknown, err
 		}
 	}
-	return ins.flush()
+	return unknown, ins.flush()
 }
 
-func (w *writer) putSketchesOf(ins *bulk, slot int64, byGroup map[int64]*Sketch) error {
+func (w *writer) putSketchesOf(ins *bulk, slot int64, byGroup map[int64][]*hist.Histogram) error {
 	ids := slices.Sorted(maps.Keys(byGroup))
 	blobs, err := w.readBlobs(`SELECT group_id, hist FROM sketches WHERE slot = ? AND group_id`, slot, ids)
 	if err != nil {
 		return err
 	}
+	var sum hist.Histogram // never the batch's own: a failed commit is tried again with it
 	for _, id := range ids {
-		h := &byGroup[id].Hist
+		sum.Reset()
 		if blob := blobs[id]; blob != nil {
-			stored, err := decodeHist(blob)
-			if err != nil {
+			if err := decodeHist(&sum, blob); err != nil {
 				return fmt.Errorf("%w: sketch %d of group %d: %w", ErrDamaged, slot, id, err)
 			}
-			mergeHist(h, &stored)
 		}
-		if err := ins.add(slot, id, appendHist(nil, h)); err != nil {
+		for _, h := range byGroup[id] {
+			sum.Merge(h)
+		}
+		if err := ins.add(slot, id, sum.AppendBinary(nil)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// decodeHist reads a stored histogram, which fills its blob.
+func decodeHist(h *hist.Histogram, blob []byte) error {
+	rest, err := h.Decode(blob)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%w: bytes after the histogram", errBytes)
+	}
+	return err
 }
 
 // groupKeys returns the keys of the groups that the batch changes, each once.

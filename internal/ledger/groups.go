@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"nines/internal/telemetry"
 	"nines/internal/wire"
@@ -84,7 +85,7 @@ func (w *writer) putGroups(known *knownGroups, groups []Group) error {
 }
 
 func (k *knownGroup) same(g *Group) bool {
-	return k.Partition == g.Partition && k.Customer == g.Customer && k.FirstSlot == g.FirstSlot && k.Retired == g.Retired
+	return slices.Equal(k.Labels, g.Labels) && k.Partition == g.Partition && k.Customer == g.Customer && k.FirstSlot == g.FirstSlot && k.Retired == g.Retired
 }
 
 func (w *writer) putGroup(known *knownGroups, g *Group) (id int64, err error) {
@@ -141,6 +142,9 @@ func decodeLabels(s string) (telemetry.Labels, error) {
 	var m map[string]string
 	if err := json.Unmarshal([]byte(s), &m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if len(m) == 0 {
+		return nil, nil // none, or not announced yet
 	}
 	return telemetry.NewLabels(m), nil
 }

@@ -109,8 +109,7 @@ func badSlot(start int64) Slot {
 func histOf(values ...float64) hist.Histogram {
 	var h hist.Histogram
 	for _, v := range values {
-		one := hist.Histogram{Count: 1, Sum: v, Buckets: []hist.Bucket{{Index: hist.IndexOf(v), Count: 1}}}
-		mergeHist(&h, &one)
+		h.Observe(v)
 	}
 	return h
 }

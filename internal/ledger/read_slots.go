@@ -182,7 +182,7 @@ func (l *Ledger) Sketches(ctx context.Context, p access.Principal, key wire.Grou
 			if err := rows.Scan(&s.Slot, &blob); err != nil {
 				return err
 			}
-			if s.Hist, err = decodeHist(blob); err != nil {
+			if err := decodeHist(&s.Hist, blob); err != nil {
 				return damaged(s.Slot, id, err)
 			}
 			out = append(out, s)

@@ -268,6 +268,16 @@ func suiteSketches(t *testing.T, open func() *Ledger) {
 	if h := got[0].Hist; h.Count != 5 || math.Abs(h.Sum-want.Sum) > 1e-12 || !reflect.DeepEqual(h.Buckets, want.Buckets) {
 		t.Fatalf("got %+v, want %+v", h, want)
 	}
+	// The batch stays as it was: it is what a retry would write.
+	twice := histOf(1)
+	b := &Batch{Sketches: []Sketch{{g.Key, t0 + 2*minute, twice}, {g.Key, t0 + 2*minute, histOf(1)}, {group("cc", 1, "").Key, t0, twice}}}
+	commit(t, l, c, b)
+	if !reflect.DeepEqual(b.Sketches[0].Hist, histOf(1)) {
+		t.Fatalf("the batch became %+v", b.Sketches[0])
+	}
+	if got := must(l.Sketches(bg, operator(), g.Key, t0+2*minute, t0+3*minute))(t); len(got) != 1 || got[0].Hist.Count != 2 {
+		t.Fatalf("got %+v", got)
+	}
 	if got := must(l.Sketches(bg, operator(), g.Key, t0+minute, t0+minute))(t); len(got) != 0 {
 		t.Fatalf("an empty range has %+v", got)
 	}
@@ -288,7 +298,8 @@ func suiteStatuses(t *testing.T, open func() *Ledger) {
 		t.Fatalf("got %+v", got)
 	}
 	s.LogTime++
-	commit(t, l, c, &Batch{Statuses: []Status{s}})
+	stranger := Status{Objective: "api", Group: group("cc", 1, "").Key} // has no slot yet
+	commit(t, l, c, &Batch{Statuses: []Status{s, stranger}})
 	if got := must(l.StatusesOf(bg, operator(), "api"))(t); !reflect.DeepEqual(got, []Status{s}) {
 		t.Fatalf("got %+v", got)
 	}
@@ -466,6 +477,12 @@ func suiteGroups(t *testing.T, open func() *Ledger) {
 	l := open()
 	c0, c1 := claim(t, l, 0), claim(t, l, 1)
 	g, h := group(streamA, 1, ""), group("bb", 2, "")
+	unnamed := g
+	unnamed.Labels = nil // its counts came before its announcement
+	commit(t, l, c0, &Batch{Groups: []Group{unnamed}})
+	if got := must(l.Load(bg, 0, 0))(t); len(got) != 1 || got[0].Group.Labels != nil {
+		t.Fatalf("got %+v", got)
+	}
 	commit(t, l, c0, &Batch{Groups: []Group{g, h}, Slots: []SlotChange{{g.Key, goodSlot(t0)}}})
 	moved := g
 	moved.Partition, moved.Customer = 1, "bank"

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"nines/internal/hist"
 	"nines/internal/sla"
 )
 
@@ -195,13 +196,14 @@ func (c *check) versions() error {
 }
 
 func (c *check) sketches() error {
+	var h hist.Histogram
 	return c.each(`SELECT group_id, slot, hist FROM sketches`, func(rows *sql.Rows) error {
 		var id, slot int64
 		var blob sql.RawBytes
 		if err := rows.Scan(&id, &slot, &blob); err != nil {
 			return err
 		}
-		if _, err := decodeHist(blob); err != nil {
+		if err := decodeHist(&h, blob); err != nil {
 			c.fault("sketch of slot %d of group %d: %w", slot, id, err)
 		}
 		return nil
