@@ -12,13 +12,13 @@ import (
 type Retention struct {
 	// Slots, and their superseded versions. The contracts of the field ask for
 	// thirteen months.
-	Slots time.Duration
+	Slots time.Duration `yaml:"slots"`
 	// Sketches are for display.
-	Sketches time.Duration
+	Sketches time.Duration `yaml:"sketches"`
 	// Gaps, unplaced increments, and agents' boots that were not heard since.
-	Gaps time.Duration
+	Gaps time.Duration `yaml:"gaps"`
 	// Alerts that ended.
-	Alerts time.Duration
+	Alerts time.Duration `yaml:"alerts"`
 }
 
 // DefaultRetention keeps thirteen months of slots, gaps and alerts, and 35 days
