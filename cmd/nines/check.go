@@ -134,6 +134,8 @@ func kindOf(file string) (fileKind, error) {
 		return fileKind{name: "Prometheus rules", check: func(f string) error { return ruler.CheckRules([]string{f}) }}, nil
 	case has("route", "receivers"):
 		return fileKind{name: "alert routing", check: alerting.CheckConfig}, nil
+	case has("topics", "objectives", "contracts", "evaluate", "ruler", "alerting", "web", "broker", "data_dir"):
+		return processKind, nil
 	case has("inputs", "inputs_files", "probes", "labels", "spool", "readers"):
 		return fileKind{name: "agent configuration", check: func(f string) error {
 			c, err := agent.Load(f)
@@ -142,19 +144,30 @@ func kindOf(file string) (fileKind, error) {
 			}
 			return c.CheckInputs()
 		}}, nil
-	case len(docs) == 1 && len(docs[0].Items()) > 0 || strings.TrimSpace(string(data)) == "[]" || isTargets(file):
+	case isTargets(file, data):
 		return fileKind{name: "probe targets", check: func(f string) error {
 			_, err := discovery.Parse(f, data)
 			return err
 		}}, nil
 	}
-	return fileKind{name: "process configuration", check: func(f string) error {
-		_, err := loadConfig(f)
-		return err
-	}}, nil
+	return processKind, nil
 }
 
-func isTargets(file string) bool { return filepath.Base(filepath.Dir(file)) == "targets" }
+var processKind = fileKind{name: "process configuration", check: func(f string) error {
+	_, err := loadConfig(f)
+	return err
+}}
+
+// isTargets tells file_sd targets, which are a list, or lie in a folder of that
+// name.
+func isTargets(file string, data []byte) bool {
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return line[0] == '-' || line[0] == '['
+		}
+	}
+	return filepath.Base(filepath.Dir(file)) == "targets"
+}
 
 // filesBelow returns the files, and those of the folders among them.
 func filesBelow(args []string) ([]string, error) {

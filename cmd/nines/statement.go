@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -86,15 +85,14 @@ func contractOf(ctx context.Context, led *ledger.Ledger, name string) (*sla.Cont
 	if name == "" && len(names) == 1 {
 		name = names[0]
 	}
-	raw, ok := set.Contracts[name]
-	if !ok {
+	if _, ok := set.Contracts[name]; !ok {
 		return nil, fmt.Errorf("no contract %q; there are: %s", name, strings.Join(names, ", "))
 	}
-	c := &sla.Contract{}
-	if err := json.Unmarshal(raw, c); err != nil {
-		return nil, fmt.Errorf("read contract %s: %w", name, err)
+	rec, err := set.Contract(name)
+	if err != nil {
+		return nil, err
 	}
-	return c, nil
+	return rec.Contract, nil
 }
 
 func writeStatement(w io.Writer, s *sla.Settlement, format string) error {

@@ -15,8 +15,8 @@ func TestOutage(t *testing.T) {
 	s.ready(t, p)
 	s.inState(t, "up")
 	began := s.target.last()
-	eventually(t, 10*time.Second, "five attempts", func() error {
-		if n := len(s.target.attempts()); n < 5 {
+	eventually(t, 20*time.Second, "ten attempts", func() error {
+		if n := len(s.target.attempts()); n < 10 {
 			return fmt.Errorf("%d attempts", n)
 		}
 		return nil
