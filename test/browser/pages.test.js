@@ -223,6 +223,19 @@ test("the theme can be switched and is remembered", { skip }, async () => {
   });
 });
 
+test("a lost connection is said, and mended", { skip }, async () => {
+  await withPage({ expected: /ERR_FAILED/ }, async (page) => {
+    await page.route("**/api/nines/v1/events", (route) => route.abort("failed"));
+    await page.goto(base + "/");
+    const banner = page.getByRole("alert");
+    await banner.waitFor();
+    assert.match(await text(banner), /^Disconnected since \d\d:\d\d:\d\d\./);
+    await page.unroute("**/api/nines/v1/events");
+    await banner.waitFor({ state: "detached" });
+    await page.locator(".live.live").waitFor();
+  });
+});
+
 test("a page without data or sense says what to do", { skip }, async () => {
   await withPage({}, async (page) => {
     await page.goto(base + "/#/objective/no-such-objective");
