@@ -200,7 +200,10 @@ func (d *Decoder) block(r *reader, b *telemetry.Block, schemas Schemas, samples 
 	}
 	r.times(b, flags&blockRounds != 0, last)
 	at = r.p
-	columns := r.uvarint("columns")
+	columns, ok := r.short()
+	if !ok {
+		columns = r.longUvarint("columns")
+	}
 	if columns > MaxColumns || *samples+int(columns)*len(b.Times) > MaxSamples {
 		r.fail(at, "columns", ErrLimit)
 		return
@@ -208,10 +211,17 @@ func (d *Decoder) block(r *reader, b *telemetry.Block, schemas Schemas, samples 
 	b.Columns = int(columns)
 	*samples += b.Columns * len(b.Times)
 	at = r.p
-	size := r.count("values", 1)
+	length, ok := r.short()
+	if !ok {
+		length = r.longUvarint("values")
+	}
+	if length > uint64(r.left()) {
+		r.fail(at, "values", ErrTruncated)
+	}
 	if r.err != nil {
 		return
 	}
+	size := int(length)
 	b.Values, b.Absent = b.Values[:0], b.Absent[:0]
 	if b.Schema == nil {
 		r.p += size
@@ -247,7 +257,11 @@ func (r *reader) define(definition []byte, at int, fp uint64) *telemetry.Schema 
 func (r *reader) times(b *telemetry.Block, several bool, last *int64) {
 	b.Times = b.Times[:0]
 	if !several {
-		*last += r.varint("times")
+		delta, ok := r.short()
+		if !ok {
+			delta = r.longUvarint("times")
+		}
+		*last += unzigzag(delta)
 		b.Times = append(b.Times, *last)
 		return
 	}

@@ -75,6 +75,17 @@ func (r *reader) uvarint(element string) uint64 {
 	return r.longUvarint(element)
 }
 
+// short reads a uvarint of one byte, which most are; false where it is longer,
+// and the caller goes on with longUvarint. The compiler puts it in place of its
+// calls.
+func (r *reader) short() (uint64, bool) {
+	if r.p < len(r.b) && r.b[r.p] < 0x80 {
+		r.p++
+		return uint64(r.b[r.p-1]), true
+	}
+	return 0, false
+}
+
 func (r *reader) longUvarint(element string) uint64 {
 	v, n := binary.Uvarint(r.b[r.p:])
 	switch {

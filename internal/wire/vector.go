@@ -162,8 +162,9 @@ func putGeneral(out []byte, p int, m int64, k int) int {
 }
 
 // vectorPad is how many bytes must follow a record that decodeVector reads
-// from: two values are read at a time, eight bytes each.
-const vectorPad = 2 * maxValueSize
+// from: two values are read at a time, and eight bytes at the start of each and
+// behind the last.
+const vectorPad = 3 * maxValueSize
 
 // decodeVector reads len(values) values from b[p:], which is followed by
 // vectorPad bytes of padding, and returns the position after them, or -1 where
@@ -179,37 +180,84 @@ func decodeVector(b []byte, p int, values []float64, absent *[]uint64, first int
 	if len(values) == 0 {
 		return p
 	}
-	for i, two := range ctrl[:len(values)/2] {
-		if p > len(b)-vectorPad {
+	even := len(values) / 2
+	for i := 0; ; i++ {
+		n := 0
+		n, p = decodePairs(b, p, ctrl[i:even], values[2*i:])
+		if i += n; p > len(b)-vectorPad {
 			return -1
 		}
-		v := values[2*i : 2*i+2 : 2*i+2]
-		w := b[p : p+vectorPad : p+vectorPad]
-		size := pairs[two]
-		if size == pairSpecial {
-			n := decodeSpecial(w, two, v, absent, first+2*i)
-			if n < 0 {
-				return -1
-			}
-			p += n
+		if i == even {
+			break
+		}
+		size := decodeSpecial(b[p:p+vectorPad], ctrl[i], values[2*i:2*i+2], absent, first+2*i)
+		if size < 0 {
+			return -1
+		}
+		p += size
+	}
+	if i := 2 * even; i < len(values) {
+		size := decodeSpecial(b[p:p+vectorPad], ctrl[even], values[i:], absent, first+i)
+		if size < 0 {
+			return -1
+		}
+		p += size
+	}
+	return p
+}
+
+// decodePairs decodes pairs of values up to the first that has an absent value
+// or is corrupt, or the end of b, and returns how many pairs these were and the
+// position after them. It calls nothing, so that all it needs stays in
+// registers.
+func decodePairs(b []byte, p int, ctrl []byte, values []float64) (int, int) {
+	for i, two := range ctrl {
+		if p > len(b)-vectorPad || len(values) < 2 {
+			return i, p
+		}
+		if two == 0 {
+			values[0], values[1] = 0, 0
+			values = values[2:]
 			continue
 		}
 		lo, hi := &codes[two&15], &codes[two>>4]
-		v[0] = float64(int64(binary.LittleEndian.Uint64(w)&lo.mask)) * lo.mul / lo.div
-		v[1] = float64(int64(binary.LittleEndian.Uint64(w[lo.size:])&hi.mask)) * hi.mul / hi.div
-		p += int(size)
-	}
-	if i := len(values) - 1; i&1 == 0 {
-		if p > len(b)-vectorPad {
-			return -1
+		u := binary.LittleEndian.Uint64(b[p:])
+		size := int(pairs[two])
+		if size != pairSpecial {
+			w := binary.LittleEndian.Uint64(b[p+lo.size:])
+			values[0] = float64(int64(u&lo.mask)) * lo.mul / lo.div
+			values[1] = float64(int64(w&hi.mask)) * hi.mul / hi.div
+			values = values[2:]
+			p += size
+			continue
 		}
-		n := decodeSpecial(b[p:p+vectorPad], ctrl[nibbles-1], values[i:], absent, first+i)
-		if n < 0 {
-			return -1
+		q := p
+		for k := range 2 {
+			switch code := two >> (k * 4) & 15; code {
+			case codeRaw:
+				values[k] = math.Float64frombits(u)
+				q += 8
+			case codeGeneral:
+				n := u & 7
+				if n == 0 {
+					return i, p
+				}
+				v := float64(int64(u>>8&(1<<(n*8)-1))) / pow10[u>>3&15]
+				values[k] = math.Float64frombits(math.Float64bits(v) | u&0x80<<56)
+				q += 1 + int(n)
+			case codeAbsent:
+				return i, p
+			default:
+				c := &codes[code]
+				values[k] = float64(int64(u&c.mask)) * c.mul / c.div
+				q += c.size
+			}
+			u = binary.LittleEndian.Uint64(b[q:])
 		}
-		p += n
+		values = values[2:]
+		p = q
 	}
-	return p
+	return len(ctrl), p
 }
 
 // decodeSpecial reads one value or two, of any codes, and returns their size,
