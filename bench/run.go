@@ -33,6 +33,13 @@ type result struct {
 }
 
 func main() {
+	if dir := os.Getenv(brokerEnv); dir != "" {
+		if err := serveBroker(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: broker:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	only := flag.String("only", "", "comma-separated names; all where empty")
 	runs := flag.Int("runs", 5, "runs of each benchmark; the median counts")
 	out := flag.String("out", filepath.Join("bench", "results.json"), "where to write the results as JSON")
