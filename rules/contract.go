@@ -136,11 +136,11 @@ func (c *compiler) fee(d *yamlconf.Doc, f *feeSpec, out *sla.Contract) {
 		c.fail(d, "spec.fee", nil, "is required")
 		return
 	}
-	if _, err := sla.ParseMoney("0", f.Currency); err != nil {
+	if _, err := parseMoney("0", f.Currency); err != nil {
 		c.fail(d, "spec.fee.currency", f.Currency, "want three capital letters, as in ISO 4217")
 		return
 	}
-	m, err := sla.ParseMoney(f.Amount, f.Currency)
+	m, err := parseMoney(f.Amount, f.Currency)
 	if err != nil {
 		c.fail(d, "spec.fee.amount", f.Amount, "%v", err)
 		return
@@ -160,7 +160,7 @@ func (c *compiler) share(d *yamlconf.Doc, at, text string) sla.Ratio {
 	if text == "" {
 		return sla.Ratio{}
 	}
-	r, err := sla.ParsePercent(strings.TrimSpace(strings.TrimSuffix(text, "%")))
+	r, err := parsePercent(strings.TrimSpace(strings.TrimSuffix(text, "%")))
 	if err != nil || r.Num > r.Den {
 		c.fail(d, at, text, "want a percentage from 0 to 100")
 		return sla.Ratio{}
@@ -172,7 +172,7 @@ func (c *compiler) minimum(d *yamlconf.Doc, at, text string, out *sla.Contract) 
 	if text == "" {
 		return 0
 	}
-	m, err := sla.ParseMoney(text, out.Fee.Currency)
+	m, err := parseMoney(text, out.Fee.Currency)
 	if err != nil {
 		c.fail(d, at, text, "%v", err)
 	}

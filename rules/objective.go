@@ -224,7 +224,7 @@ func (c *compiler) given(d *yamlconf.Doc, at string, o *objectiveSpec, b *base, 
 		c.fail(d, at+".timeSliceWindow", o.TimeSliceWindow, "%v", err)
 		return sla.SlotRule{}, false
 	}
-	share, err := sla.ParseDecimal(o.TimeSliceTarget)
+	share, err := parseDecimal(o.TimeSliceTarget)
 	if err != nil || share.Num == 0 || share.Cmp(one) > 0 {
 		c.fail(d, at+".timeSliceTarget", o.TimeSliceTarget, "want a share above 0 and at most 1, such as 0.95")
 		return sla.SlotRule{}, false
@@ -240,9 +240,9 @@ func complement(r sla.Ratio) sla.Ratio { return sla.Ratio{Num: r.Den - r.Num, De
 
 // target reads the target exactly from its decimal text.
 func (c *compiler) target(d *yamlconf.Doc, at string, o *objectiveSpec) (sla.Ratio, bool) {
-	field, text, parse := ".target", o.Target, sla.ParseDecimal
+	field, text, parse := ".target", o.Target, parseDecimal
 	if o.TargetPercent != "" {
-		field, text, parse = ".targetPercent", o.TargetPercent, sla.ParsePercent
+		field, text, parse = ".targetPercent", o.TargetPercent, parsePercent
 	}
 	if (o.Target == "") == (o.TargetPercent == "") {
 		c.fail(d, at, nil, "want either target or targetPercent")

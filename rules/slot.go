@@ -152,9 +152,9 @@ func (c *compiler) countRule(d *yamlconf.Doc, at string, s *slotSpec, r *sla.Slo
 // parseShare reads 0.05 or 5%.
 func parseShare(text string) (sla.Ratio, error) {
 	if p, ok := strings.CutSuffix(text, "%"); ok {
-		return sla.ParsePercent(strings.TrimSpace(p))
+		return parsePercent(strings.TrimSpace(p))
 	}
-	return sla.ParseDecimal(text)
+	return parseDecimal(text)
 }
 
 // reading returns what is counted and when a slot is bad, in sentences.

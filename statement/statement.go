@@ -46,7 +46,7 @@ func Build(ctx context.Context, r Reader, q Request) (*sla.Settlement, error) {
 	if err != nil {
 		return nil, fmt.Errorf("settle contract %s: load its time zone: %w", c.Name, err)
 	}
-	period, err := sla.Month(q.Month, loc)
+	period, err := Month(q.Month, loc)
 	if err != nil {
 		return nil, fmt.Errorf("settle contract %s: %w", c.Name, err)
 	}
@@ -103,7 +103,7 @@ func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, p
 		}
 		for i := range slots {
 			s := &slots[i]
-			byName[name].Runs = sla.AppendRun(byName[name].Runs, s.Start, o.Slot.Length, s.State)
+			byName[name].Runs = appendRun(byName[name].Runs, s.Start, o.Slot.Length, s.State)
 			if s.State == sla.Open {
 				b.open = append(b.open, s.Start)
 			} else {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"nines/internal/sla"
 	"nines/statement"
 )
 
@@ -44,7 +43,7 @@ func (s *Server) getStatement(r *http.Request) (any, error) {
 		return nil, err
 	}
 	month := cmp.Or(q.Get("month"), time.UnixMilli(logTime).In(loc).Format("2006-01"))
-	period, err := sla.Month(month, loc)
+	period, err := statement.Month(month, loc)
 	if err != nil {
 		return nil, badRequest("month=%s is no month: write it as 2026-11", quoteShort(month))
 	}

@@ -129,6 +129,22 @@ const (
 	Available Effect = "available"
 )
 
+// Period is the half-open interval [Start, End) that is settled, in Unix
+// milliseconds; package statement makes it from a calendar month.
+type Period struct {
+	// Name is how the settlement calls it, 2026-11.
+	Name       string
+	Start, End int64
+}
+
+// slots returns how many whole slots the period has.
+func (p Period) slots(length int64) int {
+	if length <= 0 || p.End <= p.Start {
+		return 0
+	}
+	return int((p.End - p.Start) / length)
+}
+
 // Input is what a settlement is computed from, beside contract and period.
 type Input struct {
 	// Resources are the slots of each objective, by its name. An objective
@@ -156,13 +172,4 @@ type Run struct {
 	Start int64
 	Slots int
 	State State
-}
-
-// AppendRun adds one slot to runs, extending the last run where it continues it.
-func AppendRun(runs []Run, start, length int64, s State) []Run {
-	if n := len(runs); n > 0 && runs[n-1].State == s && runs[n-1].Start+int64(runs[n-1].Slots)*length == start {
-		runs[n-1].Slots++
-		return runs
-	}
-	return append(runs, Run{start, 1, s})
 }

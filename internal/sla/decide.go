@@ -13,7 +13,7 @@ const (
 	ReasonNoQuorum    = "no_quorum"   // unknown: too few vantage points to say
 )
 
-// Decide returns the verdict on the slot that starts at start (Unix
+// Decide returns the verdict on the slot that starts at the first argument (Unix
 // milliseconds) from what was seen in it, and the reason where it is not good.
 //
 // binLen is the length of a bin in milliseconds; counts are the exact events of
@@ -25,8 +25,7 @@ const (
 // (one more failure never improves a slot), so the two extreme completions, all
 // successes and all failures, decide. The start is not used by today's formulas:
 // it is there for rules that depend on the time of day.
-func (r SlotRule) Decide(start, binLen int64, counts Counts, bins []Bins) (State, string) {
-	_ = start
+func (r SlotRule) Decide(_, binLen int64, counts Counts, bins []Bins) (State, string) {
 	switch r.Bad {
 	case BadRatio, BadAllFailed:
 		return r.fromCounts(binLen, counts, bins)
@@ -124,10 +123,7 @@ func (r SlotRule) fromCounts(binLen int64, c Counts, bins []Bins) (State, string
 
 // exceeds tells whether failed of total events are more than the rule allows.
 func (r SlotRule) exceeds(failed, total uint64) bool {
-	limit := r.MaxRatio
-	if limit.Den == 0 {
-		limit = Ratio{0, 1}
-	}
+	limit := Ratio{r.MaxRatio.Num, max(r.MaxRatio.Den, 1)} // none declared: zero
 	return Ratio{failed, total}.Cmp(limit) > 0
 }
 

@@ -1,9 +1,9 @@
 package sla
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
-	"strconv"
 	"strings"
 )
 
@@ -17,48 +17,7 @@ type Ratio struct {
 func (r Ratio) Cmp(o Ratio) int {
 	h1, l1 := bits.Mul64(r.Num, o.Den)
 	h2, l2 := bits.Mul64(o.Num, r.Den)
-	switch {
-	case h1 != h2 && h1 < h2, h1 == h2 && l1 < l2:
-		return -1
-	case h1 == h2 && l1 == l2:
-		return 0
-	}
-	return 1
-}
-
-// ParseDecimal reads a decimal such as 0.999 or 5 exactly; at most 15 digits.
-func ParseDecimal(text string) (Ratio, error) {
-	whole, fraction, dot := strings.Cut(text, ".")
-	digits := whole + fraction
-	if whole == "" || (dot && fraction == "") || len(digits) > 15 || strings.Trim(digits, "0123456789") != "" {
-		return Ratio{}, fmt.Errorf("want a decimal such as 0.999, of at most 15 digits")
-	}
-	num, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil {
-		return Ratio{}, fmt.Errorf("want a decimal such as 0.999: %w", err)
-	}
-	return Ratio{num, pow10(len(fraction))}.reduced(), nil
-}
-
-// ParsePercent reads a percentage such as 99.975, without a sign, exactly.
-func ParsePercent(text string) (Ratio, error) {
-	r, err := ParseDecimal(text)
-	if err != nil {
-		return r, err
-	}
-	return Ratio{r.Num, r.Den * 100}.reduced(), nil
-}
-
-// reduced divides numerator and denominator by their greatest common divisor.
-func (r Ratio) reduced() Ratio {
-	a, b := r.Num, r.Den
-	for b != 0 {
-		a, b = b, a%b
-	}
-	if a == 0 {
-		return r
-	}
-	return Ratio{r.Num / a, r.Den / a}
+	return cmp.Or(cmp.Compare(h1, h2), cmp.Compare(l1, l2))
 }
 
 // Percent returns the ratio, which is at most 1, in percent with five decimals,

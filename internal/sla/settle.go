@@ -1,8 +1,6 @@
 package sla
 
-import (
-	"math/big"
-)
+import "math/big"
 
 // Settle computes the settlement of a period: a pure function of contract,
 // period and input. It judges first, then excludes; applies the policy for
@@ -52,7 +50,7 @@ func (c *Contract) whole(s *Settlement, awards [3][]award, fee Money) {
 	if c.Minimum > 0 {
 		values = append(values, "minimum", Money{c.Minimum, fee.Currency}.String())
 	}
-	s.step("combine", combineFormula(c.Combine), values...)
+	s.step("combine", formula(c.Combine), values...)
 }
 
 // outranks tells whether a is more decisive than b.

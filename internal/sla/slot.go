@@ -58,3 +58,23 @@ type Bins struct {
 
 // Counts are a slot's exact event counts over all vantage points.
 type Counts struct{ Good, Total uint64 }
+
+// State is what is known of a slot. The ledger stores these three only;
+// policies for unknown and exclusions are applied by a settlement.
+type State uint8
+
+// The states of a slot. Open is the zero value: not yet decided.
+const (
+	Open    State = 0
+	Good    State = 1
+	Bad     State = 2
+	Unknown State = 3
+)
+
+// String returns the state's name in lower case.
+func (s State) String() string {
+	if s > Unknown {
+		return "invalid"
+	}
+	return [...]string{"open", "good", "bad", "unknown"}[s]
+}

@@ -36,14 +36,14 @@ func (s *Settlement) slotSteps(o *Objective, t tally, resources int) {
 	s.step(at+".denominator", "applicable = good + bad + unknown, after exclusions; coverage = (good + bad) / applicable",
 		"applicable", natural(t.Applicable), "good", natural(t.Good), "bad", natural(t.Bad), "unknown", natural(t.Unknown),
 		"excluded", natural(t.Excluded), "not_applicable", natural(t.NotApplicable), "coverage_pct", t.coverage().Percent())
-	s.step(at+".unknown", unknownFormula(o.Unknown), "unknown", natural(t.Unknown),
+	s.step(at+".unknown", formula(o.Unknown), "unknown", natural(t.Unknown),
 		"as_good", natural(t.asGood), "as_bad", natural(t.asBad), "left_out", natural(t.Unknown-t.asGood-t.asBad))
 }
 
 // creditSteps says how attainment became a credit.
 func (s *Settlement) creditSteps(o *Objective, p *Part, book fees) {
 	at := "objectives[" + o.Name + "]"
-	s.step(at+".aggregation", aggregationFormula(o.Aggregation), "good", natural(p.Attainment.Num), "counted", natural(p.Attainment.Den),
+	s.step(at+".aggregation", formula(o.Aggregation), "good", natural(p.Attainment.Num), "counted", natural(p.Attainment.Den),
 		"attainment_pct", p.AttainmentPct, "low_pct", p.Bounds.AttainmentLowPct, "high_pct", p.Bounds.AttainmentHighPct)
 	values := []string{"percent", p.Credit.Percent, "fee", book.total.String(), "amount", p.Credit.Amount}
 	for _, t := range o.Tiers {
@@ -58,30 +58,19 @@ func (s *Settlement) creditSteps(o *Objective, p *Part, book fees) {
 	s.step(at+".tiers", "lowest tier whose bound is above the attainment; amount = fee × percent, truncated", values...)
 }
 
-// The formulas of the choices that a contract declares.
-
-func unknownFormula(p Policy) string {
-	return map[Policy]string{
+// formula says in words what a choice means that a contract declares.
+func formula(choice any) string {
+	return map[any]string{
 		UnknownExclude: "unknown slots leave the denominator",
 		UnknownBad:     "unknown slots count as bad",
 		UnknownGood:    "unknown slots count as good",
 		UnknownCarry:   "unknown slots repeat the last decided slot, judged before exclusions",
-	}[p]
-}
-
-func aggregationFormula(a Aggregation) string {
-	return map[Aggregation]string{
-		Pooled:      "all resources pooled; attainment = good / counted",
-		PerResource: "each resource by itself; shown: the lowest attainment = good / counted",
-		Worst:       "the resource with the lowest attainment = good / counted",
-	}[a]
-}
-
-func combineFormula(c Combine) string {
-	return map[Combine]string{
-		Highest: "greatest of the objectives' credits, within cap and minimum",
-		Sum:     "sum of the objectives' credits, within cap and minimum",
-	}[c]
+		Pooled:         "all resources pooled; attainment = good / counted",
+		PerResource:    "each resource by itself; shown: the lowest attainment = good / counted",
+		Worst:          "the resource with the lowest attainment = good / counted",
+		Highest:        "greatest of the objectives' credits, within cap and minimum",
+		Sum:            "sum of the objectives' credits, within cap and minimum",
+	}[choice]
 }
 
 func feeFormula(f Fee) string {

@@ -43,22 +43,18 @@ func count(states []State, m mask, applicable int, policy Policy) (t tally) {
 			s = Good
 		}
 		t.Applicable++
-		switch s {
-		case Good:
-			t.Good++
-			continue
-		case Bad:
-			t.Bad++
-			continue
-		}
-		t.Unknown++
 		switch {
+		case s == Good:
+			t.Good++
+		case s == Bad:
+			t.Bad++
 		case policy == UnknownGood, policy == UnknownCarry && last == Good:
 			t.asGood++
 		case policy == UnknownBad, policy == UnknownCarry && last == Bad:
 			t.asBad++
 		}
 	}
+	t.Unknown = t.Applicable - t.Good - t.Bad
 	return t
 }
 
