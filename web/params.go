@@ -33,8 +33,8 @@ func groupID(k wire.GroupKey) string {
 
 func parseGroupID(s string) (wire.GroupKey, error) {
 	stream, labels, ok := strings.Cut(s, "-")
-	if ok && len(stream) == 16 && len(labels) == 16 && isHex(stream) {
-		if h, err := strconv.ParseUint(labels, 16, 64); err == nil && labels[0] != '+' {
+	if ok && len(stream) == 16 && len(labels) == 16 && isHex(stream) && isHex(labels) {
+		if h, err := strconv.ParseUint(labels, 16, 64); err == nil {
 			return wire.GroupKey{Stream: stream, Labels: h}, nil
 		}
 	}
