@@ -92,7 +92,7 @@ test("log time moves while one looks", { skip }, async () => {
 });
 
 test("an objective shows slots, percentiles and budget", { skip }, async () => {
-  await withPage({ viewport: { ...LAPTOP, height: 1240 } }, async (page) => {
+  await withPage({ viewport: { ...LAPTOP, height: 1090 } }, async (page) => {
     await page.goto(base + "/");
     await page.locator(`tbody[data-objective="${objective.name}"] a[href$="group=${group.id}"]`).click();
     await page.locator("h1", { hasText: objective.display_name || objective.name }).waitFor();
@@ -133,7 +133,7 @@ test("an objective shows slots, percentiles and budget", { skip }, async () => {
 });
 
 test("a host shows its metrics and probes, live", { skip }, async () => {
-  await withPage({ viewport: { ...LAPTOP, height: 1120 } }, async (page) => {
+  await withPage({ viewport: { ...LAPTOP, height: 1190 } }, async (page) => {
     await page.goto(base + "/");
     await page.getByRole("link", { name: host, exact: true }).first().click();
     await page.locator("h1", { hasText: host }).waitFor();
