@@ -248,6 +248,12 @@ func (n *Notify) current() *active {
 	return n.active
 }
 
+// CheckReload tells what Reload would refuse, and changes nothing.
+func (n *Notify) CheckReload(context.Context) error {
+	_, err := loadRouting(n.cfg.AlertmanagerFile, n.cfg.ExternalURL)
+	return err
+}
+
 // Reload reads alertmanager.yml and its templates again. On error the last good
 // configuration stays in force.
 func (n *Notify) Reload(context.Context) error {

@@ -84,7 +84,7 @@ func (c Config) withDefaults() Config {
 // Validate reports every value that cannot work. It reads no file.
 func (c Config) Validate() error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("notify."+format, args...)) }
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("alerting."+format, args...)) }
 	if u, err := url.Parse(c.ExternalURL); err != nil || c.ExternalURL != "" && u.Host == "" {
 		bad("external_url: must be a URL such as https://nines.example.com, got %q", c.ExternalURL)
 	}
@@ -154,7 +154,7 @@ func loadRouting(file, externalURL string) (*routing, error) {
 		return nil, fmt.Errorf("%s:1:1: templates: %w", file, err)
 	}
 	if tmpl.ExternalURL, err = url.Parse(externalURL); err != nil {
-		return nil, fmt.Errorf("read notify.external_url: %w", err)
+		return nil, fmt.Errorf("read alerting.external_url: %w", err)
 	}
 	var errs []error
 	for _, r := range c.Receivers {

@@ -196,10 +196,9 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // hook is a webhook receiver.
 type hook struct {
-	url  string
-	got  chan message
-	seen []message
-	t    *testing.T
+	url string
+	got chan message
+	t   *testing.T
 }
 
 type message struct {

@@ -176,7 +176,7 @@ func TestConfigNamesEveryMistake(t *testing.T) {
 	if err == nil {
 		t.Fatal("impossible values passed")
 	}
-	for _, want := range []string{"notify.external_url:", "notify.dead_man.url:", "notify.dead_man.method:", "notify.dead_man.interval:", "notify.page_group_interval:", "notify.grace:"} {
+	for _, want := range []string{"alerting.external_url:", "alerting.dead_man.url:", "alerting.dead_man.method:", "alerting.dead_man.interval:", "alerting.page_group_interval:", "alerting.grace:"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("misses %q in:\n%v", want, err)
 		}

@@ -211,4 +211,3 @@ func (f *flags) logger(w io.Writer) (*slog.Logger, error) {
 	}
 	return nil, fmt.Errorf("--log-format: must be text or json, got %q", f.format)
 }
-

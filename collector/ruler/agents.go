@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 
@@ -126,14 +127,14 @@ func (a *agent) forgetSeries() {
 // seriesLabels joins name, host labels and the series' own, which win.
 func seriesLabels(b *labels.ScratchBuilder, host telemetry.Labels, s *telemetry.Series) labels.Labels {
 	b.Reset()
-	b.Add(labels.MetricName, valid(s.Name))
+	b.Add(model.MetricNameLabel, valid(s.Name))
 	for _, l := range host {
-		if s.Labels.Get(l.Name) == "" && l.Name != labels.MetricName {
+		if s.Labels.Get(l.Name) == "" && l.Name != model.MetricNameLabel {
 			b.Add(valid(l.Name), valid(l.Value))
 		}
 	}
 	for _, l := range s.Labels {
-		if l.Name != labels.MetricName {
+		if l.Name != model.MetricNameLabel {
 			b.Add(valid(l.Name), valid(l.Value))
 		}
 	}

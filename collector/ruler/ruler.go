@@ -123,7 +123,7 @@ func New(o Options) (*Ruler, error) {
 // Run opens the store and works until ctx ends. It may be called once.
 func (r *Ruler) Run(ctx context.Context) error {
 	reg := prometheus.NewRegistry()
-	db, err := openStore(r.cfg.Dir, r.cfg.Retention.D(), r.log.With("part", "tsdb"), reg)
+	db, err := openStore(r.cfg.Dir, r.cfg.Retention.D(), quieter(r.log.With("part", "tsdb")), reg)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (r *Ruler) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	run := &running{db: db, engine: newEngine(r.cfg, r.log, reg), pos: pos, newest: newestSample(db)}
-	run.rules = newRuleSet(ctx, r.cfg, db, run.engine, r.box, r.log.With("part", "rules"), reg)
+	run.rules = newRuleSet(ctx, r.cfg, db, run.engine, r.box, quieter(r.log.With("part", "rules")), reg)
 	run.handler = newAPI(r.cfg, db, run.engine, run.rules.manager, r.metricKinds, time.Now(), r.log, reg)
 	if err := r.goLive(run); err != nil {
 		return err
@@ -162,6 +162,15 @@ func (r *Ruler) goLive(run *running) error {
 	}
 	r.live.Store(run)
 	return nil
+}
+
+// CheckReload tells what Reload would refuse, and changes nothing.
+func (r *Ruler) CheckReload(context.Context) error {
+	files, err := expandRules(r.cfg.Rules)
+	if err != nil {
+		return err
+	}
+	return CheckRules(files)
 }
 
 // Reload reads the rule files again. On error the last good set stays, and the

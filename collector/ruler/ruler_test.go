@@ -29,7 +29,6 @@ import (
 type site struct {
 	t      *testing.T
 	client *bus.Client
-	clock  int64 // of the ticks written last
 	seq    uint64
 	boot   uint64
 	enc    wire.Encoder

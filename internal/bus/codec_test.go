@@ -218,12 +218,11 @@ func FuzzDecodeRecordSet(f *testing.F) {
 			return
 		}
 		_, dec := codecs(t)
-		for len(set) >= batchHeader { // let the fuzzer past the checksum
+		if len(set) >= batchHeader { // let the fuzzer past the checksum
 			n := int(binary.BigEndian.Uint32(set[batchLengthAt:])) + batchPrefix
 			if n >= batchHeader && n <= len(set) {
 				sign(set[:n])
 			}
-			break
 		}
 		next, _, bad := dec.decode(set, from)
 		if bad == nil && next < from || bad != nil && (next != from || bad.next <= from) {

@@ -114,17 +114,6 @@ func (r *reader) uint32(element string) uint32 {
 	return uint32(v)
 }
 
-// int32 reads a uvarint that must be a non-negative int32.
-func (r *reader) int32(element string) int32 {
-	at := r.p
-	v := r.uvarint(element)
-	if v > math.MaxInt32 {
-		r.fail(at, element, ErrCorrupt)
-		return 0
-	}
-	return int32(v)
-}
-
 // count reads how many elements follow, each of at least size bytes. What it
 // returns may be allocated.
 func (r *reader) count(element string, size int) int {

@@ -23,7 +23,8 @@ type limits struct {
 	Any    any               `yaml:"any"`
 	Later  Raw               `yaml:"later"`
 	Base   `yaml:",inline"`
-	hidden int //nolint:unused // must not be settable from YAML
+	//lint:ignore U1000 it must not be settable from YAML
+	hidden int
 }
 
 type Base struct {
