@@ -76,21 +76,16 @@ func Load(file string) (Config, error) {
 		return Config{}, err
 	}
 	c.Dir = filepath.Dir(file)
+	c.Kafka = c.Kafka.RelativeTo(c.Dir)
 	return c, nil
 }
 
 // Check implements yamlconf.Checker.
 func (c *Config) Check(doc *yamlconf.Doc) yamlconf.Errors {
 	c.Place(doc, "")
-	var out yamlconf.Errors
-	for _, e := range unjoin(c.Validate()) {
-		path, reason, ok := strings.Cut(e.Error(), ": ")
-		if !ok || strings.ContainsAny(path, " \n") {
-			path, reason = "", e.Error()
-		}
-		out = append(out, doc.Errorf(path, nil, "%s", reason))
-	}
-	return out
+	out := doc.Place("", c.validateOwn())
+	out = append(out, c.Probes.Check(doc, "probes")...)
+	return append(out, doc.Place("kafka", c.validateKafka())...)
 }
 
 // Place tells the configuration where in a document it stands, so that errors
@@ -108,6 +103,23 @@ func (c *Config) Place(doc *yamlconf.Doc, prefix string) {
 // Validate returns all that is wrong with the values, joined, each as
 // "path: reason". It reads no file and does not look into the inputs.
 func (c *Config) Validate() error {
+	errs := []error{c.validateOwn()}
+	errs = append(errs, prefixed("probes", c.Probes.Validate())...)
+	errs = append(errs, prefixed("kafka", c.validateKafka())...)
+	return errors.Join(errs...)
+}
+
+// validateKafka leaves out a configuration without brokers: the caller may
+// bring a client.
+func (c *Config) validateKafka() error {
+	if len(c.Kafka.Brokers) == 0 {
+		return nil
+	}
+	return c.Kafka.Validate()
+}
+
+// validateOwn checks what is the agent's own.
+func (c *Config) validateOwn() error {
 	var errs []error
 	bad := func(path, f string, a ...any) { errs = append(errs, fmt.Errorf(path+": "+f, a...)) }
 	for path, d := range map[string]time.Duration{"interval": c.Interval, "flush": c.Flush, "self_interval": c.SelfInterval} {
@@ -136,10 +148,6 @@ func (c *Config) Validate() error {
 	}
 	if a, ok := c.Labels["agent"]; ok && c.Agent != "" && a != c.Agent {
 		bad("labels.agent", "is the agent's name and set by agent: %s; remove it", c.Agent)
-	}
-	errs = append(errs, prefixed("probes", c.Probes.Validate())...)
-	if len(c.Kafka.Brokers) > 0 {
-		errs = append(errs, prefixed("kafka", c.Kafka.Validate())...)
 	}
 	return errors.Join(errs...)
 }

@@ -77,7 +77,7 @@ func New(opt Options) (*Inputs, error) {
 	for _, ri := range running {
 		if reason := missing(ri.Input); reason != "" {
 			s.absent = append(s.absent, ri.Config.Name)
-			opt.Log.Info("input left out: its hardware is not on this host", "input", ri.Config.Name, "reason", reason)
+			opt.Log.Debug("input left out: its hardware is not on this host", "input", ri.Config.Name, "reason", reason)
 			continue
 		}
 		in, err := newInput(ri, uniqueName(ri, names), &s.opt)

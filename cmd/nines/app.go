@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -77,6 +78,23 @@ func (a *app) metrics() *metrics.Set {
 	return s
 }
 
+// prepare does all that comes before the roles run. Being told to stop
+// meanwhile, by ctx, is no failure.
+func (a *app) prepare(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{a.connect, a.open, a.build} {
+		if err := step(ctx); err != nil {
+			if ctx.Err() != nil {
+				return errStopped
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// errStopped is what prepare returns when it was told to stop; it is no failure.
+var errStopped = errors.New("stopped")
+
 // connect reaches Kafka, waiting for it, and creates the topics.
 func (a *app) connect(ctx context.Context) error {
 	client, err := bus.New(bus.Options{Config: a.cfg.Kafka, Log: a.log, Metrics: a.metrics()})
@@ -85,7 +103,7 @@ func (a *app) connect(ctx context.Context) error {
 	}
 	a.client = client
 	if err := a.awaitKafka(ctx); err != nil {
-		return err
+		return failed(err)
 	}
 	t := a.cfg.Topics
 	for _, topic := range []bus.Topic{
@@ -98,7 +116,7 @@ func (a *app) connect(ctx context.Context) error {
 	} {
 		topic.Replication = t.Replication
 		if _, err := client.EnsureTopic(ctx, topic); err != nil {
-			return err
+			return failed(err)
 		}
 	}
 	return nil
@@ -128,17 +146,14 @@ func (a *app) awaitKafka(ctx context.Context) error {
 
 // open opens the ledger and makes the configured rules the current ones.
 func (a *app) open(ctx context.Context) error {
-	if err := os.MkdirAll(a.cfg.DataDir, 0o755); err != nil {
-		return fmt.Errorf("create data directory: %w", err)
-	}
 	led, err := ledger.Open(ctx, ledger.Options{Path: ledgerPath(a.cfg.DataDir), Log: a.log, Metrics: a.metrics()})
 	if err != nil {
-		return err
+		return failed(err)
 	}
 	a.ledger = led
 	a.rules = rulelog.New(a.client)
 	if err := a.rules.Load(ctx); err != nil {
-		return err
+		return failed(err)
 	}
 	return a.publishRules(ctx)
 }
@@ -157,7 +172,7 @@ func (a *app) publishRules(ctx context.Context) error {
 	}
 	id, err := a.rules.Publish(ctx, set.RuleSet)
 	if err != nil {
-		return err
+		return failed(err)
 	}
 	a.set.Store(set.RuleSet)
 	a.log.Info("rules in force", "rule_set", id, "objectives", len(set.RuleSet.Objectives), "contracts", len(set.Contracts))
@@ -165,8 +180,10 @@ func (a *app) publishRules(ctx context.Context) error {
 }
 
 // build makes the roles and adds them to the group, in the order of the data.
-func (a *app) build() error {
-	a.group.Add(service.Part{Name: "rules", Run: a.rules.Run, Reload: a.publishRules})
+func (a *app) build(context.Context) error {
+	a.group.Add(service.Part{Name: "configuration", Run: untilDone, CheckReload: a.checkProcess})
+	a.group.Add(service.Part{Name: "rules", Run: a.rules.Run, Reload: a.publishRules,
+		CheckReload: func(context.Context) error { return checkRules(a.cfg) }})
 	a.group.Add(service.Part{Name: "ledger", Run: a.ledger.Run})
 	for _, role := range []struct {
 		name string
@@ -218,7 +235,7 @@ func (a *app) rulerPart() (service.Part, error) {
 		return service.Part{}, err
 	}
 	a.ruler = r
-	return service.Part{Run: r.Run, Reload: r.Reload}, nil
+	return service.Part{Run: r.Run, CheckReload: r.CheckReload, Reload: r.Reload, Health: r.Ready}, nil
 }
 
 func (a *app) notifyPart() (service.Part, error) {
@@ -228,7 +245,7 @@ func (a *app) notifyPart() (service.Part, error) {
 		return service.Part{}, err
 	}
 	a.notify = n
-	return service.Part{Run: n.Run, Reload: n.Reload}, nil
+	return service.Part{Run: n.Run, CheckReload: n.CheckReload, Reload: n.Reload}, nil
 }
 
 func (a *app) webPart() (service.Part, error) {
@@ -252,6 +269,10 @@ func (a *app) webPart() (service.Part, error) {
 	w, err := web.New(o)
 	if err != nil {
 		return service.Part{}, err
+	}
+	// The address is taken before nines says that the page is there.
+	if _, err := w.Listen(); err != nil {
+		return service.Part{}, failed(err)
 	}
 	return service.Part{Run: w.Run}, nil
 }
@@ -291,15 +312,59 @@ func (s stateStore) Delete(ctx context.Context, kind, key string) error {
 	return s.StateDelete(ctx, kind, key)
 }
 
+// checkFiles reads every file that the configuration names, as a start would,
+// and returns all that is wrong with them.
+func checkFiles(cfg *Config) error {
+	var errs []error
+	errs = append(errs, checkRules(cfg))
+	errs = append(errs, ruler.CheckPatterns(cfg.Ruler.Rules))
+	if cfg.Alerting.AlertmanagerFile != "" {
+		errs = append(errs, alerting.CheckConfig(cfg.Alerting.AlertmanagerFile))
+	}
+	return errors.Join(errs...)
+}
+
+func checkRules(cfg *Config) error {
+	_, err := rules.Load(slices.Concat(cfg.Objectives, cfg.Contracts))
+	return err
+}
+
+// checkProcess reads the process's own file again. What it says takes effect at
+// the next start; a mistake is told now.
+func (a *app) checkProcess(context.Context) error {
+	c, err := loadConfig(a.cfg.file)
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(c.read, a.cfg.read) {
+		a.log.Warn("the file has changed; what it says takes effect at the next start", "file", a.cfg.file)
+	}
+	return nil
+}
+
+// writable creates the data directory and tells whether files can be written
+// there.
+func writable(dir string) error {
+	err := os.MkdirAll(dir, 0o755)
+	var f *os.File
+	if err == nil {
+		f, err = os.CreateTemp(dir, ".write-*")
+	}
+	if err == nil {
+		_, err = f.WriteString("nines\n")
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("write to data directory %s: %w; make it writable for this user, or choose another with --data-dir", dir, reason(err))
+	}
+	return nil
+}
+
 // portFree fails early, with what to do, where another process listens.
 func portFree(addr, flag string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) {
-			err = op.Err
-		}
-		return fmt.Errorf("listen on %s: %w; stop the process that uses it, or choose another address with %s", addr, err, flag)
+		return fmt.Errorf("listen on %s: %w; stop the process that uses it, or choose another address with %s", addr, reason(err), flag)
 	}
 	return l.Close()
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
@@ -27,7 +26,7 @@ type catOptions struct {
 	follow, json  bool
 }
 
-func newCat(log func() *slog.Logger) *cobra.Command {
+func newCat(log *logs) *cobra.Command {
 	var o catOptions
 	cmd := &cobra.Command{
 		Use:   "cat TOPIC",
@@ -47,7 +46,7 @@ so.`,
 			if err != nil {
 				return err
 			}
-			client, err := bus.New(bus.Options{Config: cfg, Log: log()})
+			client, err := bus.New(bus.Options{Config: cfg, Log: log.logger()})
 			if err != nil {
 				return err
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -12,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newCollector(log func() *slog.Logger) *cobra.Command {
+func newCollector(logs *logs) *cobra.Command {
 	var dataDir, listen, file string
 	var roles []string
 	cmd := &cobra.Command{
@@ -44,7 +43,7 @@ and web read and write the same ledger; with SQLite they belong on one host.`,
 			if len(cfg.Kafka.Brokers) == 0 {
 				return fmt.Errorf("%s: kafka.brokers: name the cluster's brokers; `nines up` brings one of its own", file)
 			}
-			return runCollector(cmd.Context(), cfg, roles, log())
+			return runCollector(cmd.Context(), cfg, roles, logs)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (required)")
@@ -54,25 +53,27 @@ and web read and write the same ledger; with SQLite they belong on one host.`,
 	return cmd
 }
 
-func runCollector(ctx context.Context, cfg *Config, roles []string, log *slog.Logger) error {
+func runCollector(ctx context.Context, cfg *Config, roles []string, logs *logs) error {
+	if err := checkFiles(cfg); err != nil {
+		return err
+	}
 	if slices.Contains(roles, roleWeb) {
 		if err := portFree(cfg.Web.Listen, "--listen"); err != nil {
 			return failed(err)
 		}
 	}
+	if err := writable(cfg.DataDir); err != nil {
+		return failed(err)
+	}
+	log := logs.logger()
+	logs.open()
 	a := newApp(cfg, roles, os.Stdout, log)
 	defer func() {
 		if err := a.close(); err != nil {
 			log.Error("closing failed", "err", err)
 		}
 	}()
-	if err := a.connect(ctx); err != nil {
-		return failed(err)
-	}
-	if err := a.open(ctx); err != nil {
-		return err
-	}
-	if err := a.build(); err != nil {
+	if err := a.prepare(ctx); err != nil {
 		return err
 	}
 	if err := writeRunFile(cfg); err != nil {

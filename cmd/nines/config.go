@@ -2,13 +2,19 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"net"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"nines/alerting"
 	"nines/collector/evaluate"
 	"nines/collector/ruler"
+	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/yamlconf"
 	"nines/web"
@@ -28,6 +34,9 @@ type Config struct {
 	Web        web.Config      `yaml:"web,omitempty"`
 	// Agent is the file of the agent that `nines up` runs.
 	Agent string `yaml:"agent,omitempty"`
+
+	file string  // where it was read from
+	read *Config // as it was read
 }
 
 // BrokerConfig is the embedded broker's part.
@@ -79,35 +88,110 @@ func loadConfig(file string) (*Config, error) {
 	at(&c.Ruler.Dir)
 	at(&c.Alerting.AlertmanagerFile)
 	at(&c.Agent)
+	c.Kafka = c.Kafka.RelativeTo(dir)
+	read := *c
+	c.file, c.read = file, &read
 	return c, nil
 }
 
 // Check implements yamlconf.Checker: values that cannot work, with positions.
 func (c *Config) Check(doc *yamlconf.Doc) yamlconf.Errors {
 	var errs yamlconf.Errors
+	bad := func(path string, got any, format string, args ...any) {
+		errs = append(errs, doc.Errorf(path, got, format, args...))
+	}
 	least := func(path string, n, limit int) {
 		if n < limit {
-			errs = append(errs, doc.Errorf(path, n, "must be at least %d", limit))
+			bad(path, n, "must be at least %d", limit)
 		}
 	}
 	least("topics.telemetry_partitions", cmp.Or(c.Topics.TelemetryPartitions, 1), 1)
 	least("topics.partials_partitions", cmp.Or(c.Topics.PartialsPartitions, 1), 1)
-	if c.Topics.PartialsPartitions > 1 {
-		errs = append(errs, doc.Errorf("topics.partials_partitions", c.Topics.PartialsPartitions,
-			"more than one needs a ledger on PostgreSQL, which this release does not have; set 1"))
+	least("topics.replication", cmp.Or(c.Topics.Replication, 1), 1)
+	if n := c.Topics.PartialsPartitions; n > 1 {
+		bad("topics.partials_partitions", n, "more than one needs a ledger on PostgreSQL, which this release does not have; set 1")
 	}
 	for path, d := range map[string]yamlconf.Duration{
 		"topics.retention": c.Topics.Retention, "evaluate.lateness": c.Evaluate.Lateness, "evaluate.hard_bound": c.Evaluate.HardBound,
 		"evaluate.blind_after": c.Evaluate.BlindAfter, "evaluate.retire_after": c.Evaluate.RetireAfter,
 	} {
 		if d < 0 {
-			errs = append(errs, doc.Errorf(path, d, "must not be negative"))
+			bad(path, d, "must not be negative")
 		}
 	}
-	if r := c.Topics.Retention; r != 0 && r.D() < time.Hour {
-		errs = append(errs, doc.Errorf("topics.retention", r, "must be at least 1h, or a short outage loses records"))
+	if r := c.Topics.Retention; r > 0 && r.D() < time.Hour {
+		bad("topics.retention", r, "must be at least 1h, or a short outage loses records")
 	}
+	lateness, hard := cmp.Or(c.Evaluate.Lateness.D(), 5*time.Second), cmp.Or(c.Evaluate.HardBound.D(), time.Minute)
+	if lateness > 0 && hard > 0 && hard < lateness {
+		bad("evaluate.hard_bound", hard, "must be at least evaluate.lateness, %s, or bins close before late frames may come", lateness)
+	}
+	if c.Web.Listen != "" {
+		if err := checkListen(c.Web.Listen); err != nil {
+			bad("web.listen", c.Web.Listen, "%v", err)
+		}
+	}
+	errs = append(errs, c.checkParts(doc)...)
+	return append(errs, c.checkFiles(doc)...)
+}
+
+// checkParts asks the packages whose configuration this is.
+func (c *Config) checkParts(doc *yamlconf.Doc) yamlconf.Errors {
+	var errs yamlconf.Errors
+	if len(c.Kafka.Brokers) > 0 {
+		errs = append(errs, doc.Place("kafka", c.Kafka.Validate())...)
+	}
+	errs = append(errs, doc.Place("broker", c.Broker.config("data").Validate())...)
+	r := c.Ruler
+	r.Dir = cmp.Or(r.Dir, "series")
+	errs = append(errs, doc.Place("", r.Validate())...)
+	return append(errs, doc.Place("", c.Alerting.Validate())...)
+}
+
+// checkFiles reports files that are named and absent, where they are named.
+// What is in them is for their readers to judge.
+func (c *Config) checkFiles(doc *yamlconf.Doc) yamlconf.Errors {
+	var errs yamlconf.Errors
+	dir := filepath.Dir(doc.File())
+	need := func(path, name string) {
+		if name == "" || strings.ContainsAny(name, "*?[") {
+			return
+		}
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		if _, err := os.Stat(name); err != nil {
+			errs = append(errs, doc.Errorf(path, name, "names a file that cannot be read: %v", reason(err)))
+		}
+	}
+	each := func(path string, names []string) {
+		for i, n := range names {
+			need(fmt.Sprintf("%s[%d]", path, i), n)
+		}
+	}
+	each("objectives", c.Objectives)
+	each("contracts", c.Contracts)
+	each("ruler.rules", c.Ruler.Rules)
+	need("alerting.alertmanager_file", c.Alerting.AlertmanagerFile)
+	need("agent", c.Agent)
 	return errs
+}
+
+// checkListen tells whether the address can be listened on, as far as that is
+// seen from its form.
+func checkListen(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return errors.New("must be host:port, such as " + web.DefaultListen)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return errors.New("must end in a port from 1 to 65535, such as " + web.DefaultListen)
+	}
+	return nil
+}
+
+func (c BrokerConfig) config(dataDir string) broker.Config {
+	return broker.Config{DataDir: filepath.Join(dataDir, "broker"), Listen: c.Listen, Retention: c.Retention.D(), RetentionBytes: c.RetentionBytes}
 }
 
 // complete fills in what the shipped configuration says.
@@ -118,6 +202,11 @@ func (c *Config) complete(dataDir, listen string) error {
 		return fmt.Errorf("find data directory %s: %w", c.DataDir, err)
 	}
 	c.DataDir = abs
+	if listen != "" {
+		if err := checkListen(listen); err != nil {
+			return fmt.Errorf("--listen: %w, got %q", err, listen)
+		}
+	}
 	c.Web.Listen = cmp.Or(listen, c.Web.Listen, web.DefaultListen)
 	c.Ruler.Dir = cmp.Or(c.Ruler.Dir, filepath.Join(c.DataDir, "series"))
 	c.Alerting.ExternalURL = cmp.Or(c.Alerting.ExternalURL, "http://"+c.Web.Listen)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -44,7 +43,7 @@ func failed(err error) error {
 }
 
 func report(err error) int {
-	if err == nil {
+	if err == nil || errors.Is(err, errStopped) {
 		return 0
 	}
 	fmt.Fprintln(os.Stderr, err)
@@ -55,7 +54,7 @@ func report(err error) int {
 }
 
 func newRoot() *cobra.Command {
-	var verbose bool
+	log := &logs{}
 	root := &cobra.Command{
 		Use:   "nines",
 		Short: "Telemetry and SLA monitoring: from hosts to a statement that both sides can check",
@@ -73,14 +72,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`,
 		Version:       version,
 	}
 	root.SetVersionTemplate("nines {{.Version}}\n")
-	root.PersistentFlags().BoolVarP(&verbose, "verbose", "v", false, "log more")
-	log := func() *slog.Logger {
-		level := slog.LevelInfo
-		if verbose {
-			level = slog.LevelDebug
-		}
-		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	}
+	root.PersistentFlags().BoolVarP(&log.verbose, "verbose", "v", false, "log more")
 	root.AddCommand(newUp(log), newCollector(log), newInit(), newCheck(), newCat(log), newStatus(), newStatement(log))
 	return root
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"nines/internal/bus"
 )
@@ -41,9 +42,22 @@ func readRunFile(dataDir string) (running, error) {
 		return r, err
 	}
 	if err := json.Unmarshal(b, &r); err != nil {
-		return r, fmt.Errorf("%s: %w", runFile(dataDir), err)
+		return r, fmt.Errorf("read %s: %w; a running nines writes it anew when it starts", runFile(dataDir), err)
+	}
+	if !alive(r.PID) {
+		return r, fmt.Errorf("nothing runs on data directory %s: process %d of the last run is gone; start `nines up`, or name another with --data-dir", dataDir, r.PID)
 	}
 	return r, nil
+}
+
+// alive tells whether a process exists.
+func alive(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil || pid <= 0 {
+		return false
+	}
+	err = p.Signal(syscall.Signal(0))
+	return err == nil || errors.Is(err, os.ErrPermission)
 }
 
 // kafkaOf returns how a tool reaches Kafka: by --brokers, by --config, or by what
@@ -65,5 +79,5 @@ func kafkaOf(brokers []string, file, dataDir string) (bus.Config, error) {
 		return bus.Config{Brokers: brokers}, nil
 	}
 	r, err := readRunFile(dataDir)
-	return bus.Config{Brokers: r.Brokers}, err
+	return bus.Config{Brokers: r.Brokers}, failed(err)
 }

@@ -20,7 +20,7 @@ import (
 	"nines/statement"
 )
 
-func newStatement(log func() *slog.Logger) *cobra.Command {
+func newStatement(log *logs) *cobra.Command {
 	var contract, month, format, dataDir string
 	cmd := &cobra.Command{
 		Use:   "statement",
@@ -38,7 +38,7 @@ settled up to its last decided slot.`,
 			if month == "" {
 				month = time.Now().UTC().Format("2006-01")
 			}
-			s, err := settle(cmd.Context(), dataDir, contract, month, log())
+			s, err := settle(cmd.Context(), dataDir, contract, month, log.logger())
 			if err != nil {
 				return failed(err)
 			}

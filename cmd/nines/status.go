@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"net/http"
 	"sort"
 	"strings"
@@ -71,7 +74,7 @@ func status(ctx context.Context, url string, asJSON bool, out io.Writer) error {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask nines: %w", err)
+		return fmt.Errorf("ask nines at %s: %w; is it running?", url, reason(err))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
@@ -93,6 +96,19 @@ func status(ctx context.Context, url string, asJSON bool, out io.Writer) error {
 		return fmt.Errorf("%d page(s) open", n)
 	}
 	return nil
+}
+
+// reason drops the words around the operating system's reason.
+func reason(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 func printStatus(out io.Writer, o *overview) {

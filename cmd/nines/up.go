@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nines/agent"
 	"nines/agent/probe"
 	"nines/configs"
 	"nines/internal/broker"
@@ -28,7 +28,7 @@ import (
 // agentGrace is how long the agent may take to send its last frames.
 const agentGrace = 2500 * time.Millisecond
 
-func newUp(log func() *slog.Logger) *cobra.Command {
+func newUp(logs *logs) *cobra.Command {
 	var dataDir, listen, file string
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -49,7 +49,7 @@ configuration to use a cluster instead.`,
 			if err != nil {
 				return err
 			}
-			return runUp(cmd.Context(), cfg, cmd.OutOrStdout(), log())
+			return runUp(cmd.Context(), cfg, cmd.OutOrStdout(), logs)
 		},
 	}
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "where broker, ledger, series and configuration are kept (default data)")
@@ -69,7 +69,7 @@ func upConfig(dataDir, listen, file string) (*Config, error) {
 		file = filepath.Join(dir, "config", "nines.yaml")
 		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 			if _, err := configs.Write(filepath.Dir(file)); err != nil {
-				return nil, fmt.Errorf("prepare data directory %s: %w", dir, err)
+				return nil, failed(fmt.Errorf("write to data directory %s: %w; choose another with --data-dir", dir, err))
 			}
 		}
 		dataDir = dir
@@ -82,22 +82,28 @@ func upConfig(dataDir, listen, file string) (*Config, error) {
 }
 
 // runUp runs everything until the context ends or a part fails.
-func runUp(ctx context.Context, cfg *Config, out io.Writer, log *slog.Logger) error {
-	agentCfg, err := upAgent(cfg)
-	if err != nil {
+func runUp(ctx context.Context, cfg *Config, out io.Writer, logs *logs) error {
+	// What is wrong with files is told at once, before anything starts.
+	local, err := newLocalAgent(cfg)
+	if err := errors.Join(err, checkFiles(cfg)); err != nil {
 		return err
 	}
 	if err := portFree(cfg.Web.Listen, "--listen"); err != nil {
 		return failed(err)
 	}
+	if err := writable(cfg.DataDir); err != nil {
+		return failed(err)
+	}
+	log := logs.logger()
 	embedded := len(cfg.Kafka.Brokers) == 0
+	var own *broker.Broker
 	if embedded {
-		stop, addr, err := startBroker(ctx, cfg, log)
+		b, stop, err := startBroker(ctx, cfg, log)
 		if err != nil {
 			return failed(err)
 		}
 		defer stop()
-		cfg.Kafka.Brokers = []string{addr}
+		own, cfg.Kafka.Brokers = b, []string{b.Addr()}
 	}
 	a := newApp(cfg, allRoles, out, log)
 	defer func() {
@@ -105,64 +111,47 @@ func runUp(ctx context.Context, cfg *Config, out io.Writer, log *slog.Logger) er
 			log.Error("closing failed", "err", err)
 		}
 	}()
-	if err := errors.Join(a.connect(ctx)); err != nil {
-		return failed(err)
+	if own != nil {
+		a.group.Add(service.Part{Name: "broker", Run: untilDone, Health: own.Health})
 	}
-	if err := a.open(ctx); err != nil {
+	if err := a.prepare(ctx); err != nil {
 		return err
 	}
-	if err := a.build(); err != nil {
+	if err := local.start(a.client, log.With("role", "agent"), a.metrics()); err != nil {
 		return err
 	}
-	ag, err := agent.New(agent.Options{Config: agentCfg, Client: a.client, Version: version, Log: log.With("role", "agent"), Metrics: a.metrics()})
-	if err != nil {
-		return err
-	}
-	a.group.Add(service.Part{Name: "agent", Grace: agentGrace, Run: func(ctx context.Context) error {
-		if err := awaitTicks(ctx, a.client, cfg.Topics.TelemetryPartitions); err != nil {
-			return err
-		}
-		return ag.Run(ctx)
-	}})
+	a.group.Add(local.part(cfg.Topics.TelemetryPartitions))
 	if err := writeRunFile(cfg); err != nil {
 		return failed(err)
 	}
 	defer os.Remove(runFile(cfg.DataDir))
-	banner(out, cfg, ag, agentCfg, embedded)
+	banner(out, cfg, local, embedded)
+	logs.open()
 	go reloadOnHUP(ctx, a, log)
 	return failed(a.group.Run(ctx))
 }
 
-// upAgent reads the agent's configuration. Where it names nothing to probe, the
-// agent probes nines itself and this host, so that there is something to see.
-func upAgent(cfg *Config) (agent.Config, error) {
-	c := agent.Config{}
-	if cfg.Agent != "" {
-		var err error
-		if c, err = agent.Load(cfg.Agent); err != nil {
-			return c, err
-		}
+// reachable returns where this host reaches a listener: on loopback, where it
+// listens on all addresses.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
 	}
-	host, port, ok := strings.Cut(cfg.Web.Listen, ":")
-	if ok && (host == "" || host == "0.0.0.0") {
+	switch host {
+	case "", "0.0.0.0":
 		host = "127.0.0.1"
+	case "::":
+		host = "::1"
 	}
-	own := func(j probe.Job) bool { return strings.HasPrefix(j.Name, "nines") }
-	if !slices.ContainsFunc(c.Probes.Jobs, own) {
-		c.Probes.Jobs = append(slices.Clone(c.Probes.Jobs),
-			probe.Job{Name: "nines", Probe: "http", Targets: []string{"http://" + host + ":" + port + "/-/healthy"}})
-	}
-	return c, nil
+	return net.JoinHostPort(host, port)
 }
 
 // startBroker starts the embedded broker and returns when it can be reached.
-func startBroker(ctx context.Context, cfg *Config, log *slog.Logger) (stop func(), addr string, err error) {
-	b, err := broker.New(broker.Options{Log: log.With("role", "broker"), Config: broker.Config{
-		DataDir: filepath.Join(cfg.DataDir, "broker"), Listen: cfg.Broker.Listen,
-		Retention: cfg.Broker.Retention.D(), RetentionBytes: cfg.Broker.RetentionBytes,
-	}})
+func startBroker(ctx context.Context, cfg *Config, log *slog.Logger) (b *broker.Broker, stop func(), err error) {
+	b, err = broker.New(broker.Options{Log: log.With("role", "broker"), Config: cfg.Broker.config(cfg.DataDir)})
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	bctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan error, 1)
@@ -175,18 +164,21 @@ func startBroker(ctx context.Context, cfg *Config, log *slog.Logger) (stop func(
 	}
 	select {
 	case <-b.Ready():
-		return stop, b.Addr(), nil
+		return b, stop, nil
 	case err := <-done:
 		cancel()
 		if err == nil {
 			err = errors.New("the broker stopped while starting")
 		}
-		return nil, "", err
+		return nil, nil, err
 	case <-ctx.Done():
 		stop()
-		return nil, "", ctx.Err()
+		return nil, nil, errStopped
 	}
 }
+
+// untilDone is the Run of a part that runs elsewhere.
+func untilDone(ctx context.Context) error { <-ctx.Done(); return nil }
 
 // awaitTicks waits for the first tick of every partition: objectives count from
 // there on.
@@ -206,8 +198,8 @@ func awaitTicks(ctx context.Context, client *bus.Client, partitions int) error {
 	return nil
 }
 
-func banner(out io.Writer, cfg *Config, ag *agent.Agent, c agent.Config, embedded bool) {
-	running, absent := ag.Inputs()
+func banner(out io.Writer, cfg *Config, l *localAgent, embedded bool) {
+	running, absent := l.boot.Inputs()
 	slices.Sort(running)
 	kafka := "Kafka at " + strings.Join(cfg.Kafka.Brokers, ", ")
 	if embedded {
@@ -215,14 +207,22 @@ func banner(out io.Writer, cfg *Config, ag *agent.Agent, c agent.Config, embedde
 	}
 	fmt.Fprintf(out, "nines %s\n", version)
 	fmt.Fprintf(out, "  page      http://%s\n", cfg.Web.Listen)
-	fmt.Fprintf(out, "  measures  host %s: %s\n", ag.Name(), strings.Join(running, " "))
+	fmt.Fprintf(out, "  measures  host %s: %s\n", l.boot.Name(), strings.Join(running, " "))
 	if len(absent) > 0 {
 		fmt.Fprintf(out, "            no hardware here for: %s\n", strings.Join(absent, " "))
 	}
-	fmt.Fprintf(out, "  probes    %s\n", probed(c.Probes))
+	fmt.Fprintf(out, "  probes    %s\n", probed(l.setup().cfg.Probes))
 	fmt.Fprintf(out, "  data      %s (%s)\n", cfg.DataDir, kafka)
-	fmt.Fprintf(out, "  config    %s\n", filepath.Dir(cfg.Agent)+"/..")
+	fmt.Fprintf(out, "  config    %s\n", absolute(cfg.file))
 	fmt.Fprintf(out, "  stop      Ctrl-C\n")
+}
+
+// absolute returns the path as it can be opened from anywhere.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 func probed(c probe.Config) string {
@@ -245,7 +245,7 @@ func reloadOnHUP(ctx context.Context, a *app, log *slog.Logger) {
 			return
 		case <-hup:
 			if err := a.group.Reload(ctx); err != nil {
-				log.Error("reload failed; the last good configuration stays", "err", err)
+				log.Error("not reloaded, the old configuration stays", "err", err)
 			} else {
 				log.Info("configuration reloaded")
 			}

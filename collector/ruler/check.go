@@ -14,6 +14,16 @@ import (
 	"nines/internal/yamlconf"
 )
 
+// CheckPatterns does what CheckRules does with the files that the patterns of
+// Config.Rules match.
+func CheckPatterns(patterns []string) error {
+	files, err := expandRules(patterns)
+	if err != nil {
+		return err
+	}
+	return CheckRules(files)
+}
+
 // CheckRules reads Prometheus rule files and reports every error in all of
 // them, each as file:line:col: reason.
 func CheckRules(files []string) error {

@@ -166,11 +166,7 @@ func (r *Ruler) goLive(run *running) error {
 
 // CheckReload tells what Reload would refuse, and changes nothing.
 func (r *Ruler) CheckReload(context.Context) error {
-	files, err := expandRules(r.cfg.Rules)
-	if err != nil {
-		return err
-	}
-	return CheckRules(files)
+	return CheckPatterns(r.cfg.Rules)
 }
 
 // Reload reads the rule files again. On error the last good set stays, and the

@@ -19,6 +19,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,16 +92,14 @@ type Broker struct {
 // New checks the configuration. It touches nothing.
 func New(o Options) (*Broker, error) {
 	cfg := o.Config
-	if cfg.Listen == "" {
-		cfg.Listen = defaultListen
-	}
+	cfg.Listen = cmp.Or(cfg.Listen, defaultListen)
 	if cfg.Retention == 0 {
 		cfg.Retention = defaultRetention
 	}
 	if cfg.RetentionBytes == 0 {
 		cfg.RetentionBytes = defaultRetentionBytes
 	}
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure the broker: %w", err)
 	}
 	b := &Broker{cfg: cfg, users: o.Users, log: o.Log, ready: make(chan struct{})}
@@ -111,13 +110,15 @@ func New(o Options) (*Broker, error) {
 	return b, nil
 }
 
-func (c Config) validate() error {
+// Validate reports everything that is wrong with the configuration at once. Zero
+// values stand for the defaults.
+func (c Config) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.DataDir == "" {
 		bad("data_dir: missing")
 	}
-	host, port, err := net.SplitHostPort(c.Listen)
+	host, port, err := net.SplitHostPort(cmp.Or(c.Listen, defaultListen))
 	if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
 		bad("listen: want host:port, got %q", c.Listen)
 	} else if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
@@ -236,7 +237,7 @@ func (b *Broker) listen() (net.Listener, error) {
 	if port != "0" {
 		ln, err := net.Listen("tcp", b.cfg.Listen)
 		if err != nil {
-			return nil, fmt.Errorf("broker: listen on %s: %w: stop what uses the port or choose another", b.cfg.Listen, rootCause(err))
+			return nil, fmt.Errorf("broker: listen on %s: %w: stop what uses the port, or choose another with broker.listen", b.cfg.Listen, rootCause(err))
 		}
 		return ln, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -100,6 +101,17 @@ func (c Config) withDefaults() Config {
 	}
 	if c.FetchMaxBytes == 0 {
 		c.FetchMaxBytes = defaultFetchMaxBytes
+	}
+	return c
+}
+
+// RelativeTo returns the configuration with its relative file names starting at
+// dir, the directory of the file that it was read from.
+func (c Config) RelativeTo(dir string) Config {
+	for _, p := range []*string{&c.TLS.CAFile, &c.TLS.CertFile, &c.TLS.KeyFile, &c.SASL.PasswordFile} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
 	}
 	return c
 }

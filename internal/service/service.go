@@ -28,6 +28,10 @@ type Part struct {
 	// Reload takes up a changed configuration, or returns an error and keeps
 	// the last good one. Nil means that there is nothing to reload.
 	Reload func(ctx context.Context) error
+	// CheckReload tells what Reload would refuse and changes nothing. Where any
+	// part refuses, none is reloaded. Its error names the file. Nil means that
+	// there is nothing to check.
+	CheckReload func(ctx context.Context) error
 	// Grace is how long the part may take to stop; 0 means 2 s.
 	Grace time.Duration
 }
@@ -42,7 +46,8 @@ type Options struct {
 // Group is a set of parts. Add all of them before Run; the other methods are
 // safe at any time.
 type Group struct {
-	log *slog.Logger
+	log       *slog.Logger
+	reloading sync.Mutex
 
 	mu    sync.Mutex
 	parts []*running
@@ -179,11 +184,24 @@ func (g *Group) health(p *running) error {
 	return nil
 }
 
-// Reload reloads every part, also when one of them fails, and joins the errors,
-// each with its part's name.
+// Reload checks every part's new configuration and, where all of it is right,
+// reloads every part. It joins the errors: those of a check as they are, since
+// they name files, those of a reload with their part's name. After a failed
+// check every part works as before.
 func (g *Group) Reload(ctx context.Context) error {
+	g.reloading.Lock() // two at once would mix what each of them read
+	defer g.reloading.Unlock()
+	parts := g.all()
 	var errs []error
-	for _, p := range g.all() {
+	for _, p := range parts {
+		if p.CheckReload != nil {
+			errs = append(errs, p.CheckReload(ctx))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for _, p := range parts {
 		if p.Reload == nil {
 			continue
 		}

@@ -182,6 +182,23 @@ func TestHealthAndReload(t *testing.T) {
 	})
 }
 
+// One part's mistake keeps every part's last good configuration.
+func TestAFailedCheckReloadsNothing(t *testing.T) {
+	g := New(Options{})
+	var wrong error
+	reloaded := 0
+	g.Add(Part{Name: "rules", Reload: func(context.Context) error { reloaded++; return nil }})
+	g.Add(Part{Name: "notify", CheckReload: func(context.Context) error { return wrong }})
+	wrong = errors.New("alertmanager.yml:3:1: undefined receiver")
+	if err := g.Reload(t.Context()); err == nil || err.Error() != wrong.Error() || reloaded != 0 {
+		t.Errorf("reload: %v; %d parts reloaded", err, reloaded)
+	}
+	wrong = nil
+	if err := g.Reload(t.Context()); err != nil || reloaded != 1 {
+		t.Errorf("reload: %v; %d parts reloaded", err, reloaded)
+	}
+}
+
 func TestEmptyGroup(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

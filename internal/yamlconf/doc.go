@@ -158,6 +158,36 @@ func (d *Doc) Errorf(path string, got any, format string, args ...any) Error {
 	return Error{File: d.file, Line: line, Col: col, Path: joinPath(d.prefix, path), Reason: fmt.Sprintf(format, args...), Got: gotText(got)}
 }
 
+// Place returns an error that a package's Validate gave, joined or single, each
+// of its parts at its position. A part that begins with a path, as in "dir: must
+// name a directory", stands there below prefix; any other stands at prefix.
+func (d *Doc) Place(prefix string, err error) Errors {
+	var out Errors
+	for _, e := range unjoin(err) {
+		path, reason, ok := strings.Cut(e.Error(), ": ")
+		if !ok || strings.ContainsAny(path, " \n/") {
+			path, reason = "", e.Error()
+		}
+		out = append(out, d.Errorf(joinPath(prefix, path), nil, "%s", reason))
+	}
+	return out
+}
+
+// unjoin returns the errors that errors.Join joined.
+func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []error
+		for _, e := range j.Unwrap() {
+			out = append(out, unjoin(e)...)
+		}
+		return out
+	}
+	return []error{err}
+}
+
 func gotText(got any) string {
 	switch v := got.(type) {
 	case nil:

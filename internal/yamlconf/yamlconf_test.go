@@ -262,3 +262,26 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestPlacePutsAValidationsErrorsWhereTheyBelong(t *testing.T) {
+	f := func(prefix string, err error, want string) {
+		t.Helper()
+		doc, perr := One("a.yaml", []byte("ruler:\n  dir: x\n  select: [a, b]\nother: 1\n"))
+		if perr != nil {
+			t.Fatal(perr)
+		}
+		got := ""
+		if errs := doc.Place(prefix, err); len(errs) > 0 {
+			got = errs.Error()
+		}
+		if got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	}
+	f("", nil, "")
+	f("", errors.New("ruler.dir: is a file"), "a.yaml:2:8: ruler.dir: is a file")
+	f("ruler", errors.Join(errors.New("select[1]: no selector, got b"), errors.New("dir: is a file")),
+		"a.yaml:2:8: ruler.dir: is a file\na.yaml:3:15: ruler.select[1]: no selector, got b")
+	f("ruler", errors.New("the host has no name: set one"), "a.yaml:2:3: ruler: the host has no name: set one")
+	f("ruler", errors.New("retention: is missing"), "a.yaml:1:1: ruler.retention: is missing")
+}
