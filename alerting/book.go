@@ -83,6 +83,9 @@ func (b *book) apply(rec alert.Alert, now time.Time, backlog bool) *amalert.Aler
 		e = &entry{}
 		b.entries[key] = e
 	}
+	if repeats(&rec, &e.rec) {
+		return nil
+	}
 	if e.rec.Status != alert.Firing && rec.Status == alert.Firing {
 		e.told = backlog
 	}
@@ -90,6 +93,17 @@ func (b *book) apply(rec alert.Alert, now time.Time, backlog bool) *amalert.Aler
 	a := toAlertmanager(e, now)
 	b.byPrint[a.Fingerprint()] = e
 	return a
+}
+
+// repeats tells a record that a source publishes again after a crash from news:
+// it accounts for less of the source's input than the last word did, or for as
+// much and says the same, and its log time is no later. A source whose input
+// began anew has lower offsets, but later times.
+func repeats(rec, last *alert.Alert) bool {
+	if rec.Source == "" || rec.Source != last.Source || rec.Offset == 0 || rec.LogTime > last.LogTime {
+		return false
+	}
+	return rec.Offset < last.Offset || rec.Offset == last.Offset && rec.Status == last.Status
 }
 
 // toAlertmanager returns the alert as Alertmanager's packages know it.

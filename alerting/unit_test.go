@@ -143,6 +143,38 @@ func TestOnlyAnExplicitRecordResolves(t *testing.T) {
 	}
 }
 
+// An evaluator that dies after publishing and before its commit publishes the
+// same records again: nobody is woken for what is over.
+func TestRecordsRepeatedAfterACrashAreNoNews(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	at := func(status alert.Status, offset, logTime int64) alert.Alert {
+		r := rec(status, "Down", now.UnixMilli()-60_000, 0)
+		r.Offset, r.LogTime = offset, logTime
+		if status == alert.Resolved {
+			r.EndsAt = logTime
+		}
+		return r
+	}
+	b := newBook()
+	f := func(what string, r alert.Alert, news bool, want alert.Status) {
+		t.Helper()
+		if got := b.apply(r, now, false) != nil; got != news {
+			t.Errorf("%s: news is %v, want %v", what, got, news)
+		}
+		if last, _ := b.get(r.Key()); last.Status != want {
+			t.Errorf("%s: the alert is %s, want %s", what, last.Status, want)
+		}
+	}
+	ms := now.UnixMilli()
+	f("it fires", at(alert.Firing, 10, ms-9000), true, alert.Firing)
+	f("it resolves", at(alert.Resolved, 20, ms-5000), true, alert.Resolved)
+	f("the firing again", at(alert.Firing, 10, ms-9000), false, alert.Resolved)
+	f("the resolving again", at(alert.Resolved, 20, ms-5000), false, alert.Resolved)
+	f("it fires anew", at(alert.Firing, 30, ms-1000), true, alert.Firing)
+	f("within one record it resolves", at(alert.Resolved, 30, ms-1000), true, alert.Resolved)
+	f("the partials topic was recreated", at(alert.Firing, 2, ms), true, alert.Firing)
+}
+
 func TestConsoleLines(t *testing.T) {
 	var out bytes.Buffer
 	c := newConsole(&out)

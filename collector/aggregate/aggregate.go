@@ -19,17 +19,26 @@ import (
 )
 
 const (
-	// cutEvery is how many records after a tick or cut make a cut of their own.
+	// cutEvery is how many records after a tick or cut make a cut of their own,
+	// and cutBins how many bins do, so that a partial stays small enough for
+	// the broker however densely a spool is replayed.
 	cutEvery = 4096
+	cutBins  = 1 << 17
 	// sketchEvery is the log time between two cuts that carry sketches and
 	// agents; checkpoints are taken at these cuts only.
 	sketchEvery = 15_000
 	// agentLife is how long a silent boot is remembered, in log time: longer
 	// than any spool may replay.
 	agentLife = 48 * 3600_000
+	// sweepEvery is the log time between two searches for groups that nobody
+	// feeds any more.
+	sweepEvery = 3600_000
 	// futureBound is how far a sample may lie ahead of log time; beyond it the
 	// host's clock is wrong and the sample is refused, not believed.
 	futureBound = 600_000
+	// pastBound is how far it may lie behind: longer than an outage that a spool
+	// is to bridge, and short of what a host says whose clock begins in 1970.
+	pastBound = 7 * 86_400_000
 )
 
 // Rules finds a rule set by its ID.
@@ -51,6 +60,7 @@ type State struct {
 	pos         int64 // next offset
 	logTime     int64
 	sketchMark  int64 // logTime / sketchEvery at the last sketch cut
+	swept       int64 // log time of the last sweep
 	rules       *ruleSet
 	schemas     map[uint64]*schema
 	boots       map[bootKey]*boot
@@ -60,6 +70,7 @@ type State struct {
 	// The current stretch.
 	from      int64
 	sinceCut  int
+	bins      int
 	cells     map[cellKey]*cell
 	dirty     []*cell
 	announced map[wire.GroupKey]*group
@@ -71,6 +82,10 @@ type State struct {
 
 	decoder wire.Decoder
 	frame   telemetry.Frame
+	// Of the frame being applied: the newest sample time of its boot's frame
+	// before, 0 where there was none, and whether those before it were missed.
+	before int64
+	missed bool
 }
 
 type schema struct {
@@ -107,6 +122,7 @@ type cell struct {
 	cellKey
 	bins  []wire.BinCount
 	dirty bool
+	fed   int64 // the last sweep that found it in use
 }
 
 type sketchKey struct {
@@ -185,7 +201,7 @@ func (s *State) Apply(offset int64, typ string, value []byte) (Outcome, error) {
 		s.gaps = append(s.gaps, wire.Gap{FirstSeq: uint64(offset), LastSeq: uint64(offset), Reason: wire.ReasonUndecoded})
 	}
 	s.advance(offset)
-	if s.sinceCut++; s.sinceCut >= cutEvery {
+	if s.sinceCut++; s.sinceCut >= cutEvery || s.bins >= cutBins {
 		out.Partial = s.cut(false)
 	}
 	return out, nil
@@ -196,18 +212,33 @@ func (s *State) Apply(offset int64, typ string, value []byte) (Outcome, error) {
 func (s *State) Seen(next int64) { s.pos = max(s.pos, next) }
 
 // Lost records that the records up to position next left the log unread, and
-// goes on there.
-func (s *State) Lost(next int64) {
-	if next > s.pos {
-		s.gaps = append(s.gaps, wire.Gap{FirstSeq: uint64(s.pos), LastSeq: uint64(next - 1), Reason: wire.ReasonLog})
-		s.pos = next
+// goes on there. It returns the partials to publish: what was read before, if
+// anything, and one that holds the loss and nothing else. An owner that died may
+// have read and published some of what is lost now; a partial that adds nothing
+// can be joined to its partials anywhere.
+func (s *State) Lost(next int64) []*wire.Partial {
+	if next <= s.pos {
+		return nil
 	}
+	var out []*wire.Partial
+	if s.pos > s.from {
+		out = append(out, s.cut(false))
+	}
+	s.gaps = append(s.gaps, s.loss(s.pos, next-1))
+	s.pos = next
+	return append(out, s.cut(false))
+}
+
+// loss is a gap of records, dated from the log time before it; the cut dates
+// its end.
+func (s *State) loss(first, last int64) wire.Gap {
+	return wire.Gap{FirstSeq: uint64(first), LastSeq: uint64(max(first, last)), From: s.logTime, Reason: wire.ReasonLog}
 }
 
 // Reincarnate begins a new life of the log at position pos: the topic was
 // recreated or cut back, and what had not been read is lost.
 func (s *State) Reincarnate(pos int64) {
-	s.gaps = append(s.gaps, wire.Gap{FirstSeq: uint64(s.pos), LastSeq: uint64(s.pos), Reason: wire.ReasonLog})
+	s.gaps = append(s.gaps, s.loss(s.pos, s.pos))
 	s.incarnation++
 	s.pos, s.from = pos, pos
 }
@@ -227,7 +258,7 @@ func (s *State) tick(t *wire.Tick) error {
 		}
 		s.rules = next
 		for _, b := range s.boots {
-			b.resolved = nil
+			b.outdate()
 		}
 		s.cells = map[cellKey]*cell{}
 		for _, c := range s.dirty {
@@ -238,6 +269,8 @@ func (s *State) tick(t *wire.Tick) error {
 		s.beginTime(now)
 	}
 	s.logTime = now
+	// A state that began without a checkpoint learns the life of the log here.
+	s.incarnation = max(s.incarnation, t.Incarnation)
 	return nil
 }
 
@@ -261,7 +294,12 @@ func (s *State) cut(sketches bool) *wire.Partial {
 		From: s.from, To: s.pos, LogTime: s.logTime, RuleSet: s.rules.id,
 		Gaps: s.gaps, Unplaced: s.unplaced,
 	}
-	s.from, s.sinceCut, s.gaps, s.unplaced = s.pos, 0, nil, nil
+	for i := range p.Gaps {
+		if g := &p.Gaps[i]; g.Reason == wire.ReasonLog {
+			g.To = s.logTime
+		}
+	}
+	s.from, s.sinceCut, s.bins, s.gaps, s.unplaced = s.pos, 0, 0, nil, nil
 	for _, c := range s.dirty {
 		p.Counts = append(p.Counts, c.bins...)
 		c.bins, c.dirty = c.bins[:0], false
@@ -339,13 +377,51 @@ func (s *State) forget() {
 		}
 	}
 	for k, c := range s.counters {
-		if c.used < s.logTime-agentLife {
+		b := bootKey{k.agent, k.boot}
+		if k.boot == 0 {
+			b = s.newest[k.agent]
+		}
+		// A boot's feeds point to its counters, which live as long as it.
+		if c.used < s.logTime-agentLife && s.boots[b] == nil {
 			delete(s.counters, k)
 		}
 	}
 	for fp, sc := range s.schemas {
 		if sc.used < s.logTime-agentLife {
 			delete(s.schemas, fp)
+		}
+	}
+	if s.logTime >= s.swept+sweepEvery {
+		s.sweep()
+	}
+}
+
+// sweep drops the cells and labels of groups that no boot feeds any more, and
+// what boots resolved of schemas that are forgotten.
+func (s *State) sweep() {
+	s.swept = s.logTime
+	for _, b := range s.boots {
+		for fp, res := range b.resolved {
+			if s.schemas[fp] == nil {
+				delete(b.resolved, fp)
+				continue
+			}
+			for i := range res.feeds {
+				res.feeds[i].cell.fed = s.swept
+			}
+		}
+	}
+	live := make(map[wire.GroupKey]bool, len(s.announced))
+	for k, c := range s.cells {
+		if c.fed != s.swept {
+			delete(s.cells, k)
+		} else {
+			live[k.group] = true
+		}
+	}
+	for k := range s.announced {
+		if !live[k] {
+			delete(s.announced, k)
 		}
 	}
 }

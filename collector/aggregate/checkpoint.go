@@ -5,6 +5,8 @@ import (
 	"encoding/gob"
 	"fmt"
 	"hash/crc32"
+	"maps"
+	"slices"
 
 	"nines/internal/slo"
 	"nines/internal/telemetry"
@@ -19,6 +21,7 @@ type checkpoint struct {
 	Pos         int64
 	LogTime     int64
 	SketchMark  int64
+	Swept       int64
 	// LastCRC is the checksum of the record at Pos-1: a log that has another
 	// record there is another log.
 	LastCRC  uint32
@@ -46,6 +49,7 @@ type savedBoot struct {
 	Newest, Used  int64
 	Current       bool // the agent's newest boot
 	Host          telemetry.Labels
+	Schemas       []uint64 // that the boot has sent
 }
 
 type savedCounter struct {
@@ -67,7 +71,7 @@ func CRC(value []byte) uint32 { return crc32.Checksum(value, crc32.MakeTable(crc
 // record that led to it.
 func (s *State) Checkpoint(last uint32) ([]byte, error) {
 	c := checkpoint{Source: s.source, Incarnation: s.incarnation, Pos: s.pos, LogTime: s.logTime,
-		SketchMark: s.sketchMark, LastCRC: last, RuleSet: s.rules.id}
+		SketchMark: s.sketchMark, Swept: s.swept, LastCRC: last, RuleSet: s.rules.id}
 	for _, st := range s.rules.streams {
 		c.Streams = append(c.Streams, savedStream{st.id, *st.def, st.From, st.Until})
 	}
@@ -75,7 +79,8 @@ func (s *State) Checkpoint(last uint32) ([]byte, error) {
 		c.Schemas = append(c.Schemas, savedSchema{sc.def.Series, sc.used})
 	}
 	for k, b := range s.boots {
-		c.Boots = append(c.Boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host})
+		c.Boots = append(c.Boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host,
+			slices.Sorted(maps.Keys(b.resolved))})
 	}
 	for k, n := range s.counters {
 		c.Counters = append(c.Counters, savedCounter{k.agent, k.boot, k.series, k.stream, k.from, uint8(k.role), n.value, n.time, n.used, n.fresh})
@@ -95,7 +100,7 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 		return nil, 0, fmt.Errorf("decode checkpoint: %w", err)
 	}
 	s := NewState(c.Source, sources, c.Incarnation, c.Pos, rules)
-	s.logTime, s.sketchMark = c.LogTime, c.SketchMark
+	s.logTime, s.sketchMark, s.swept = c.LogTime, c.SketchMark, c.Swept
 	s.rules = &ruleSet{id: c.RuleSet}
 	for i := range c.Streams {
 		sv := &c.Streams[i]
@@ -111,7 +116,11 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 	}
 	for _, b := range c.Boots {
 		k := bootKey{b.Agent, b.Boot}
-		s.boots[k] = &boot{lastSeq: b.LastSeq, newest: b.Newest, used: b.Used, host: b.Host}
+		known := make(map[uint64]*resolved, len(b.Schemas))
+		for _, fp := range b.Schemas {
+			known[fp] = &resolved{stale: true}
+		}
+		s.boots[k] = &boot{lastSeq: b.LastSeq, newest: b.Newest, used: b.Used, host: b.Host, resolved: known}
 		if b.Current {
 			s.newest[b.Agent] = k
 		}

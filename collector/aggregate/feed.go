@@ -53,6 +53,9 @@ type matcher struct {
 }
 
 func compileStream(id string, def *slo.Stream, sp span) (*stream, error) {
+	if def == nil || def.Bin <= 0 || def.Rule.Length <= 0 {
+		return nil, fmt.Errorf("compile stream %s: its bins and slots need a length above zero", id)
+	}
 	s := &stream{id: id, def: def, span: sp}
 	add := func(r role, sel *slo.Selector) error {
 		if sel == nil {

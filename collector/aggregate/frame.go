@@ -13,7 +13,12 @@ import (
 )
 
 // resolved is a schema as one boot sends it: which columns feed which groups.
-type resolved struct{ feeds []feed }
+type resolved struct {
+	feeds []feed
+	// stale says that rules or host labels have changed since. That the boot
+	// has sent the schema is still of use: its counters did not begin just now.
+	stale bool
+}
 
 // feed ties a column to a cell: ids are resolved once per schema, so that a
 // sample costs no map lookup and no string.
@@ -58,12 +63,14 @@ func (s *State) applyFrame(value []byte) *wire.DeadLetter {
 		seen.Repeats++
 		return nil
 	}
-	oldest, newest := frameTimes(f)
+	oldest, newest := s.frameTimes(f)
 	b = s.order(key, b, f, oldest)
+	s.before, s.missed = b.newest, b.lastSeq == 0 && f.Seq > 1
 	b.lastSeq, b.used = f.Seq, s.logTime
 	b.newest = max(b.newest, newest)
 	if !slices.Equal(b.host, f.Host) {
-		b.host, b.resolved = slices.Clone(f.Host), nil
+		b.host = slices.Clone(f.Host)
+		b.outdate()
 	}
 	seen.Frames++
 	seen.LastSeq = f.Seq
@@ -122,19 +129,68 @@ func (s *State) region(name string) *wire.RegionSeen {
 	return r
 }
 
-// frameTimes returns the oldest and newest sample time, both the send time in a
-// frame without samples.
-func frameTimes(f *telemetry.Frame) (oldest, newest int64) {
+// outdate has the boot's schemas resolved again with their next frame.
+func (b *boot) outdate() {
+	for _, res := range b.resolved {
+		*res = resolved{stale: true}
+	}
+}
+
+// frameTimes returns the oldest and newest sample time of those that are
+// believed; in a frame without any, both are the send time as far as that is.
+func (s *State) frameTimes(f *telemetry.Frame) (oldest, newest int64) {
 	oldest, newest = math.MaxInt64, math.MinInt64
 	for i := range f.Blocks {
 		for _, t := range f.Blocks[i].Times {
-			oldest, newest = min(oldest, t), max(newest, t)
+			if s.refused(t) == "" {
+				oldest, newest = min(oldest, t), max(newest, t)
+			}
 		}
 	}
-	if newest == math.MinInt64 {
-		return f.SendTime, f.SendTime
+	if newest != math.MinInt64 {
+		return oldest, newest
 	}
-	return oldest, newest
+	if s.refused(f.SendTime) != "" {
+		return s.logTime, s.logTime
+	}
+	return f.SendTime, f.SendTime
+}
+
+// refused returns why a sample time is not believed, "" if it is: it lies so
+// far from log time that the clock which gave it is wrong.
+func (s *State) refused(t int64) string {
+	switch {
+	case s.logTime == 0:
+		return ""
+	case t > s.logTime+futureBound:
+		return wire.ReasonFuture
+	case t < s.logTime-pastBound:
+		return wire.ReasonPast
+	}
+	return ""
+}
+
+// refuse records the block's rounds [first, end) as a gap.
+func (s *State) refuse(key bootKey, b *boot, blk *telemetry.Block, first, end int, reason string) {
+	if first < end {
+		s.gaps = append(s.gaps, wire.Gap{Agent: key.Agent, Boot: key.Boot, FirstSeq: b.lastSeq, LastSeq: b.lastSeq,
+			From: blk.Times[first], To: blk.Times[end-1], Reason: reason})
+	}
+}
+
+// believed returns the block's rounds [first, end) whose times are believed;
+// the others, which are those before and those behind, are refused.
+func (s *State) believed(key bootKey, b *boot, blk *telemetry.Block) (first, end int) {
+	end = len(blk.Times)
+	for first < end && s.refused(blk.Times[first]) == wire.ReasonPast {
+		first++
+	}
+	for end > first && s.refused(blk.Times[end-1]) != "" {
+		end--
+	}
+	s.refuse(key, b, blk, 0, first, wire.ReasonPast)
+	s.refuse(key, b, blk, end, len(blk.Times), wire.ReasonFuture)
+	return first, end
 }
 
 // applyBlock adds the block's samples to the stretch and returns how many there
@@ -149,20 +205,18 @@ func (s *State) applyBlock(key bootKey, b *boot, blk *telemetry.Block) uint64 {
 		return 0
 	}
 	res := b.resolved[blk.Fingerprint]
-	if res == nil {
-		res = s.resolve(key, b, blk.Schema)
+	if res == nil || res.stale {
+		known := res != nil
+		res = s.resolve(key, b, blk.Schema, known)
 		if b.resolved == nil {
 			b.resolved = map[uint64]*resolved{}
 		}
 		b.resolved[blk.Fingerprint] = res
 	}
 	rounds := len(blk.Times)
-	for r, t := range blk.Times {
-		if s.logTime > 0 && t > s.logTime+futureBound {
-			s.gaps = append(s.gaps, wire.Gap{Agent: key.Agent, Boot: key.Boot, FirstSeq: b.lastSeq, LastSeq: b.lastSeq,
-				From: t, To: t, Reason: wire.ReasonFuture})
-			continue
-		}
+	first, end := s.believed(key, b, blk)
+	for r := first; r < end; r++ {
+		t := blk.Times[r]
 		for i := range res.feeds {
 			fd := &res.feeds[i]
 			at := fd.col*rounds + r
@@ -172,11 +226,26 @@ func (s *State) applyBlock(key bootKey, b *boot, blk *telemetry.Block) uint64 {
 			s.sample(fd, t, blk.Values[at])
 		}
 	}
-	return uint64(blk.Samples())
+	if end-first == rounds {
+		return uint64(blk.Samples())
+	}
+	return present(blk, first, end)
 }
 
-// resolve finds the streams that the schema's columns feed.
-func (s *State) resolve(key bootKey, b *boot, def *telemetry.Schema) *resolved {
+// present counts the samples of the block's rounds [first, end).
+func present(blk *telemetry.Block, first, end int) (n uint64) {
+	rounds := len(blk.Times)
+	for at := range blk.Values {
+		if at%rounds >= first && at%rounds < end && !blk.IsAbsent(at) {
+			n++
+		}
+	}
+	return n
+}
+
+// resolve finds the streams that the schema's columns feed. Known says that the
+// boot sent the schema before: counters that are new here are not new there.
+func (s *State) resolve(key bootKey, b *boot, def *telemetry.Schema, known bool) *resolved {
 	res := &resolved{}
 	for col := range def.Series {
 		series := &def.Series[col]
@@ -195,7 +264,7 @@ func (s *State) resolve(key bootKey, b *boot, def *telemetry.Schema) *resolved {
 			}
 			fd := feed{col: col, role: role, stream: st, cell: s.cell(gk, vantage)}
 			if role.takes(telemetry.Counter) {
-				fd.counter = s.counterOf(key, series, st, role)
+				fd.counter = s.counterOf(key, series, st, role, known)
 			}
 			res.feeds = append(res.feeds, fd)
 		}
@@ -213,14 +282,14 @@ func (s *State) cell(gk wire.GroupKey, vantage string) *cell {
 	return c
 }
 
-func (s *State) counterOf(key bootKey, series *telemetry.Series, st *stream, r role) *counter {
+func (s *State) counterOf(key bootKey, series *telemetry.Series, st *stream, r role, known bool) *counter {
 	ck := counterKey{agent: key.Agent, series: seriesHash(series), stream: st.id, from: st.From, role: r}
 	if series.Fresh {
 		ck.boot = key.Boot
 	}
 	c := s.counters[ck]
 	if c == nil {
-		c = &counter{fresh: series.Fresh, used: s.logTime}
+		c = &counter{fresh: series.Fresh && !known, used: s.logTime}
 		s.counters[ck] = c
 	}
 	return c
@@ -275,7 +344,8 @@ func (s *State) increment(fd *feed, t int64, v float64) {
 	case prevTime == 0 && !c.fresh:
 		return // the base
 	case prevTime == 0:
-		inc = now
+		// It was zero when the boot's frame before this one was made.
+		inc, prevTime = now, s.before
 	case now >= prev:
 		inc = now - prev
 	default:
@@ -289,7 +359,7 @@ func (s *State) increment(fd *feed, t int64, v float64) {
 	if at < st.From || at >= st.Until {
 		return
 	}
-	if prevTime != 0 && t-prevTime > st.def.Rule.Length {
+	if prevTime != 0 && t-prevTime > st.def.Rule.Length || prevTime == 0 && s.missed {
 		if inc > 0 {
 			s.unplaced = append(s.unplaced, wire.Unplaced{Group: fd.cell.group, From: prevTime, To: t, Good: good, Total: total})
 		}
@@ -327,6 +397,7 @@ func (s *State) bin(c *cell, start int64) *wire.BinCount {
 		}
 	}
 	c.bins = append(c.bins, wire.BinCount{Group: c.group, Vantage: c.vantage, Bin: start})
+	s.bins++
 	return &c.bins[len(c.bins)-1]
 }
 

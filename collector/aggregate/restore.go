@@ -39,7 +39,7 @@ func (o *owner) restore(ctx context.Context) error {
 	case first > st.Position():
 		o.log.Warn("records left the log before they were read; they are recorded as a gap",
 			"position", st.Position(), "first", first)
-		st.Lost(first)
+		return o.lost(ctx, first)
 	}
 	return nil
 }
@@ -62,7 +62,10 @@ func (o *owner) sameLog(ctx context.Context, first, next int64, crc uint32) (boo
 		}
 		return false, fmt.Errorf("compare the checkpoint with the log: %w", err)
 	}
-	if len(recs) == 0 || recs[0].Offset != pos-1 {
+	if len(recs) == 0 {
+		return false, fmt.Errorf("compare the checkpoint with the log: the record at offset %d did not come", pos-1)
+	}
+	if recs[0].Offset != pos-1 {
 		return false, nil
 	}
 	return CRC(recs[0].Value) == crc, nil

@@ -27,6 +27,8 @@ const (
 	// clockBound is how far log time may lead the own clock before the role
 	// says that one of the clocks is wrong.
 	clockBound = 5 * time.Second
+	// deadBytes is what is kept of a dead letter that is too large.
+	deadBytes = 64 << 10
 )
 
 // Options are what the role needs.
@@ -154,7 +156,9 @@ func (o *owner) run(ctx context.Context) error {
 			var damaged *bus.ErrCorrupt
 			if errors.As(err, &damaged) {
 				o.log.Error("a damaged batch is skipped; it is recorded as a gap", "err", err)
-				o.state.Lost(damaged.Next)
+				if err := o.lost(ctx, damaged.Next); err != nil {
+					return err
+				}
 				reader.SeekTo(damaged.Next)
 				continue
 			}
@@ -168,6 +172,17 @@ func (o *owner) run(ctx context.Context) error {
 		o.state.Seen(reader.Offset())
 		o.watch(reader)
 	}
+}
+
+// lost publishes that the records up to position next were lost.
+func (o *owner) lost(ctx context.Context, next int64) error {
+	for _, p := range o.state.Lost(next) {
+		o.m.count(p)
+		if err := o.publish(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // watch keeps the figures of the partition, and says when clocks disagree.
@@ -256,7 +271,17 @@ func (o *owner) bury(ctx context.Context, rec *bus.Record, why *wire.DeadLetter)
 	}
 	why.Topic, why.Partition, why.Offset = wire.TopicTelemetry, o.partition, rec.Offset
 	o.m.dead(why.Reason)
-	out := bus.Record{Key: rec.Key, Value: rec.Value}
+	err := o.send(ctx, rec, rec.Value, why)
+	if errors.Is(err, bus.ErrTooLarge) {
+		// With the reason it no longer fits: its beginning has to do.
+		why.Detail += fmt.Sprintf(" (cut from %d bytes)", len(rec.Value))
+		err = o.send(ctx, rec, rec.Value[:min(len(rec.Value), deadBytes)], why)
+	}
+	return err
+}
+
+func (o *owner) send(ctx context.Context, rec *bus.Record, value []byte, why *wire.DeadLetter) error {
+	out := bus.Record{Key: rec.Key, Value: value}
 	for _, h := range why.Headers() {
 		out.Headers = append(out.Headers, bus.Header{Key: h.Key, Value: h.Value})
 	}

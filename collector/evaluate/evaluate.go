@@ -75,13 +75,17 @@ type State struct {
 	partition int32
 	rulesOf   Rules
 	past      Past
+	streams   func(id string) *slo.Stream
 
 	sources  map[int32]*ledger.Position
 	expected int32 // number of telemetry partitions, as the partials say
 	skip     map[int32]bool
 	offset   int64
 	logTime  int64 // greatest of the sources'
-	swept    int64
+	turned   int64 // the second of log time that was last looked at as a whole
+	// orphansAt is the log time at which alerts that no group stands for any
+	// more are resolved; 0 where there can be none.
+	orphansAt int64
 
 	ruleID     string
 	rules      *slo.RuleSet
@@ -103,6 +107,7 @@ type State struct {
 type region struct {
 	seen   int64 // log time
 	newest int64
+	blind  named
 }
 
 // New returns the state that the ledger's claim and groups describe.
@@ -110,7 +115,7 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 	cfg.defaults()
 	s := &State{
 		cfg: cfg, partition: claim.Partition, rulesOf: rules, past: past,
-		offset: claim.Offset, logTime: claim.LogTime,
+		offset: claim.Offset, logTime: claim.LogTime, turned: claim.LogTime / 1000,
 		sources:    map[int32]*ledger.Position{},
 		skip:       map[int32]bool{},
 		objectives: map[string][]*slo.Objective{},
@@ -151,35 +156,38 @@ func (s *State) AcceptJump() {
 	}
 }
 
+// SetStreams lets Restore find the definition of a stream that is no longer in
+// force, nil where it is not known: its last slots are still to be closed.
+func (s *State) SetStreams(find func(id string) *slo.Stream) { s.streams = find }
+
 // SetOffset tells the state that the next record is at offset.
 func (s *State) SetOffset(offset int64) { s.offset = offset }
 
 // Apply adds the partial read at offset. It reports false for one that was
 // applied before. On error the state is to be read from the ledger again: part
 // of the partial may have been added.
+//
+// With each new second of log time it closes what is due and looks at what
+// changes by silence, so that slots, versions and alerts are a function of the
+// partials alone, not of when they were read or committed.
 func (s *State) Apply(offset int64, p *wire.Partial) (bool, error) {
 	if offset < s.offset {
 		return false, nil
 	}
-	cur := s.sources[p.Source]
-	if cur != nil {
-		if p.Incarnation < cur.Incarnation || p.Incarnation == cur.Incarnation && p.To <= cur.To {
-			s.offset = offset + 1
-			return false, nil
-		}
-		if p.Incarnation == cur.Incarnation && p.From != cur.To {
-			if !s.skip[p.Source] || p.From < cur.To {
-				return false, ErrGap{Source: p.Source, Want: cur.To, From: p.From, To: p.To}
-			}
-			s.out.Gaps = append(s.out.Gaps, wire.Gap{FirstSeq: uint64(cur.To), LastSeq: uint64(p.From - 1),
-				From: cur.LogTime, To: p.LogTime, Reason: wire.ReasonLog})
-		}
+	fresh, err := s.joins(p)
+	if err != nil {
+		return false, err
+	}
+	if !fresh {
+		s.offset = offset + 1
+		return false, nil
 	}
 	if err := s.useRules(p.RuleSet); err != nil {
 		return false, err
 	}
 	delete(s.skip, p.Source)
 	s.offset = offset + 1
+	cur := s.sources[p.Source]
 	if cur == nil {
 		cur = &ledger.Position{Source: p.Source}
 		s.sources[p.Source] = cur
@@ -191,7 +199,51 @@ func (s *State) Apply(offset int64, p *wire.Partial) (bool, error) {
 		return false, err
 	}
 	s.judge()
+	if second := s.logTime / 1000; second > s.turned {
+		s.turned = second
+		return true, s.turn()
+	}
 	return true, nil
+}
+
+// joins tells whether the partial is news that follows its source's cursor.
+func (s *State) joins(p *wire.Partial) (bool, error) {
+	cur := s.sources[p.Source]
+	switch {
+	case cur == nil || p.Incarnation > cur.Incarnation:
+		return true, nil
+	case p.Incarnation < cur.Incarnation:
+		return false, nil
+	case p.To <= cur.To && p.LogTime > cur.LogTime:
+		// Log time never falls, so this is no repeat: the log has begun anew, and
+		// aggregate could not know, because its checkpoints are gone as well.
+		s.lost(cur, p, cur.To)
+		return true, nil
+	case p.To <= cur.To:
+		return false, nil
+	case p.From == cur.To:
+		return true, nil
+	case p.From < cur.To && len(p.Counts)+len(p.Sketches)+len(p.Unplaced) == 0:
+		// A stretch that was lost for the new owner of the source; the one before
+		// had read its beginning.
+		for i := range p.Gaps {
+			if g := &p.Gaps[i]; g.Reason == wire.ReasonLog && g.Agent == "" {
+				g.FirstSeq = min(max(g.FirstSeq, uint64(cur.To)), g.LastSeq)
+			}
+		}
+		return true, nil
+	case p.From > cur.To && s.skip[p.Source]:
+		s.lost(cur, p, p.From-1)
+		return true, nil
+	}
+	return false, ErrGap{Source: p.Source, Want: cur.To, From: p.From, To: p.To}
+}
+
+// lost records that the source's records from its cursor to last are counted
+// nowhere.
+func (s *State) lost(cur *ledger.Position, p *wire.Partial, last int64) {
+	s.out.Gaps = append(s.out.Gaps, wire.Gap{FirstSeq: uint64(cur.To), LastSeq: uint64(last),
+		From: cur.LogTime, To: p.LogTime, Reason: wire.ReasonLog})
 }
 
 // passTime moves log time on. After a jump nobody is called silent at once: the
@@ -216,8 +268,12 @@ func (s *State) useRules(id string) error {
 	if !ok {
 		return fmt.Errorf("rule set %s is not on %s: was the topic deleted?", id, wire.TopicRules)
 	}
+	if err := usable(def); err != nil {
+		return fmt.Errorf("use rule set %s: %w", id, err)
+	}
 	s.stale = s.ruleID != ""
 	s.ruleID, s.rules = id, def
+	s.seekOrphans()
 	clear(s.objectives)
 	clear(s.layouts)
 	for _, o := range def.Objectives {
@@ -227,6 +283,17 @@ func (s *State) useRules(id string) error {
 		s.bind(g)
 	}
 	s.out.RuleSetID, s.out.RuleSet = id, def
+	return nil
+}
+
+// usable refuses what would divide by zero; package rules refuses it first, in
+// better words.
+func usable(def *slo.RuleSet) error {
+	for id, st := range def.Streams {
+		if st == nil || st.Bin <= 0 || st.Rule.Length <= 0 {
+			return fmt.Errorf("stream %s: its bins and slots need a length above zero", id)
+		}
+	}
 	return nil
 }
 
@@ -265,16 +332,21 @@ func (s *State) Closed() int64 {
 	return max(low-s.cfg.Lateness, s.logTime-s.cfg.HardBound)
 }
 
-// Advance closes what is due and returns what has changed since the last call:
-// the batch to commit, and the alerts to publish before it.
-func (s *State) Advance() (ledger.Batch, []alert.Alert, error) {
+// turn does what is due once a second of log time.
+func (s *State) turn() error {
 	closed := s.Closed()
 	for g := range s.open {
 		if err := s.close(g, closed); err != nil {
-			return ledger.Batch{}, nil, err
+			return err
 		}
 	}
 	s.sweep()
+	return nil
+}
+
+// Advance returns what has changed since the last call: the batch to commit, and
+// the alerts to publish before it.
+func (s *State) Advance() (ledger.Batch, []alert.Alert, error) {
 	for g := range s.changed {
 		g.collect(s)
 	}

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"maps"
 	"slices"
 
 	"nines/internal/ledger"
@@ -16,6 +17,10 @@ const keepSlots = 3
 
 // backfill bounds how far before a group's first slot old data may reach.
 const backfill = 31 * 86_400_000
+
+// orphanWait is how long after a change of rules an alert waits for the group
+// that takes it over, beyond the longest slot.
+const orphanWait = 120_000
 
 // group is one label combination of a stream while it is expected.
 type group struct {
@@ -53,6 +58,8 @@ func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
 func (s *State) announce(a *wire.GroupLabels) {
 	g := s.groups[a.Key]
 	switch {
+	case g == nil && s.streamOf(a.Key) == nil:
+		// of a stream that ended before this evaluator knew it
 	case g == nil:
 		s.newGroup(a.Key, a.Labels)
 	case g.Labels == nil && a.Labels != nil:
@@ -73,25 +80,33 @@ func (s *State) bind(g *group) {
 	}
 	if def := s.rules.Streams[g.Key.Stream]; def != nil {
 		g.stream = def
-	} else if g.stream != nil && g.Retired == 0 {
-		g.Retired = s.logTime - s.logTime%g.length() + g.length()
-		g.isNew = true
-		s.changed[g] = true
+	} else if g.stream != nil {
+		s.end(g)
 	}
 	objectives := s.objectives[g.Key.Stream]
 	g.sums = newTally(s.layoutOf(g.Key.Stream), objectives)
-	old := g.judged
 	g.judged = nil
 	for _, o := range objectives {
 		g.judged = append(g.judged, newJudged(g, o))
 	}
-	for _, j := range old {
-		if !slices.ContainsFunc(g.judged, func(n *judged) bool { return n.def.Name == j.def.Name }) {
-			for i := range j.all() {
-				s.resolve(&j.all()[i])
-			}
-		}
+}
+
+// end retires a group whose stream is no longer in force.
+func (s *State) end(g *group) {
+	if g.Retired == 0 {
+		g.Retired = s.logTime - s.logTime%g.length() + g.length()
+		g.isNew = true
+		s.changed[g] = true
 	}
+}
+
+// streamOf returns the definition of the key's stream, nil where it is not in
+// the rule set in force.
+func (s *State) streamOf(key wire.GroupKey) *slo.Stream {
+	if s.rules == nil {
+		return nil
+	}
+	return s.rules.Streams[key.Stream]
 }
 
 func (s *State) layoutOf(stream string) *layouts {
@@ -115,13 +130,20 @@ func (g *group) byBins() bool {
 func (s *State) count(c *wire.BinCount) error {
 	g := s.groups[c.Group]
 	if g == nil {
+		if s.streamOf(c.Group) == nil {
+			return nil // a stream that ended before this evaluator knew it
+		}
 		g = s.newGroup(c.Group, nil) // its labels follow within a minute
 	}
-	if g.stream == nil {
-		return nil // a stream that ended before this evaluator knew it
+	if c.Bin < max(0, s.logTime-backfill) {
+		s.out.Unplaced = append(s.out.Unplaced, wire.Unplaced{Group: c.Group, From: c.Bin, To: c.Newest, Good: c.Good, Total: c.Total})
+		return nil
 	}
 	start := c.Bin - c.Bin%g.length()
-	sl, err := s.slotAt(g, start)
+	if g.Retired != 0 && start >= g.Retired && s.streamOf(g.Key) != nil {
+		g.Retired, g.isNew = 0, true // it speaks again before it was let go
+	}
+	sl, err := s.slotAt(g, start, c.Vantage)
 	if err != nil {
 		return err
 	}
@@ -160,10 +182,11 @@ func setBin(sl *ledger.Slot, c *wire.BinCount, i, n int) {
 	}
 	v := &sl.Vantages[at]
 	bit := uint64(1) << (i & 63)
-	if c.Good > 0 {
+	ok, fail := results(c)
+	if ok {
 		v.OK[i>>6] |= bit
 	}
-	if c.Total > c.Good {
+	if fail {
 		v.Fail[i>>6] |= bit
 	}
 	if c.Blind > 0 {
@@ -174,8 +197,16 @@ func setBin(sl *ledger.Slot, c *wire.BinCount, i, n int) {
 	}
 }
 
+// results tells whether some event of the bin succeeded, and whether some failed.
+// Counts of bad events come as good ones taken back: numbers below zero, modulo
+// 2^64.
+func results(c *wire.BinCount) (ok, fail bool) {
+	return int64(c.Good) > 0, int64(c.Total-c.Good) > 0
+}
+
 // slotAt returns the slot, from memory, from the ledger, or new.
-func (s *State) slotAt(g *group, start int64) (*slot, error) {
+// Vantage names the vantage point that tells of it, if one does.
+func (s *State) slotAt(g *group, start int64, vantage string) (*slot, error) {
 	if sl := g.slots[start]; sl != nil {
 		return sl, nil
 	}
@@ -190,7 +221,7 @@ func (s *State) slotAt(g *group, start int64) (*slot, error) {
 			return nil, err
 		}
 		if ok {
-			restoreEvidence(&old, g)
+			restoreEvidence(&old, g, vantage)
 			sl := &slot{Slot: old}
 			g.slots[start] = sl
 			return sl, nil
@@ -219,8 +250,9 @@ func (s *State) extend(g *group, start int64) {
 }
 
 // restoreEvidence brings back what a complete good slot left out: every bin of
-// every vantage point succeeded.
-func restoreEvidence(sl *ledger.Slot, g *group) {
+// every vantage point succeeded. Its count says of how many; where the group has
+// more by now, the teller of late news is not among them.
+func restoreEvidence(sl *ledger.Slot, g *group, teller string) {
 	if sl.State != sla.Good || len(sl.Vantages) > 0 || !g.byBins() {
 		return
 	}
@@ -228,8 +260,12 @@ func restoreEvidence(sl *ledger.Slot, g *group) {
 	for i := 0; i < g.bins(); i++ {
 		full[i>>6] |= 1 << (i & 63)
 	}
-	for name := range g.vantages {
-		sl.Vantages = append(sl.Vantages, sla.Bins{Vantage: name, OK: full, Fail: make([]uint64, len(full))})
+	names := slices.Sorted(maps.Keys(g.vantages))
+	if uint64(len(names)) > sl.Total/uint64(g.bins()) {
+		names = slices.DeleteFunc(names, func(n string) bool { return n == teller })
+	}
+	for _, name := range names {
+		sl.Vantages = append(sl.Vantages, sla.Bins{Vantage: name, OK: slices.Clone(full), Fail: make([]uint64, len(full))})
 	}
 }
 
@@ -249,7 +285,7 @@ func (s *State) close(g *group, closed int64) error {
 		end = g.next
 	}
 	for ; g.next+g.length() <= end; g.next += g.length() {
-		sl, err := s.slotAt(g, g.next)
+		sl, err := s.slotAt(g, g.next, "")
 		if err != nil {
 			return err
 		}
@@ -266,7 +302,7 @@ func (s *State) close(g *group, closed int64) error {
 // decide gives the slot its state, or restates it.
 func (s *State) decide(g *group, sl *slot) {
 	was := sl.State
-	counts := sla.Counts{Good: sl.Good, Total: sl.Total}
+	counts := sla.Counts{Good: clamp(sl.Good), Total: sl.Total}
 	sl.State, sl.Reason = g.stream.Rule.Decide(sl.Start, g.stream.Bin, counts, sl.Vantages)
 	sl.Version++
 	sl.late, sl.dirty = false, true
@@ -278,6 +314,10 @@ func (s *State) decide(g *group, sl *slot) {
 	s.touched[g] = true
 }
 
+// clamp takes a count below zero for none: more bad events than events were
+// told of.
+func clamp(n uint64) uint64 { return uint64(max(int64(n), 0)) }
+
 // collect hands what changed in the group to the next batch.
 func (g *group) collect(s *State) {
 	if g.isNew && g.FirstSlot != 0 {
@@ -288,6 +328,9 @@ func (g *group) collect(s *State) {
 		if sl.dirty {
 			out := sl.Slot
 			out.Vantages = g.evidence(&sl.Slot)
+			if decided(out.State) {
+				out.Good = clamp(out.Good)
+			}
 			s.out.Slots = append(s.out.Slots, ledger.SlotChange{Group: g.Key, Slot: out})
 			sl.dirty = false
 		}
@@ -295,13 +338,54 @@ func (g *group) collect(s *State) {
 			delete(g.slots, start)
 		}
 	}
-	for _, j := range g.judged {
-		s.out.Statuses = append(s.out.Statuses, g.status(s, j))
+	if !s.stale { // else the windows lack their past
+		for _, j := range g.judged {
+			s.out.Statuses = append(s.out.Statuses, g.status(s, j))
+		}
 	}
 	g.reported = s.logTime
 	if g.Retired != 0 && g.next >= g.Retired {
 		delete(s.groups, g.Key)
 		delete(s.open, g)
+		s.seekOrphans()
+	}
+}
+
+// seekOrphans has alerts that no group stands for any more resolved, once the
+// groups of a new rule set have had the time to appear and take theirs over.
+func (s *State) seekOrphans() {
+	if s.logTime == 0 || s.rules == nil {
+		return
+	}
+	wait := int64(orphanWait)
+	for _, st := range s.rules.Streams {
+		wait = max(wait, orphanWait+st.Rule.Length)
+	}
+	s.orphansAt = s.logTime + wait
+}
+
+// resolveOrphans ends the alerts of what is no longer expected: an objective
+// that was removed, a group that was retired.
+func (s *State) resolveOrphans() {
+	if s.orphansAt == 0 || s.logTime < s.orphansAt {
+		return
+	}
+	s.orphansAt = 0
+	owned := map[string]bool{}
+	for _, g := range s.groups {
+		for _, j := range g.judged {
+			for i := range j.alerts {
+				owned[j.alerts[i].key] = true
+			}
+		}
+	}
+	for _, r := range s.regions {
+		owned[r.blind.key] = true
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.alerts)) {
+		if !owned[key] {
+			s.resolve(&named{key: key})
+		}
 	}
 }
 

@@ -61,8 +61,6 @@ func newJudged(g *group, o *slo.Objective) *judged {
 	return j
 }
 
-func (j *judged) all() []named { return j.alerts }
-
 // recent is how many bins a vantage point remembers for strikes.
 const recent = 16
 
@@ -84,7 +82,7 @@ func (g *group) see(c *wire.BinCount) {
 		v = &vantage{}
 		g.vantages[c.Vantage] = v
 	}
-	if c.Total == 0 {
+	if c.Total == c.Good && c.Total == 0 {
 		return
 	}
 	at, found := slices.BinarySearchFunc(v.bins, c.Bin, func(p probed, bin int64) int { return int(p.bin - bin) })
@@ -95,8 +93,8 @@ func (g *group) see(c *wire.BinCount) {
 		v.bins = slices.Insert(v.bins, at, probed{bin: c.Bin})
 	}
 	p := &v.bins[at]
-	p.ok = p.ok || c.Good > 0
-	p.fail = p.fail || c.Total > c.Good
+	ok, fail := results(c)
+	p.ok, p.fail = p.ok || ok, p.fail || fail
 	p.newest = max(p.newest, c.Newest)
 	if n := len(v.bins); n > recent {
 		v.bins = slices.Delete(v.bins, 0, n-recent)
@@ -107,17 +105,17 @@ func (g *group) see(c *wire.BinCount) {
 }
 
 // streak returns how many of the newest bins were all failures, or all
-// successes, and the newest bin.
-func (v *vantage) streak() (failures, successes int, last probed) {
+// successes, and the newest bin. Bins before since are not looked at.
+func (v *vantage) streak(since int64) (failures, successes int, last probed) {
 	n := len(v.bins)
 	if n == 0 {
 		return 0, 0, probed{}
 	}
 	last = v.bins[n-1]
-	for i := n - 1; i >= 0 && !v.bins[i].ok; i-- {
+	for i := n - 1; i >= 0 && v.bins[i].bin >= since && !v.bins[i].ok; i-- {
 		failures++
 	}
-	for i := n - 1; i >= 0 && v.bins[i].ok; i-- {
+	for i := n - 1; i >= 0 && v.bins[i].bin >= since && v.bins[i].ok; i-- {
 		successes++
 	}
 	return failures, successes, last
@@ -136,56 +134,101 @@ func (s *State) judge() {
 	clear(s.touched)
 }
 
+// canvass is what the vantage points of a group say together.
+type canvass struct {
+	// failing and up count those whose newest bins failed, or succeeded, often
+	// enough in a row; heard those that spoke within the page window.
+	failing, up, heard int
+	// mute counts those that failed when they were last heard, which was before
+	// the page window: of them nothing is known.
+	mute   int
+	newest int64 // sample that made one fail
+}
+
+func (s *State) canvass(g *group, failures int) (c canvass) {
+	since := s.logTime - s.cfg.PageWindow
+	for name, v := range g.vantages {
+		f, ok, last := v.streak(since)
+		if last.bin < since {
+			if f, _, _ := v.streak(0); f >= failures {
+				c.mute++
+			}
+			if last.bin < s.logTime-s.cfg.RetireAfter && last.bin != 0 {
+				delete(g.vantages, name)
+			}
+			continue
+		}
+		c.heard++
+		if f >= failures {
+			c.failing++
+			c.newest = max(c.newest, last.newest)
+		}
+		if ok >= failures {
+			c.up++
+		}
+	}
+	return c
+}
+
+// failingFrom names the vantage points that canvass found failing.
+func (s *State) failingFrom(g *group, failures int) string {
+	since := s.logTime - s.cfg.PageWindow
+	var names []string
+	for name, v := range g.vantages {
+		if f, _, _ := v.streak(since); f >= failures {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
 // judgeDown applies the confirmed-down rule: so many failed bins in a row, each
 // from k of n vantage points. Only evidence resolves it: successes from so many
 // that fewer than k can still be failing.
 func (s *State) judgeDown(g *group, j *judged) {
 	rule := j.def.Down
-	var failing, up, active int
-	var names []string
-	var newest int64
-	for name, v := range g.vantages {
-		f, ok, last := v.streak()
-		if s.logTime-last.bin > s.cfg.PageWindow {
-			continue
-		}
-		active++
-		if f >= rule.Failures {
-			failing++
-			names = append(names, name)
-			newest = max(newest, last.newest)
-		}
-		if ok >= rule.Failures {
-			up++
-		}
-	}
-	n := max(rule.N, active)
+	c := s.canvass(g, rule.Failures)
+	n := max(rule.N, c.heard)
 	k := rule.K
 	if k == 0 {
 		k = n/2 + 1
 	}
 	k = max(1, min(k, n))
-	slices.Sort(names)
 	down, advisory := &j.alerts[0], &j.alerts[1]
-	_, isDown := s.alerts[down.key]
 	switch {
-	case failing >= k:
-		s.fire(down, newest, fmt.Sprintf("%s is down: %d probes in a row failed from %d of %d vantage points (%s)",
-			g.name(j.def), rule.Failures, failing, n, strings.Join(names, ", ")))
+	case c.failing >= k:
+		if !s.firing(down) {
+			s.fire(down, c.newest, fmt.Sprintf("%s is down: %d probes in a row failed from %d of %d vantage points (%s)",
+				g.name(j.def), rule.Failures, c.failing, n, s.failingFrom(g, rule.Failures)))
+		}
 		s.resolve(advisory)
 		j.down = "down"
-	case isDown && up < n-k+1:
+	case s.firing(down) && c.up < n-k+1:
 		// not enough evidence that it is back
 	default:
 		s.resolve(down)
-		j.down = ""
-		if failing > 0 {
-			s.fire(advisory, newest, fmt.Sprintf("%s fails from %d of %d vantage points (%s); %d are needed to call it down",
-				g.name(j.def), failing, n, strings.Join(names, ", "), k))
-			j.down = "advisory"
-		} else {
-			s.resolve(advisory)
+		s.advise(g, j, c, n, k)
+	}
+}
+
+// advise raises the advisory while some vantage point fails, too few to call it
+// down. One that fell silent keeps it raised.
+func (s *State) advise(g *group, j *judged, c canvass, n, k int) {
+	advisory := &j.alerts[1]
+	switch {
+	case c.failing > 0:
+		if !s.firing(advisory) {
+			s.fire(advisory, c.newest, fmt.Sprintf("%s fails from %d of %d vantage points (%s); %d are needed to call it down",
+				g.name(j.def), c.failing, n, s.failingFrom(g, j.def.Down.Failures), k))
 		}
+	case c.mute > 0 && s.firing(advisory):
+	default:
+		s.resolve(advisory)
+	}
+	j.down = ""
+	if s.firing(advisory) {
+		j.down = "advisory"
 	}
 }
 
@@ -215,8 +258,8 @@ func (g *group) elapsed(s *State, o *slo.Objective) float64 {
 }
 
 func (s *State) judgeBurn(g *group, j *judged) {
-	if g.stream == nil || g.FirstSlot == 0 {
-		return
+	if g.stream == nil || g.FirstSlot == 0 || s.stale {
+		return // stale windows lack their past: one failure would look like all
 	}
 	g.sums.advance(s.logTime)
 	for i, row := range j.def.Burn {
@@ -224,12 +267,12 @@ func (s *State) judgeBurn(g *group, j *judged) {
 		long, _ := g.burn(s, j.def, row.Long)
 		short, events := g.burn(s, j.def, row.Short)
 		if long > row.Factor && short > row.Factor {
-			if _, firing := s.alerts[a.key]; !firing && s.logTime-g.lastSample > s.cfg.PageWindow {
+			if s.firing(a) || s.logTime-g.lastSample > s.cfg.PageWindow {
 				continue // old data, told late: it is in the ledger, it wakes nobody
 			}
 			s.fire(a, g.lastSample, fmt.Sprintf("%s burns its error budget %.1f times too fast over %s and %.1f times over %s (limit %.1f)",
 				g.name(j.def), long, duration(row.Long), short, duration(row.Short), row.Factor))
-		} else if events > 0 || long == 0 {
+		} else if events > 0 {
 			s.resolve(a)
 		}
 	}
@@ -269,7 +312,7 @@ func (g *group) condition(s *State, j *judged) string {
 		return "failing"
 	}
 	for _, v := range g.vantages {
-		if f, _, _ := v.streak(); f > 0 {
+		if f, _, _ := v.streak(0); f > 0 {
 			return "failing"
 		}
 	}
@@ -278,10 +321,6 @@ func (g *group) condition(s *State, j *judged) string {
 
 // sweep looks, once a second of log time, at what changes by silence alone.
 func (s *State) sweep() {
-	if s.logTime < s.swept+1000 {
-		return
-	}
-	s.swept = s.logTime
 	for _, g := range s.groups {
 		if s.logTime-g.reported >= 15_000 {
 			s.changed[g] = true
@@ -294,22 +333,27 @@ func (s *State) sweep() {
 	for _, name := range slices.Sorted(maps.Keys(s.regions)) {
 		s.judgeBlind(name, s.regions[name])
 	}
+	s.resolveOrphans()
 }
 
 // judgeBlind pages when a region that used to speak is silent: the monitor
 // cannot see it, which is neither up nor down.
 func (s *State) judgeBlind(name string, r *region) {
-	a := newNamed(map[string]string{"alertname": AlertBlind, "severity": alert.Page, "kind": "blind",
-		"region": name, "reason": "no_telemetry"})
-	if s.logTime-r.seen <= s.cfg.BlindAfter {
-		s.resolve(&a)
+	switch silent := s.logTime - r.seen; {
+	case silent <= s.cfg.BlindAfter, silent > s.cfg.RetireAfter:
+		s.resolve(&r.blind)
+		if silent > s.cfg.RetireAfter {
+			delete(s.regions, name) // it is no longer expected
+		}
+		return
+	case s.firing(&r.blind):
 		return
 	}
 	shown := name
 	if shown == "" {
 		shown = "(no region)"
 	}
-	s.fire(&a, 0, fmt.Sprintf("nines is blind in region %s: no telemetry for %s; nothing is known of its targets",
+	s.fire(&r.blind, 0, fmt.Sprintf("nines is blind in region %s: no telemetry for %s; nothing is known of its targets",
 		shown, time.Duration(s.cfg.BlindAfter)*time.Millisecond))
 }
 
@@ -324,11 +368,14 @@ func (g *group) name(o *slo.Objective) string {
 	return strings.Join(values, " ") + " (" + o.Name + ")"
 }
 
-// fire raises the alert unless it is raised already.
+// firing tells whether the alert is raised.
+func (s *State) firing(n *named) bool {
+	_, firing := s.alerts[n.key]
+	return firing
+}
+
+// fire raises the alert, which is not raised yet.
 func (s *State) fire(n *named, sampleAt int64, summary string) {
-	if _, firing := s.alerts[n.key]; firing {
-		return
-	}
 	a := alert.Alert{Status: alert.Firing, Labels: n.labels, StartsAt: s.logTime, SampleAt: sampleAt,
 		Annotations: map[string]string{"summary": summary}}
 	s.alerts[n.key] = s.publish(a)

@@ -34,9 +34,13 @@ func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.A
 	if s.partition == 0 {
 		for i := range agents {
 			a := &agents[i]
+			if a.LastSeen < s.logTime-s.cfg.RetireAfter {
+				continue
+			}
 			s.hearAt(a.Host.Get("region"), a.LastSeen, a.Newest)
 		}
 	}
+	s.seekOrphans()
 	clear(s.changed)
 	clear(s.touched)
 	return nil
@@ -45,7 +49,8 @@ func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.A
 func (s *State) hearAt(name string, seen, newest int64) {
 	r := s.regions[name]
 	if r == nil {
-		r = &region{}
+		r = &region{blind: newNamed(map[string]string{"alertname": AlertBlind, "severity": alert.Page, "kind": "blind",
+			"region": name, "reason": "no_telemetry"})}
 		s.regions[name] = r
 	}
 	r.seen, r.newest = max(r.seen, seen), max(r.newest, newest)
@@ -54,17 +59,31 @@ func (s *State) hearAt(name string, seen, newest int64) {
 func (s *State) restoreGroup(l *ledger.Loaded) {
 	g := s.newGroup(l.Group.Key, l.Group.Labels)
 	g.Group, g.isNew = l.Group, false
-	if g.stream == nil {
+	open := slices.ContainsFunc(l.Slots, func(sl ledger.Slot) bool { return !decided(sl.State) })
+	over := g.Retired != 0 && g.Retired < s.logTime-s.cfg.HardBound-s.cfg.Lateness && !open
+	if g.stream == nil && !over && s.streams != nil {
+		g.stream = s.streams(g.Key.Stream)
+	}
+	if g.stream == nil || over {
 		delete(s.groups, g.Key)
 		delete(s.open, g)
 		return
 	}
+	if s.streamOf(g.Key) == nil {
+		s.end(g)
+	}
 	g.sums.advance(s.logTime)
+	g.next, g.lastData = g.FirstSlot, g.FirstSlot
 	for i := range l.Hours {
 		h := &l.Hours[i]
 		g.sums.add(h.Start, delta{int64(h.Good), int64(h.Total), int64(h.GoodSlots), int64(h.BadSlots), int64(h.UnknownSlots)})
+		if h.Total > 0 {
+			g.lastData = max(g.lastData, h.Start)
+		}
+		// All slots that start within an hour that is over are decided.
+		last := h.Start + 3_600_000 - 1
+		g.next = max(g.next, last-last%g.length()+g.length())
 	}
-	g.next = g.FirstSlot
 	for i := range l.Slots {
 		sl := &l.Slots[i]
 		d := stateDelta(sl.State, 1)
@@ -72,6 +91,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) {
 		g.sums.add(sl.Start, d)
 		if sl.Total > 0 {
 			g.lastData = max(g.lastData, sl.Start)
+			g.lastSample = max(g.lastSample, sl.Start)
 		}
 		if decided(sl.State) {
 			g.next = max(g.next, sl.Start+g.length())
@@ -104,7 +124,7 @@ func (s *State) restoreSlots(g *group, slots []ledger.Slot) {
 		g.slots[sl.Start] = &slot{Slot: kept}
 	}
 	for _, sl := range g.slots {
-		restoreEvidence(&sl.Slot, g)
+		restoreEvidence(&sl.Slot, g, "")
 	}
 }
 

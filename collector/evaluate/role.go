@@ -28,6 +28,11 @@ const (
 	commitEvery    = time.Second
 	heartbeatEvery = 5 * time.Second
 	retryWait      = time.Second
+	// fencedWait is how long an owner that another one fenced off keeps away
+	// from the ledger: by then the group has ended one of the two.
+	fencedWait = 15 * time.Second
+	// failingBound is how long reading goes on without a ledger.
+	failingBound = 5 * time.Minute
 )
 
 // Options are what the role needs.
@@ -101,6 +106,13 @@ type owner struct {
 	state     *State
 	committed time.Time
 	beaten    time.Time
+	// pending is a batch that the ledger would not take yet, since failing.
+	pending *ledger.Batch
+	failing time.Time
+	// reread asks run to begin at the log's first record, because of missing.
+	// accept says that they are known to be gone.
+	reread, accept bool
+	missing        *ErrGap
 }
 
 // keep evaluates until the generation ends; after trouble it starts again from
@@ -111,15 +123,37 @@ func (o *owner) keep(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
-			o.problems.Store(o.partition, err)
-			o.log.Error("evaluation stopped; trying again from the ledger", "err", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(retryWait):
-			}
+		if err == nil {
+			continue
+		}
+		o.problems.Store(o.partition, err)
+		o.log.Error("evaluation stopped; trying again from the ledger", "err", err)
+		wait := retryWait
+		if errors.Is(err, ledger.ErrFenced) {
+			wait = fencedWait
+		}
+		o.noteGap(err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
 		}
 	}
+}
+
+// noteGap has the log read from its first record after a gap: the topic may
+// have been recreated and have grown past the ledger's position. Where that
+// does not find the stretch either, it is gone, and the next run records it.
+func (o *owner) noteGap(err error) {
+	var gap ErrGap
+	if !errors.As(err, &gap) {
+		return
+	}
+	again := o.missing != nil && o.missing.Source == gap.Source && o.missing.Want == gap.Want
+	if again && gap.From > gap.Want {
+		o.log.Warn("the missing partials are not in the log; they are recorded as a gap", "source", gap.Source, "from", gap.Want, "to", gap.From)
+	}
+	o.reread, o.missing = true, &gap
+	o.accept = again
 }
 
 // run evaluates until an error, or until the state must be read again because
@@ -141,16 +175,17 @@ func (o *owner) run(ctx context.Context) error {
 			if err := o.apply(ctx, &recs[i]); err != nil {
 				return err
 			}
-			if time.Since(o.committed) >= commitEvery {
-				if err := o.commit(ctx); err != nil {
-					return err
-				}
+			if o.state.Stale() {
+				return o.flush(ctx)
+			}
+			if err := o.commitDue(ctx); err != nil {
+				return err
 			}
 		}
-		o.m.lag(o.partition, max(reader.HighWater()-o.state.Offset(), 0), time.Now().UnixMilli()-o.state.LogTime())
-		if o.state.Stale() {
-			return o.commit(ctx)
+		if err := o.commitDue(ctx); err != nil {
+			return err
 		}
+		o.m.lag(o.partition, max(reader.HighWater()-o.state.Offset(), 0), time.Now().UnixMilli()-o.state.LogTime())
 	}
 }
 
@@ -183,8 +218,9 @@ func (o *owner) restore(ctx context.Context) error {
 	if set != nil {
 		id = set.ID()
 	}
-	o.claim = claim
+	o.claim, o.pending, o.failing = claim, nil, time.Time{}
 	o.state = New(o.o.Config, claim, o.rules(ctx, id, set), o.past(ctx))
+	o.state.SetStreams(o.o.Rules.Stream)
 	o.committed = time.Now()
 	return o.state.Restore(id, loaded, alerts, agents)
 }
@@ -196,7 +232,15 @@ func (o *owner) open(ctx context.Context) (*bus.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at := o.state.Offset(); at < first || at > next {
+	at := o.state.Offset()
+	switch {
+	case o.reread:
+		o.reread = false
+		o.state.SetOffset(first)
+		if o.accept {
+			o.state.AcceptJump()
+		}
+	case at < first || at > next:
 		o.log.Warn("the ledger's position is not in the log; what was lost is recorded as gaps", "offset", at, "first", first, "next", next)
 		o.state.AcceptJump()
 		o.state.SetOffset(first)
@@ -267,22 +311,82 @@ func (o *owner) publish(ctx context.Context, alerts []alert.Alert) error {
 	return err
 }
 
-// commit writes what has changed. A ledger that cannot be written for now (a
-// full disk) is tried again: reading waits, nothing is lost.
-func (o *owner) commit(ctx context.Context) error {
-	batch, alerts, err := o.state.Advance()
-	if err != nil {
-		return err
+// commitDue commits once a second. While the ledger cannot be written (a full
+// disk), reading and alerting go on for failingBound; then reading waits, so
+// that what is kept in memory has a bound. Nothing is lost either way.
+func (o *owner) commitDue(ctx context.Context) error {
+	if time.Since(o.committed) < commitEvery || o.pending == nil && o.state.Offset() == o.claim.Offset {
+		return nil
 	}
-	if err := o.publish(ctx, alerts); err != nil {
-		return err
+	if o.pending != nil && time.Since(o.failing) > failingBound {
+		return o.flush(ctx)
+	}
+	return o.commit(ctx)
+}
+
+// flush commits all there is, however long it takes.
+func (o *owner) flush(ctx context.Context) error {
+	for {
+		if err := o.commit(ctx); err != nil {
+			return err
+		}
+		if o.pending == nil && o.state.Offset() == o.claim.Offset {
+			return nil
+		}
+		if o.pending == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(retryWait):
+		}
+	}
+}
+
+// commit makes one attempt to write what has changed, or what could not be
+// written before. Only errors that another attempt cannot mend are returned.
+func (o *owner) commit(ctx context.Context) error {
+	o.committed = time.Now()
+	if o.pending == nil {
+		batch, alerts, err := o.state.Advance()
+		if err != nil {
+			return err
+		}
+		if err := o.publish(ctx, alerts); err != nil {
+			return err
+		}
+		o.pending = &batch
 	}
 	start := time.Now()
-	if err := o.o.Ledger.Commit(ctx, o.claim, &batch); err != nil {
-		return err
+	if err := o.o.Ledger.Commit(ctx, o.claim, o.pending); err != nil {
+		return o.postpone(err)
 	}
-	o.committed = time.Now()
-	o.m.commit(o.committed.Sub(start), &batch)
+	if !o.failing.IsZero() {
+		o.log.Info("the ledger can be written again", "after", time.Since(o.failing).Round(time.Second))
+	}
+	batch := o.pending
+	o.pending, o.failing = nil, time.Time{}
+	o.m.commit(time.Since(start), batch)
 	o.problems.Delete(o.partition)
-	return o.gen.Commit(ctx, wire.TopicPartials, o.partition, batch.Offset, "")
+	// The ledger's offset is the one that counts; Kafka's is for lag monitors.
+	if err := o.gen.Commit(ctx, wire.TopicPartials, o.partition, batch.Offset, ""); err != nil && ctx.Err() == nil {
+		o.log.Debug("committing the offset to Kafka failed", "err", err)
+	}
+	return nil
+}
+
+// postpone keeps the batch for another attempt, unless that is no use.
+func (o *owner) postpone(err error) error {
+	for _, final := range []error{ledger.ErrFenced, ledger.ErrConflict, ledger.ErrDamaged, ledger.ErrReused, context.Canceled} {
+		if errors.Is(err, final) {
+			return err
+		}
+	}
+	if o.failing.IsZero() {
+		o.failing = time.Now()
+		o.log.Error("the ledger cannot be written; trying again", "err", err)
+	}
+	o.problems.Store(o.partition, err)
+	return nil
 }

@@ -61,6 +61,21 @@ func (l *Log) Get(id string) (*slo.RuleSet, bool) {
 	return s, true
 }
 
+// Stream returns the definition of the stream of the ID from whatever set holds
+// it, nil where none does: a stream that is no longer in force still has slots
+// to be closed.
+func (l *Log) Stream(id string) *slo.Stream {
+	for _, key := range l.table.Keys() {
+		if key == keyCurrent {
+			continue
+		}
+		if set, ok := l.Get(key); ok && set.Streams[id] != nil {
+			return set.Streams[id]
+		}
+	}
+	return nil
+}
+
 // Current returns the ID of the set that holds now, "" before the first.
 func (l *Log) Current() string {
 	b, _ := l.table.Get(keyCurrent)

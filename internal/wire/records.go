@@ -128,6 +128,7 @@ const (
 	ReasonSchema    = "schema"    // a frame whose schema never arrived
 	ReasonUndecoded = "undecoded" // a record that went to nines.deadletter
 	ReasonFuture    = "future"    // samples ahead of log time: the host's clock is wrong
+	ReasonPast      = "past"      // samples of a week before log time, or older: likewise
 )
 
 // RegionSeen says that frames of a region were read in the stretch.
