@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"regexp"
-	"strings"
 	"time"
 
 	amconfig "github.com/prometheus/alertmanager/config"
@@ -151,7 +149,7 @@ func loadRouting(file, externalURL string) (*routing, error) {
 	}
 	tmpl, err := template.FromGlobs(c.Templates)
 	if err != nil {
-		return nil, fmt.Errorf("%s:1:1: templates: %w", file, err)
+		return nil, place(file, "templates", err.Error())
 	}
 	if tmpl.ExternalURL, err = url.Parse(externalURL); err != nil {
 		return nil, fmt.Errorf("read alerting.external_url: %w", err)
@@ -159,7 +157,12 @@ func loadRouting(file, externalURL string) (*routing, error) {
 	var errs []error
 	for _, r := range c.Receivers {
 		if _, err := receiver.BuildReceiverIntegrations(r, tmpl, nil); err != nil {
-			errs = append(errs, fmt.Errorf("%s:1:1: receiver %q: %w", file, r.Name, err))
+			doc := open(file)
+			path := ""
+			if doc != nil {
+				path = named(doc, "receivers", r.Name, 0)
+			}
+			errs = append(errs, place(file, path, fmt.Sprintf("receiver %q: %v", r.Name, err)))
 		}
 	}
 	return &routing{file: file, conf: c, tmpl: tmpl}, errors.Join(errs...)
@@ -170,20 +173,4 @@ func loadRouting(file, externalURL string) (*routing, error) {
 func CheckConfig(file string) error {
 	_, err := loadRouting(file, "http://localhost")
 	return err
-}
-
-var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
-
-// positioned turns the YAML library's errors, which know lines but no columns,
-// into file:line:col. Alertmanager's own checks know neither.
-func positioned(file string, err error) error {
-	lines := yamlLine.FindAllStringSubmatch(err.Error(), -1)
-	if lines == nil {
-		return fmt.Errorf("%s:1:1: %s", file, strings.TrimSpace(err.Error()))
-	}
-	var errs []error
-	for _, l := range lines {
-		errs = append(errs, fmt.Errorf("%s:%s:1: %s", file, l[1], l[2]))
-	}
-	return errors.Join(errs...)
 }

@@ -231,7 +231,7 @@ func TestBrokenRoutingNamesItsPlace(t *testing.T) {
 		}
 	}
 	f("route:\n  receiver: x\n  grup_wait: 5s\nreceivers:\n- name: x\n", "3:1: field grup_wait not found")
-	f("route:\n  receiver: y\nreceivers:\n- name: x\n", `1:1: undefined receiver "y"`)
+	f("route:\n  receiver: y\nreceivers:\n- name: x\n", `2:13: route.receiver: undefined receiver "y"`)
 	f("route:\n  receiver: x\nreceivers:\n- name: x\ntemplates: [bad.tmpl]\n\t", "")
 	if err := CheckConfig("absent.yml"); err == nil || !strings.Contains(err.Error(), "absent.yml") {
 		t.Errorf("got %v, want an error that names the file", err)
@@ -242,4 +242,26 @@ func TestShippedRoutingIsValid(t *testing.T) {
 	if err := CheckConfig("../configs/alerting/alertmanager.yml"); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestMistakesInTheRoutingHaveAPlace(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "alertmanager.yml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := CheckConfig(file)
+		if err == nil || !strings.HasPrefix(err.Error(), file+":"+want) {
+			t.Errorf("got %v, want a mistake at %s", err, want)
+		}
+	}
+	const two = "receivers:\n  - name: a\n  - name: "
+	f("route:\n  receiver: x\n"+two+"b\n", "2:13: route.receiver")
+	f("route:\n  receiver: a\n  routes:\n    - receiver: b\n    - routes: [{receiver: x}]\n"+two+"b\n", "5:27: route.routes[1].routes[0].receiver")
+	f("route:\n  receiver: a\n  routes:\n    - receiver: b\n      mute_time_intervals: [x]\n"+two+"b\n", "5:29: route.routes[0].mute_time_intervals[0]")
+	f("route:\n  receiver: a\n"+two+"a\n", "5:11: receivers[1].name")
+	f("route:\n  group_by: [a]\n"+two+"b\n", "2:3: route: ")
+	f("route:\n  receiver: a\n"+two+"b\n    webhook_configs: [{url: http://h}]\n    nope: 1\n", "7:1: ")
+	f("receivers: [", "1:")
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"sort"
 	"strings"
 	"text/tabwriter"
@@ -100,12 +101,15 @@ func status(ctx context.Context, url string, asJSON bool, out io.Writer) error {
 
 // reason drops the words around the operating system's reason.
 func reason(err error) error {
+	var call *os.SyscallError
 	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err
-	}
 	var path *fs.PathError
-	if errors.As(err, &path) {
+	switch {
+	case errors.As(err, &call):
+		return call.Err
+	case errors.As(err, &op):
+		return op.Err
+	case errors.As(err, &path):
 		return path.Err
 	}
 	return err

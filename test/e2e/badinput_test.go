@@ -1,0 +1,467 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"nines/internal/bus"
+)
+
+// oneShot runs nines to its end, which must come within ten seconds.
+func oneShot(t *testing.T, program string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		t.Fatalf("%v did not end by itself:\n%s%s", args, out.String(), errs.String())
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// output collects what a process writes while it runs.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// says waits until the process has written the text.
+func (o *output) says(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, 15*time.Second, "it says "+text, func() error {
+		if s := o.String(); !strings.Contains(s, text) {
+			return errors.New("it wrote:\n" + tail(s, 30))
+		}
+		return nil
+	})
+}
+
+// daemon is a program that runs until the test stops it.
+type daemon struct {
+	cmd  *exec.Cmd
+	out  output
+	done chan struct{}
+}
+
+func launch(t *testing.T, program string, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{cmd: exec.Command(program, args...), done: make(chan struct{})}
+	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		d.cmd.Wait()
+		close(d.done)
+	}()
+	t.Cleanup(func() {
+		d.cmd.Process.Kill()
+		<-d.done
+		if t.Failed() {
+			t.Logf("%s wrote:\n%s", filepath.Base(program), tail(d.out.String(), 40))
+		}
+	})
+	return d
+}
+
+// interrupt is Ctrl-C; the process must end with code 0 within five seconds.
+func (d *daemon) interrupt(t *testing.T) {
+	t.Helper()
+	d.cmd.Process.Signal(os.Interrupt)
+	select {
+	case <-d.done:
+	case <-time.After(5 * time.Second):
+		t.Fatal("it did not stop within 5 s")
+	}
+	if code := d.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("it stopped with code %d:\n%s", code, tail(d.out.String(), 10))
+	}
+}
+
+func shipped(t *testing.T) (dataDir, conf string) {
+	t.Helper()
+	dataDir = t.TempDir()
+	conf = filepath.Join(dataDir, "config")
+	if code, _, errs := oneShot(t, binary, "init", conf); code != 0 {
+		t.Fatal(errs)
+	}
+	return dataDir, conf
+}
+
+// replaceIn replaces a text, which must be there, in a file; old "" appends.
+func replaceIn(t *testing.T, file, old, with string) (undo func()) {
+	t.Helper()
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := string(before) + with
+	if old != "" {
+		if !strings.Contains(string(before), old) {
+			t.Fatalf("%s does not hold %q", file, old)
+		}
+		after = strings.Replace(string(before), old, with, 1)
+	}
+	put := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(after)
+	return func() { put(string(before)) }
+}
+
+// mistake is one way to break the shipped configuration, and what is to be said
+// of it: the place, as file:line:col, and what is wrong.
+type mistake struct {
+	file, old, with string
+	place, reason   string
+}
+
+// mistakes has one or more for each kind of file.
+var mistakes = map[string]mistake{
+	"unknown key":            {"nines.yaml", "", "webb: {x: 1}\n", "nines.yaml:", "did you mean web?"},
+	"wrong type":             {"nines.yaml", "telemetry_partitions: 2", "telemetry_partitions: two", "nines.yaml:18:25: topics.telemetry_partitions", `got "two"`},
+	"impossible value":       {"nines.yaml", "lateness: 5s", "lateness: -5s", "evaluate.lateness", "must not be negative"},
+	"not YAML":               {"nines.yaml", "", "a: [1\n", "nines.yaml:", "']'"},
+	"ruler value":            {"nines.yaml", "  retention: 24h\n  rules", "  retention: 1s\n  rules", "nines.yaml:34:14: ruler.retention", "at least 10m"},
+	"page address":           {"nines.yaml", "listen: 127.0.0.1:9999", "listen: nonsense", "web.listen", "host:port"},
+	"broker address":         {"nines.yaml", "", "broker: {listen: \"0.0.0.0:1\"}\n", "broker.listen", "name one address"},
+	"Kafka":                  {"nines.yaml", "", "kafka: {brokers: [x], sasl: {mechanism: y}}\n", "kafka.brokers[0]", "want host:port"},
+	"named file is absent":   {"nines.yaml", "contracts: [contracts]", "contracts: [nowhere]", "nines.yaml:25:13: contracts[0]", "no such file"},
+	"objective's value":      {"objectives/probe-availability.yaml", "target: 0.999", "target: 1.5", "probe-availability.yaml:", "spec.objectives[0].target"},
+	"objective's key":        {"objectives/probe-availability.yaml", "budgetingMethod", "budgetMethod", "probe-availability.yaml:", "did you mean budgetingMethod?"},
+	"contract":               {"contracts/example.yaml", "", "garbage: 1\n", "example.yaml:", "garbage: unknown field"},
+	"rule's expression":      {"rules/host.yml", "expr: ", "expr: )", "host.yml:", "parse error"},
+	"routing's key":          {"alerting/alertmanager.yml", "", "foo: 1\n", "alertmanager.yml:80:1", "foo"},
+	"routing's receiver":     {"alerting/alertmanager.yml", "receiver: console", "receiver: nobody", "alertmanager.yml:24:13: route.receiver", "nobody"},
+	"agent's key":            {"agent/agent.yaml", "", "intervall: 1s\n", "agent.yaml:", "did you mean interval?"},
+	"probe's kind":           {"agent/agent.yaml", "probe: icmp", "probe: icnp", "agent.yaml:51:14: probes.jobs[0].probe", "must be one of"},
+	"probe's interval":       {"agent/agent.yaml", "  interval: 1s\n  #", "  interval: 1ms\n  #", "agent.yaml:40:13: probes.interval", "10ms"},
+	"input's field":          {"agent/inputs.toml", "", "[[inputs.cpu]]\n  nope = 1\n", "inputs.toml:", "inputs.cpu"},
+	"input that is not one":  {"agent/inputs.toml", "", "[[inputs.nothere]]\n", "inputs.toml:", "nothere"},
+	"inputs that are broken": {"agent/inputs.toml", "", "[[inputs.cpu\n", "inputs.toml:", "TOML"},
+}
+
+func TestAMistakeInAFileAtStart(t *testing.T) {
+	t.Parallel()
+	addr := freeAddr(t)
+	for name, m := range mistakes {
+		t.Run(name, func(t *testing.T) {
+			dir, conf := shipped(t)
+			replaceIn(t, filepath.Join(conf, m.file), m.old, m.with)
+			args := []string{"up", "--data-dir", dir}
+			if name != "page address" {
+				args = append(args, "--listen", addr)
+			}
+			code, out, errs := oneShot(t, binary, args...)
+			if code != 2 || !strings.Contains(errs, m.place) || !strings.Contains(errs, m.reason) {
+				t.Errorf("code %d, want 2 with %q and %q:\n%s", code, m.place, m.reason, errs)
+			}
+			if out != "" || strings.Contains(errs, "level=") {
+				t.Errorf("more than the mistake is told:\n%s%s", out, errs)
+			}
+			// The checker says the same of that file alone.
+			code, _, checked := oneShot(t, binary, "check", conf)
+			if code != 2 || !strings.Contains(checked, m.place) || !strings.Contains(checked, m.reason) {
+				t.Errorf("check: code %d, want 2 with %q and %q:\n%s", code, m.place, m.reason, checked)
+			}
+		})
+	}
+}
+
+func TestTargetsThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	dir, conf := shipped(t)
+	file := filepath.Join(conf, "agent", "targets", "example.yml")
+	undo := replaceIn(t, file, "", "- targets: {a: b\n")
+	code, _, errs := oneShot(t, binary, "check", conf)
+	if code != 2 || !strings.Contains(errs, "example.yml:11:1: ") {
+		t.Errorf("check: code %d:\n%s", code, errs)
+	}
+	s := &site{dir: dir, listen: freeAddr(t)}
+	s.url = "http://" + s.listen
+	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
+	d.out.says(t, "example.yml:11:1: ") // it runs, and tells
+	d.out.says(t, "stop      Ctrl-C")
+	undo()
+	d.out.says(t, "targets are readable again")
+	d.interrupt(t)
+}
+
+// TestAMistakeOnReload breaks each file of a running nines: it is told, whether
+// the reload comes by HTTP or by signal, and nothing changes, not even what
+// could be read.
+func TestAMistakeOnReload(t *testing.T) {
+	t.Parallel()
+	dir, conf := shipped(t)
+	s := &site{dir: dir, listen: freeAddr(t)}
+	s.url = "http://" + s.listen
+	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
+	s.healthy(t)
+	before := s.objectiveNames(t)
+	extra := filepath.Join(conf, "objectives", "more.yaml")
+	text := strings.ReplaceAll(objectives, "probe-availability-by-target}", "one-more}")
+	for name, m := range mistakes {
+		undo := replaceIn(t, filepath.Join(conf, m.file), m.old, m.with)
+		if err := os.WriteFile(extra, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		status, body := s.reload(t)
+		if status != http.StatusUnprocessableEntity || !strings.Contains(body, m.place) || !strings.Contains(body, m.reason) {
+			t.Errorf("%s: reload answers %d %s; want %q and %q", name, status, body, m.place, m.reason)
+		}
+		if got := s.objectiveNames(t); got != before {
+			t.Errorf("%s: a refused reload changed the objectives to %s", name, got)
+		}
+		undo()
+		os.Remove(extra)
+	}
+	undo := replaceIn(t, filepath.Join(conf, "rules", "host.yml"), "expr: ", "expr: )")
+	d.cmd.Process.Signal(syscall.SIGHUP)
+	d.out.says(t, "not reloaded, the old configuration stays")
+	undo()
+
+	// What is right takes effect: objectives, and the agent's own file.
+	if err := os.WriteFile(extra, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	replaceIn(t, filepath.Join(conf, "agent", "agent.yaml"), "probe: icmp", "probe: tcp\n      targets: [\""+s.listen+"\"]\n      labels: {new: \"yes\"}")
+	replaceIn(t, filepath.Join(conf, "nines.yaml"), "lateness: 5s", "lateness: 4s")
+	if status, body := s.reload(t); status != http.StatusOK {
+		t.Fatalf("reload answers %d %s", status, body)
+	}
+	eventually(t, 10*time.Second, "the new objective is in force", func() error {
+		if got := s.objectiveNames(t); !strings.Contains(got, "one-more") {
+			return errors.New(got)
+		}
+		return nil
+	})
+	eventually(t, 10*time.Second, "the agent probes the new target", func() error {
+		var doc struct{ Data struct{ Result []any } }
+		if err := s.get("/api/v1/query?query=probe_success%7Bnew%3D%22yes%22%7D", &doc); err != nil || len(doc.Data.Result) == 0 {
+			return fmt.Errorf("%v, %v", doc, err)
+		}
+		return nil
+	})
+	d.out.says(t, "takes effect at the next start") // nines.yaml itself
+	d.interrupt(t)
+}
+
+func (s *site) healthy(t *testing.T) {
+	t.Helper()
+	eventually(t, 25*time.Second, "nines is ready", func() error { return s.get("/-/ready", nil) })
+}
+
+func (s *site) reload(t *testing.T) (int, string) {
+	t.Helper()
+	resp, err := http.Post(s.url+"/-/reload", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var doc struct{ Status, Error string }
+	if err := json.NewDecoder(resp.Body).Decode(&doc); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, doc.Status + doc.Error
+}
+
+func (s *site) objectiveNames(t *testing.T) string {
+	t.Helper()
+	var o overview
+	if err := s.get("/api/nines/v1/overview", &o); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, obj := range o.Objectives {
+		names = append(names, obj.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// TestWhatIsInUseOrUnusable: addresses, folders and commands that cannot work
+// are told at once, with their names.
+func TestWhatIsInUseOrUnusable(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	inUse, free := taken.Addr().String(), freeAddr(t)
+	dir, conf := shipped(t)
+	config := filepath.Join(conf, "nines.yaml")
+	f := func(code int, words string, args ...string) {
+		t.Helper()
+		got, _, errs := oneShot(t, binary, args...)
+		if got != code || !strings.Contains(errs, words) {
+			t.Errorf("%v: code %d, want %d with %q in:\n%s", args, got, code, words, errs)
+		}
+	}
+	f(1, "listen on "+inUse+": address already in use", "up", "--data-dir", dir, "--listen", inUse)
+	f(2, "--listen: must be host:port", "up", "--data-dir", dir, "--listen", "nonsense")
+	f(2, "--listen: must end in a port", "up", "--data-dir", dir, "--listen", ":99999")
+	f(2, "nowhere.yaml: no such file", "up", "--config", "nowhere.yaml")
+	f(2, "unknown command", "upp")
+	f(2, "unknown flag", "up", "--nope")
+	f(2, "--config", "collector")
+	f(2, "kafka.brokers", "collector", "--config", config)
+	f(2, "no role \"x\"", "collector", "--config", config, "--roles", "x")
+	f(1, "nothing runs on data directory", "status", "--data-dir", dir)
+	f(1, "nothing runs on data directory", "cat", "nines.alerts", "--data-dir", dir)
+	f(1, "connection refused; is it running?", "status", "--url", "http://"+free)
+	f(1, "connect to Kafka at "+free, "cat", "nines.alerts", "--brokers", free)
+	f(1, "no ledger in data directory", "statement", "--data-dir", dir, "--contract", "x", "--month", "2026-11")
+	f(2, "--format", "statement", "--data-dir", dir, "--format", "pdf")
+
+	file := filepath.Join(dir, "file")
+	os.WriteFile(file, nil, 0o644)
+	f(1, file+": not a directory", "up", "--data-dir", file, "--config", config, "--listen", free)
+
+	undo := replaceIn(t, config, "", "broker: {listen: \""+inUse+"\"}\n")
+	f(1, "broker: listen on "+inUse+": address already in use", "up", "--data-dir", dir, "--listen", free)
+	undo()
+
+	damaged := filepath.Join(t.TempDir(), "d")
+	os.MkdirAll(filepath.Join(damaged, "ledger"), 0o755)
+	os.WriteFile(filepath.Join(damaged, "ledger", "ledger.db"), bytes.Repeat([]byte("no ledger "), 1000), 0o644)
+	f(1, "damaged", "up", "--data-dir", damaged, "--config", config, "--listen", free)
+}
+
+// TestASecondProcessOnTheSameData fails fast and harms nothing; what a killed
+// one left behind is in nobody's way.
+func TestASecondProcessOnTheSameData(t *testing.T) {
+	t.Parallel()
+	dir, _ := shipped(t)
+	s := &site{dir: dir, listen: freeAddr(t)}
+	s.url = "http://" + s.listen
+	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
+	s.healthy(t)
+	code, out, errs := oneShot(t, binary, "up", "--data-dir", dir, "--listen", freeAddr(t))
+	if code != 1 || out != "" || !strings.Contains(errs, fmt.Sprintf("%s is in use by process %d", filepath.Join(dir, "broker"), d.cmd.Process.Pid)) {
+		t.Errorf("code %d:\n%s%s", code, out, errs)
+	}
+	if code, _, errs := oneShot(t, binary, "status", "--data-dir", dir); code != 0 {
+		t.Errorf("status of the first: code %d:\n%s", code, errs)
+	}
+	d.cmd.Process.Kill()
+	<-d.done
+	if code, _, errs := oneShot(t, binary, "status", "--data-dir", dir); code != 1 || !strings.Contains(errs, "of the last run is gone") {
+		t.Errorf("status after a kill: code %d:\n%s", code, errs)
+	}
+	again := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
+	s.healthy(t)
+	again.interrupt(t)
+}
+
+// TestGarbageInTheLog: what is not a record of nines goes to the dead letters
+// with its reason, and everything else goes on.
+func TestGarbageInTheLog(t *testing.T) {
+	t.Parallel()
+	dir, _ := shipped(t)
+	s := &site{dir: dir, listen: freeAddr(t)}
+	s.url = "http://" + s.listen
+	broker := freeAddr(t)
+	replaceIn(t, filepath.Join(dir, "config", "nines.yaml"), "", "broker: {listen: \""+broker+"\"}\n")
+	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
+	s.healthy(t)
+	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{broker}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	garbage := []bus.Record{
+		{Value: []byte("garbage without a type")},
+		{Value: []byte(`{"a": "tick of somebody else"}`), Headers: []bus.Header{{Key: "nines-type", Value: []byte("t")}}},
+		{Key: []byte("k"), Value: bytes.Repeat([]byte{0xff, 0}, 300_000)},
+		{Value: []byte("a frame that is none"), Headers: []bus.Header{{Key: "nines-type", Value: []byte("f")}}},
+	}
+	for _, topic := range []string{"nines.telemetry", "nines.checkpoints", "nines.rules", "nines.alerts"} {
+		if _, err := client.Producer(topic, 0).Produce(t.Context(), garbage); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 10*time.Second, "the dead letters can be read", func() error {
+		code, out, errs := oneShot(t, binary, "cat", "nines.deadletter", "--data-dir", dir)
+		if n := strings.Count(out, "dead letter nines.telemetry/0 offset="); code != 0 || n < len(garbage) || strings.Count(out, "reason=") < n {
+			return fmt.Errorf("code %d, %d dead letters: %s %s", code, n, out, errs)
+		}
+		return nil
+	})
+	s.goesOn(t)
+	d.interrupt(t)
+	d = launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
+	s.goesOn(t) // the garbage is read again, and is no more trouble than before
+	d.interrupt(t)
+}
+
+// goesOn waits until evaluation has moved on by three seconds and all is well.
+func (s *site) goesOn(t *testing.T) {
+	t.Helper()
+	s.healthy(t)
+	var o overview
+	if err := s.get("/api/nines/v1/overview", &o); err != nil {
+		t.Fatal(err)
+	}
+	start := o.LogTime
+	eventually(t, 20*time.Second, "evaluation goes on", func() error {
+		if err := s.get("/api/nines/v1/overview", &o); err != nil {
+			return err
+		}
+		if o.LogTime < start+3000 {
+			return fmt.Errorf("log time is %d, was %d", o.LogTime, start)
+		}
+		return s.get("/-/ready", nil)
+	})
+}
+
+// TestAStoppedProcessGoesOn halts the process for twenty seconds, as a suspended
+// machine does.
+func TestAStoppedProcessGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.start(t)
+	s.ready(t, p)
+	s.inState(t, "up")
+	<-time.After(2 * time.Second)
+	p.cmd.Process.Signal(syscall.SIGSTOP)
+	<-time.After(20 * time.Second)
+	p.cmd.Process.Signal(syscall.SIGCONT)
+	s.goesOn(t)
+	s.settle(t, func(int64) bool { return false })
+	p.stop(t)
+}
