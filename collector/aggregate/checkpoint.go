@@ -110,6 +110,7 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 		}
 		s.rules.streams = append(s.rules.streams, st)
 	}
+	s.rules.index()
 	for _, sc := range c.Schemas {
 		def := telemetry.NewSchema(sc.Series)
 		s.schemas[def.Fingerprint] = &schema{def: def, used: sc.Used}

@@ -159,6 +159,21 @@ func (s *stream) group(series *telemetry.Series, host telemetry.Labels) (wire.Gr
 type ruleSet struct {
 	id      string
 	streams []*stream // sorted by id, then From
+	// byMetric holds, in the same order, the streams that a metric can feed, so
+	// that a new owner resolves a fleet in less than a take-over's time.
+	byMetric map[string][]*stream
+}
+
+func (r *ruleSet) index() {
+	r.byMetric = map[string][]*stream{}
+	for _, s := range r.streams {
+		for i := range s.selectors {
+			m := s.selectors[i].metric
+			if have := r.byMetric[m]; len(have) == 0 || have[len(have)-1] != s {
+				r.byMetric[m] = append(have, s)
+			}
+		}
+	}
 }
 
 // next returns the streams in force after a tick at log time now names the set
@@ -202,6 +217,7 @@ func (r *ruleSet) next(id string, def *slo.RuleSet, now int64) (*ruleSet, error)
 		}
 		return a.From < b.From
 	})
+	out.index()
 	return out, nil
 }
 

@@ -249,7 +249,7 @@ func (s *State) resolve(key bootKey, b *boot, def *telemetry.Schema, known bool)
 	res := &resolved{}
 	for col := range def.Series {
 		series := &def.Series[col]
-		for _, st := range s.rules.streams {
+		for _, st := range s.rules.byMetric[series.Name] {
 			role, ok := st.match(series, b.host)
 			if !ok {
 				continue
