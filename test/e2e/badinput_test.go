@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"nines/internal/broker"
 	"nines/internal/bus"
 )
 
@@ -395,11 +396,11 @@ func TestGarbageInTheLog(t *testing.T) {
 	dir, _ := shipped(t)
 	s := &site{dir: dir, listen: freeAddr(t)}
 	s.url = "http://" + s.listen
-	broker := freeAddr(t)
-	replaceIn(t, filepath.Join(dir, "config", "nines.yaml"), "", "broker: {listen: \""+broker+"\"}\n")
+	kafka := freeAddr(t)
+	replaceIn(t, filepath.Join(dir, "config", "nines.yaml"), "", "broker: {listen: \""+kafka+"\"}\n")
 	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
 	s.healthy(t)
-	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{broker}}})
+	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{kafka}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -464,4 +465,251 @@ func TestAStoppedProcessGoesOn(t *testing.T) {
 	s.goesOn(t)
 	s.settle(t, func(int64) bool { return false })
 	p.stop(t)
+}
+
+// TestAFullDisk fills the volume of the data directory under a running nines.
+// What was acknowledged stays, what could not be written comes later from the
+// agent, and when there is space again everything goes on by itself.
+func TestAFullDisk(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	small := filepath.Join(t.TempDir(), "small")
+	if err := os.Mkdir(small, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=30m"); err != nil {
+		t.Skipf("cannot mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(small, syscall.MNT_DETACH) })
+	if err := os.CopyFS(filepath.Join(small, "config"), os.DirFS(filepath.Join(s.dir, "config"))); err != nil {
+		t.Fatal(err)
+	}
+	s.dir = small
+	d := launch(t, binary, "up", "--data-dir", s.dir, "--listen", s.listen)
+	t.Cleanup(func() { d.cmd.Process.Kill(); <-d.done }) // before the volume goes
+	s.healthy(t)
+	s.inState(t, "up")
+	fill(t, filepath.Join(small, "filler"))
+	d.out.says(t, "no space left on device")
+	eventually(t, 10*time.Second, "health names the folder", func() error {
+		err := s.get("/-/ready", nil)
+		if err == nil || !strings.Contains(err.Error(), small) || !strings.Contains(err.Error(), "no space left on device") {
+			return fmt.Errorf("it says %v", err)
+		}
+		return nil
+	})
+	<-time.After(10 * time.Second)
+	if n := strings.Count(d.out.String(), "the broker cannot write"); n != 1 {
+		t.Errorf("the log says %d times that the broker cannot write", n)
+	}
+	if n := strings.Count(d.out.String(), "no space left on device"); n > 15 {
+		t.Errorf("the log says %d times that the disk is full:\n%s", n, tail(d.out.String(), 30))
+	}
+	os.Remove(filepath.Join(small, "filler"))
+	eventually(t, 30*time.Second, "it is well again", func() error { return s.get("/-/ready", nil) })
+	s.goesOn(t)
+	s.settle(t, func(int64) bool { return false })
+
+	// Killed with a full disk, it says so at the next start, and starts when
+	// there is space.
+	fill(t, filepath.Join(small, "filler"))
+	<-time.After(2 * time.Second)
+	d.cmd.Process.Kill()
+	<-d.done
+	fill(t, filepath.Join(small, "filler2"))
+	killed := time.Now().UnixMilli()
+	code, _, errs := oneShot(t, binary, "up", "--data-dir", s.dir, "--listen", s.listen)
+	if code != 1 || !strings.Contains(errs, small) || !strings.Contains(errs, "no space left on device") {
+		t.Errorf("start on a full disk: code %d:\n%s", code, errs)
+	}
+	os.Remove(filepath.Join(small, "filler"))
+	os.Remove(filepath.Join(small, "filler2"))
+	d = launch(t, binary, "up", "--data-dir", s.dir, "--listen", s.listen)
+	s.healthy(t)
+	s.settle(t, func(at int64) bool { return at <= killed && at > killed-5000 })
+	d.interrupt(t)
+}
+
+// fill writes until its volume is full.
+func fill(t *testing.T, file string) {
+	t.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		if errors.Is(err, syscall.ENOSPC) {
+			return
+		}
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+}
+
+func TestAReadOnlyDataDirectory(t *testing.T) {
+	t.Parallel()
+	_, conf := shipped(t)
+	ro := filepath.Join(t.TempDir(), "ro")
+	if err := os.Mkdir(ro, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", ro, "tmpfs", syscall.MS_RDONLY, "size=1m"); err != nil {
+		t.Skipf("cannot mount a read-only file system: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(ro, syscall.MNT_DETACH) })
+	for _, args := range [][]string{
+		{"up", "--data-dir", ro},
+		{"up", "--data-dir", filepath.Join(ro, "new"), "--config", filepath.Join(conf, "nines.yaml")},
+		{"init", filepath.Join(ro, "new")},
+	} {
+		if args[0] == "up" {
+			args = append(args, "--listen", freeAddr(t))
+		}
+		code, out, errs := oneShot(t, binary, args...)
+		if code != 1 || out != "" || !strings.Contains(errs, ro) || !strings.Contains(errs, "read-only file system") {
+			t.Errorf("%v: code %d:\n%s%s", args, code, out, errs)
+		}
+	}
+}
+
+// TestKafkaComesLater starts the collector and the agent before their broker:
+// both say what they wait for, once, and work when it is there.
+func TestKafkaComesLater(t *testing.T) {
+	t.Parallel()
+	agentProgram := filepath.Join(t.TempDir(), "nines-agent")
+	if out, err := exec.Command("go", "build", "-o", agentProgram, "nines/cmd/nines-agent").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	addr := freeAddr(t)
+	dir, conf := shipped(t)
+	replaceIn(t, filepath.Join(conf, "nines.yaml"), "", "kafka: {brokers: [\""+addr+"\"]}\n")
+	agentConfig := filepath.Join(conf, "agent", "agent.yaml")
+	replaceIn(t, agentConfig, "127.0.0.1:9092", addr)
+	replaceIn(t, agentConfig, "# agent: web-17", "agent: far-away")
+	s := &site{dir: dir, listen: freeAddr(t)}
+	s.url = "http://" + s.listen
+	col := launch(t, binary, "collector", "--config", filepath.Join(conf, "nines.yaml"), "--data-dir", dir, "--listen", s.listen)
+	ag := launch(t, agentProgram, "--config", agentConfig)
+	col.out.says(t, "connect to Kafka at "+addr+": connection refused")
+	ag.out.says(t, "connect to Kafka at "+addr+": connection refused")
+	<-time.After(3 * time.Second)
+	for name, d := range map[string]*daemon{"collector": col, "agent": ag} {
+		if n := strings.Count(d.out.String(), "connection refused"); n > 2 {
+			t.Errorf("the %s says %d times that there is no broker:\n%s", name, n, d.out.String())
+		}
+	}
+
+	// Stopped while it waits, it is no failure.
+	waiting := launch(t, binary, "collector", "--config", filepath.Join(conf, "nines.yaml"), "--data-dir", t.TempDir(), "--listen", freeAddr(t))
+	waiting.out.says(t, "waiting for Kafka")
+	waiting.interrupt(t)
+
+	startBroker(t, addr)
+	s.healthy(t)
+	eventually(t, 40*time.Second, "the agent's host is seen", func() error {
+		var hosts []struct{ Host string }
+		if err := s.get("/api/nines/v1/hosts", &hosts); err != nil {
+			return err
+		}
+		for _, h := range hosts {
+			if h.Host == "far-away" {
+				return nil
+			}
+		}
+		return fmt.Errorf("hosts are %v", hosts)
+	})
+	ag.interrupt(t)
+	col.interrupt(t)
+}
+
+func startBroker(t *testing.T, addr string) {
+	t.Helper()
+	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: t.TempDir(), Listen: addr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-b.Ready():
+	case <-time.After(5 * time.Second):
+		t.Fatal("the broker does not start")
+	}
+}
+
+// TestTheFirstLines: what a person reads first is where the page is, what is
+// measured, where the data lies and how to stop; after that the log is calm.
+func TestTheFirstLines(t *testing.T) {
+	t.Parallel()
+	dir, _ := shipped(t)
+	s := &site{dir: dir, listen: freeAddr(t)}
+	s.url = "http://" + s.listen
+	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
+	s.healthy(t)
+	var lines []string
+	for _, l := range strings.Split(d.out.String(), "\n") {
+		// A library tells, before main begins, that this kernel has no pressure
+		// figures.
+		if !strings.Contains(l, "disable exposing PSI metrics") {
+			lines = append(lines, l)
+		}
+	}
+	words := []string{"nines ", "page      " + s.url, "measures  ", "", "data      " + dir, "config    " + dir, "stop      Ctrl-C"}
+	i := 0
+	for _, l := range lines {
+		if strings.Contains(l, "level=") {
+			break
+		}
+		for i < len(words) && strings.Contains(l, words[i]) {
+			i++
+			break
+		}
+	}
+	if i != len(words) {
+		t.Errorf("the first lines lack %q:\n%s", words[i], strings.Join(lines, "\n"))
+	}
+	<-time.After(5 * time.Second)
+	settled := strings.Count(d.out.String(), "\n")
+	<-time.After(10 * time.Second)
+	if n := strings.Count(d.out.String(), "\n"); n > settled {
+		t.Errorf("%d lines in ten quiet seconds:\n%s", n-settled, tail(d.out.String(), n-settled+1))
+	}
+	d.interrupt(t)
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	code, out, _ := oneShot(t, binary, "--help")
+	if code != 0 || !strings.Contains(out, "Exit codes") {
+		t.Errorf("--help: code %d:\n%s", code, out)
+	}
+	for _, command := range []string{"up", "collector", "init", "check", "cat", "status", "statement"} {
+		if !strings.Contains(out, "\n  "+command+" ") {
+			t.Errorf("--help does not list %s:\n%s", command, out)
+		}
+		code, help, _ := oneShot(t, binary, command, "--help")
+		if code != 0 || !strings.Contains(help, "Examples:\n  nines "+command) || !strings.Contains(help, "Usage:") {
+			t.Errorf("%s --help: code %d:\n%s", command, code, help)
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if code, script, errs := oneShot(t, binary, "completion", shell); code != 0 || !strings.Contains(script, "nines") {
+			t.Errorf("completion %s: code %d: %s", shell, code, errs)
+		}
+	}
+	if code, out, _ := oneShot(t, binary, "__complete", "cat", "nines.dead"); code != 0 || !strings.Contains(out, "nines.deadletter") {
+		t.Errorf("completion of topics: code %d:\n%s", code, out)
+	}
+	if code, out, _ := oneShot(t, binary, "--version"); code != 0 || !strings.HasPrefix(out, "nines ") {
+		t.Errorf("--version: code %d: %s", code, out)
+	}
 }
