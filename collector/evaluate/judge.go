@@ -139,8 +139,8 @@ type canvass struct {
 	// failing and up count those whose newest bins failed, or succeeded, often
 	// enough in a row; heard those that spoke within the page window.
 	failing, up, heard int
-	// mute counts those that failed when they were last heard, which was before
-	// the page window: of them nothing is known.
+	// mute counts those that failed when they were last heard, too long ago to
+	// page: of them nothing is known.
 	mute   int
 	newest int64 // sample that made one fail
 }
@@ -149,10 +149,10 @@ func (s *State) canvass(g *group, failures int) (c canvass) {
 	since := s.logTime - s.cfg.PageWindow
 	for name, v := range g.vantages {
 		f, ok, last := v.streak(since)
+		if all, _, _ := v.streak(0); all >= failures && f < failures {
+			c.mute++
+		}
 		if last.bin < since {
-			if f, _, _ := v.streak(0); f >= failures {
-				c.mute++
-			}
 			if last.bin < s.logTime-s.cfg.RetireAfter && last.bin != 0 {
 				delete(g.vantages, name)
 			}
