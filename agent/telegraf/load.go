@@ -36,7 +36,7 @@ func Load(files []File, interval time.Duration) ([]*models.RunningInput, error) 
 	for _, f := range files {
 		inputs, err := loadFile(f, interval)
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, f.every(err, interval))
 			continue
 		}
 		all = append(all, inputs...)
@@ -76,7 +76,47 @@ func loadFile(f File, interval time.Duration) ([]*models.RunningInput, error) {
 	return c.Inputs, nil
 }
 
+// every returns all the mistakes of a file whose first one is known: Telegraf
+// stops there, so the sections are read one by one.
+func (f File) every(first error, interval time.Duration) error {
+	var errs []error
+	for _, section := range f.sections() {
+		if _, err := loadFile(section, interval); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 0 {
+		return first
+	}
+	return errors.Join(errs...)
+}
+
+// sections cuts the text before every header of a plugin, and of what else
+// stands at the top.
+func (f File) sections() []File {
+	var out []File
+	start, quoted := 0, false
+	lines := strings.SplitAfter(string(f.Text), "\n")
+	cut := func(end int) {
+		if text := strings.Join(lines[start:end], ""); strings.TrimSpace(text) != "" {
+			out = append(out, File{Name: f.Name, Line: max(f.Line, 1) + start, Text: []byte(text)})
+		}
+		start = end
+	}
+	for i, line := range lines {
+		if !quoted && tomlTop.MatchString(line) {
+			cut(i)
+		}
+		if (strings.Count(line, `"""`)+strings.Count(line, "'''"))%2 == 1 {
+			quoted = !quoted
+		}
+	}
+	cut(len(lines))
+	return out
+}
+
 var (
+	tomlTop    = regexp.MustCompile(`^\s*(\[\[\s*\w+\.\w+\s*\]\]|\[\s*(agent|global_tags)\s*\])`)
 	tomlLine   = regexp.MustCompile(`(?:configuration specified at )?\bline (\d+)(?:: |, )?`)
 	tomlPlugin = regexp.MustCompile(`^(?:plugin ((?:inputs|outputs|processors|aggregators)\.\w+): |error parsing (\w+)(?: array)?, )`)
 	tomlField  = regexp.MustCompile(`the fields \["([^"]+)"`)

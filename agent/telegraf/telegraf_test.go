@@ -340,3 +340,20 @@ func TestKinds(t *testing.T) {
 	f("procstat", "memory_rss", telegraf.Untyped, telemetry.Gauge)
 	f("cpu", "time_idle", telegraf.Counter, telemetry.Counter)
 }
+
+func TestEveryMistakeOfAFileIsTold(t *testing.T) {
+	text := "[[inputs.mem]]\n[[inputs.cpu]]\n  nope = 1\n  [inputs.cpu.tags]\n    a = \"\"\"\n[[inputs.mem]]\"\"\"\n[[inputs.cpu]]\n  percpu = true\n  wrong = 1\n[[inputs.absent]]\n"
+	_, err := Load([]File{{Name: "x.yaml", Line: 11, Text: []byte(text)}}, time.Second)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 3 {
+		t.Fatalf("want three mistakes:\n%v", err)
+	}
+	for i, want := range []string{"x.yaml:13:1: inputs.cpu: ", "x.yaml:19:1: inputs.cpu: ", "x.yaml:20:1: inputs.absent: "} {
+		if !strings.HasPrefix(lines[i], want) {
+			t.Errorf("mistake %d is %q, want %q", i, lines[i], want)
+		}
+	}
+}
