@@ -163,10 +163,12 @@ func Split(p *wire.Partial, n int32) []*wire.Partial {
 }
 
 // PartitionOf returns the partition of nines.partials that carries the group.
+// Groups of equal labels in the parts of a composite objective share one.
 func PartitionOf(k wire.GroupKey, n int32) int32 {
 	h := k.Labels
-	for i := 0; i < len(k.Stream); i++ {
-		h = h*31 + uint64(k.Stream[i])
+	stream := slo.Affinity(k.Stream)
+	for i := 0; i < len(stream); i++ {
+		h = h*31 + uint64(stream[i])
 	}
 	h ^= h >> 33
 	return int32(h % uint64(n))

@@ -122,7 +122,7 @@ func (s *stream) match(series *telemetry.Series, host telemetry.Labels) (role, b
 next:
 	for i := range s.selectors {
 		sel := &s.selectors[i]
-		if sel.metric != series.Name || !sel.role.takes(series.Kind) {
+		if sel.metric != series.Name || !s.takes(sel.role, series.Kind) {
 			continue
 		}
 		for j := range sel.matchers {
@@ -137,9 +137,10 @@ next:
 }
 
 // takes says whether a series of the kind can play the role: events are
-// samples of gauges, counts are increments of counters.
-func (r role) takes(k telemetry.Kind) bool {
-	if r == roleSample || r == roleBlind {
+// samples of gauges, counts are increments of counters, or samples of gauges
+// where the stream says so.
+func (s *stream) takes(r role, k telemetry.Kind) bool {
+	if r == roleSample || r == roleBlind || s.def.Gauge {
 		return k == telemetry.Gauge
 	}
 	return k == telemetry.Counter

@@ -263,7 +263,7 @@ func (s *State) resolve(key bootKey, b *boot, def *telemetry.Schema, known bool)
 				vantage = get(series.Labels, b.host, st.def.Vantage)
 			}
 			fd := feed{col: col, role: role, stream: st, cell: s.cell(gk, vantage)}
-			if role.takes(telemetry.Counter) {
+			if st.takes(role, telemetry.Counter) {
 				fd.counter = s.counterOf(key, series, st, role, known)
 			}
 			res.feeds = append(res.feeds, fd)
@@ -309,17 +309,19 @@ func (s *State) sample(fd *feed, t int64, v float64) {
 	if t < st.From || t >= st.Until || v != v {
 		return
 	}
+	good, total, ok := st.worth(fd.role, v)
+	if !ok {
+		return
+	}
 	c := s.bin(fd.cell, t-mod(t, st.def.Bin))
 	c.Newest = max(c.Newest, t)
+	c.Good += good
+	c.Total += total
 	if fd.role == roleBlind {
 		if v >= 1 {
 			c.Blind++
 		}
 		return
-	}
-	c.Total++
-	if compare(v, st.def.Op, st.def.Threshold) {
-		c.Good++
 	}
 	if st.def.Histogram {
 		s.sketch(fd.cell.group, t-mod(t, st.def.Rule.Length)).Observe(v)
@@ -409,6 +411,25 @@ func (s *State) sketch(gk wire.GroupKey, slot int64) *hist.Histogram {
 		s.sketches[k] = h
 	}
 	return h
+}
+
+// worth returns what a sample adds to good and total; it is not ok where the
+// value says nothing, such as a ratio above one.
+func (st *stream) worth(r role, v float64) (good, total uint64, ok bool) {
+	switch {
+	case r == roleBlind:
+		return 0, 0, true
+	case r != roleSample:
+		n, ok := slo.GaugeCount(v)
+		good, total = st.counts(r, n)
+		return good, total, ok
+	case st.def.Op == slo.Success, st.def.Op == slo.Failure:
+		good, ok = slo.RawRatio(v, st.def.Op)
+		return good, slo.RatioUnit, ok
+	case compare(v, st.def.Op, st.def.Threshold):
+		return 1, 1, true
+	}
+	return 0, 1, true
 }
 
 func compare(v float64, op slo.Op, threshold float64) bool {

@@ -76,6 +76,7 @@ type State struct {
 	rulesOf   Rules
 	past      Past
 	streams   func(id string) *slo.Stream
+	readSlots func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error)
 
 	sources  map[int32]*ledger.Position
 	expected int32 // number of telemetry partitions, as the partials say
@@ -83,6 +84,9 @@ type State struct {
 	offset   int64
 	logTime  int64 // greatest of the sources'
 	turned   int64 // the second of log time that was last looked at as a whole
+	// awake is the log time of the last jump: silence before it is the
+	// collector's own.
+	awake int64
 	// orphansAt is the log time at which alerts that no group stands for any
 	// more are resolved; 0 where there can be none.
 	orphansAt int64
@@ -91,7 +95,11 @@ type State struct {
 	rules      *slo.RuleSet
 	objectives map[string][]*slo.Objective // by stream
 	layouts    map[string]*layouts         // by stream
-	stale      bool
+	// compositesOver are the composite objectives by the streams of their
+	// parts, and parts all objectives by name.
+	compositesOver map[string][]*slo.Objective
+	parts          map[string]*slo.Objective
+	stale          bool
 
 	groups  map[wire.GroupKey]*group
 	touched map[*group]bool // since the last look at alerts
@@ -120,12 +128,15 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		skip:       map[int32]bool{},
 		objectives: map[string][]*slo.Objective{},
 		layouts:    map[string]*layouts{},
-		groups:     map[wire.GroupKey]*group{},
-		touched:    map[*group]bool{},
-		changed:    map[*group]bool{},
-		open:       map[*group]bool{},
-		regions:    map[string]*region{},
-		alerts:     map[string]*alert.Alert{},
+
+		compositesOver: map[string][]*slo.Objective{},
+		parts:          map[string]*slo.Objective{},
+		groups:         map[wire.GroupKey]*group{},
+		touched:        map[*group]bool{},
+		changed:        map[*group]bool{},
+		open:           map[*group]bool{},
+		regions:        map[string]*region{},
+		alerts:         map[string]*alert.Alert{},
 	}
 	for _, p := range claim.Sources {
 		c := p
@@ -256,6 +267,7 @@ func (s *State) passTime(t int64) {
 		for _, r := range s.regions {
 			r.seen = max(r.seen, t)
 		}
+		s.awake = t
 	}
 	s.logTime = t
 }
@@ -276,8 +288,14 @@ func (s *State) useRules(id string) error {
 	s.seekOrphans()
 	clear(s.objectives)
 	clear(s.layouts)
+	clear(s.compositesOver)
+	clear(s.parts)
 	for _, o := range def.Objectives {
 		s.objectives[o.StreamID] = append(s.objectives[o.StreamID], o)
+		s.parts[o.Name] = o
+		for _, c := range o.Components {
+			s.compositesOver[c.StreamID] = append(s.compositesOver[c.StreamID], o)
+		}
 	}
 	for _, g := range s.groups {
 		s.bind(g)

@@ -44,6 +44,8 @@ type slot struct {
 	ledger.Slot
 	dirty bool // differs from what was last handed to the ledger
 	late  bool // data came after it was closed
+	// part and whole are what the sums of RatioTimeslices hold of it.
+	part, whole int64
 }
 
 func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
@@ -112,7 +114,7 @@ func (s *State) streamOf(key wire.GroupKey) *slo.Stream {
 func (s *State) layoutOf(stream string) *layouts {
 	l := s.layouts[stream]
 	if l == nil {
-		l = layoutsOf(s.objectives[stream])
+		l = layoutsOf(slices.Concat(s.compositesOver[stream], s.objectives[stream]))
 		s.layouts[stream] = l
 	}
 	return l
@@ -223,6 +225,7 @@ func (s *State) slotAt(g *group, start int64, vantage string) (*slot, error) {
 		if ok {
 			restoreEvidence(&old, g, vantage)
 			sl := &slot{Slot: old}
+			sl.part, sl.whole = share(&old)
 			g.slots[start] = sl
 			return sl, nil
 		}
@@ -310,6 +313,7 @@ func (s *State) decide(g *group, sl *slot) {
 		g.sums.add(sl.Start, stateDelta(was, -1))
 		g.sums.add(sl.Start, stateDelta(sl.State, +1))
 	}
+	g.reshare(sl)
 	s.changed[g] = true
 	s.touched[g] = true
 }

@@ -27,8 +27,12 @@ const (
 type judged struct {
 	def  *slo.Objective
 	down string // "", advisory or down
-	// alerts are the alerts it may raise: down, advisory, then the burn rows.
+	// alerts are the alerts it may raise: down, advisory, then the burn rows,
+	// the budget rows and those on silence.
 	alerts []named
+	// since is when the condition of each burn row began to hold, log time; nil
+	// until a row must hold for a time.
+	since []int64
 }
 
 // named is an alert's identity, made once: its labels and key.
@@ -44,19 +48,29 @@ func newNamed(labels map[string]string) named {
 
 func newJudged(g *group, o *slo.Objective) *judged {
 	j := &judged{def: o}
-	add := func(name, severity, kind, window string) {
+	add := func(name, severity, kind string, more map[string]string) {
 		labels := g.Labels.Map()
 		labels["alertname"], labels["severity"], labels["kind"] = name, severity, kind
 		labels["objective"], labels["service"] = o.Name, o.Service
-		if window != "" {
-			labels["window"] = window
+		for name, value := range more {
+			labels[name] = value
 		}
 		j.alerts = append(j.alerts, newNamed(labels))
 	}
-	add(AlertDown, alert.Page, "down", "")
-	add(AlertAdvisory, alert.Advisory, "advisory", "")
+	add(AlertDown, alert.Page, "down", nil)
+	add(AlertAdvisory, alert.Advisory, "advisory", nil)
 	for _, r := range o.Burn {
-		add(AlertBurn, r.Severity, "burn", duration(r.Long))
+		more := policyLabels(r.Policy, map[string]string{"window": duration(r.Long)})
+		if r.Condition != "" {
+			more["condition"] = r.Condition
+		}
+		add(AlertBurn, r.Severity, "burn", more)
+	}
+	for _, r := range o.Budget {
+		add(AlertBudget, r.Severity, "budget", budgetLabels(r))
+	}
+	for _, r := range o.NoData {
+		add(AlertNoData, r.Severity, "nodata", policyLabels(r.Policy, map[string]string{}))
 	}
 	return j
 }
@@ -123,12 +137,15 @@ func (v *vantage) streak(since int64) (failures, successes int, last probed) {
 
 // judge looks at the alerts of every group that the last partial touched.
 func (s *State) judge() {
+	s.touchComposites()
 	for g := range s.touched {
 		for _, j := range g.judged {
 			if j.def.Down != nil {
 				s.judgeDown(g, j)
 			}
 			s.judgeBurn(g, j)
+			s.judgeBudget(g, j)
+			s.judgeNoData(g, j)
 		}
 	}
 	clear(s.touched)
@@ -236,6 +253,9 @@ func (s *State) advise(g *group, j *judged, c canvass, n, k int) {
 // rests on. Time before the group's first slot counts as good, so that a young
 // group's first failure is not taken for a month's.
 func (g *group) burn(s *State, o *slo.Objective, length int64) (rate float64, events uint64) {
+	if len(o.Components) > 0 {
+		return s.compositeBurn(g, o, length)
+	}
 	good, total := g.sums.budgeted(o, length)
 	return slo.Burn(good, total, o.Target) * g.seen(s, length), total
 }
@@ -266,13 +286,14 @@ func (s *State) judgeBurn(g *group, j *judged) {
 		a := &j.alerts[2+i]
 		long, _ := g.burn(s, j.def, row.Long)
 		short, events := g.burn(s, j.def, row.Short)
-		if long > row.Factor && short > row.Factor {
+		fires, holds := j.held(s, i, long, short, events)
+		if fires {
 			if s.firing(a) || s.logTime-g.lastSample > s.cfg.PageWindow {
 				continue // old data, told late: it is in the ledger, it wakes nobody
 			}
 			s.fire(a, g.lastSample, fmt.Sprintf("%s burns its error budget %.1f times too fast over %s and %.1f times over %s (limit %.1f)",
 				g.name(j.def), long, duration(row.Long), short, duration(row.Short), row.Factor))
-		} else if events > 0 {
+		} else if events > 0 && !holds {
 			s.resolve(a)
 		}
 	}
@@ -287,16 +308,14 @@ func (g *group) status(s *State, j *judged) ledger.Status {
 		return st
 	}
 	g.sums.advance(s.logTime)
-	st.Window = g.sums.window(j.def)
-	st.Attainment = sla.Ratio{Num: st.Window.Good, Den: st.Window.Total}
-	if j.def.Budgeting == budgetingSlots {
-		st.Attainment = sla.Ratio{Num: st.Window.GoodSlots, Den: st.Window.GoodSlots + st.Window.BadSlots}
-	}
-	st.BudgetLeft = 1 - slo.Burn(st.Attainment.Num, st.Attainment.Den, j.def.Target)*g.elapsed(s, j.def)
+	st.Window = g.window(s, j.def)
+	used, good, total := g.consumed(s, j.def)
+	st.Attainment = sla.Ratio{Num: good, Den: total}
+	st.BudgetLeft = 1 - used
 	for _, row := range j.def.Burn {
 		long, _ := g.burn(s, j.def, row.Long)
-		short, _ := g.burn(s, j.def, row.Short)
-		st.Burn = append(st.Burn, ledger.BurnRate{Long: long, Short: short, Firing: long > row.Factor && short > row.Factor})
+		short, events := g.burn(s, j.def, row.Short)
+		st.Burn = append(st.Burn, ledger.BurnRate{Long: long, Short: short, Firing: row.Holds(long, short, events)})
 	}
 	return st
 }

@@ -29,7 +29,9 @@ func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.A
 		s.alerts[a.Key()] = &a
 	}
 	for i := range loaded {
-		s.restoreGroup(&loaded[i])
+		if err := s.restoreGroup(&loaded[i]); err != nil {
+			return err
+		}
 	}
 	if s.partition == 0 {
 		for i := range agents {
@@ -56,7 +58,7 @@ func (s *State) hearAt(name string, seen, newest int64) {
 	r.seen, r.newest = max(r.seen, seen), max(r.newest, newest)
 }
 
-func (s *State) restoreGroup(l *ledger.Loaded) {
+func (s *State) restoreGroup(l *ledger.Loaded) error {
 	g := s.newGroup(l.Group.Key, l.Group.Labels)
 	g.Group, g.isNew = l.Group, false
 	open := slices.ContainsFunc(l.Slots, func(sl ledger.Slot) bool { return !decided(sl.State) })
@@ -67,7 +69,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) {
 	if g.stream == nil || over {
 		delete(s.groups, g.Key)
 		delete(s.open, g)
-		return
+		return nil
 	}
 	if s.streamOf(g.Key) == nil {
 		s.end(g)
@@ -76,7 +78,8 @@ func (s *State) restoreGroup(l *ledger.Loaded) {
 	g.next, g.lastData = g.FirstSlot, g.FirstSlot
 	for i := range l.Hours {
 		h := &l.Hours[i]
-		g.sums.add(h.Start, delta{int64(h.Good), int64(h.Total), int64(h.GoodSlots), int64(h.BadSlots), int64(h.UnknownSlots)})
+		g.sums.add(h.Start, delta{good: int64(h.Good), total: int64(h.Total),
+			goodSlots: int64(h.GoodSlots), badSlots: int64(h.BadSlots), unknownSlots: int64(h.UnknownSlots)})
 		if h.Total > 0 {
 			g.lastData = max(g.lastData, h.Start)
 		}
@@ -88,6 +91,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) {
 		sl := &l.Slots[i]
 		d := stateDelta(sl.State, 1)
 		d.good, d.total = int64(sl.Good), int64(sl.Total)
+		d.part, d.whole = share(sl)
 		g.sums.add(sl.Start, d)
 		if sl.Total > 0 {
 			g.lastData = max(g.lastData, sl.Start)
@@ -106,6 +110,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) {
 			j.down = "advisory"
 		}
 	}
+	return s.restoreSlices(g)
 }
 
 // restoreSlots keeps the open and the newest slots, and reads from their bins
@@ -122,6 +127,7 @@ func (s *State) restoreSlots(g *group, slots []ledger.Slot) {
 		kept := *sl
 		kept.Vantages = cloneBins(sl.Vantages)
 		g.slots[sl.Start] = &slot{Slot: kept}
+		g.slots[sl.Start].part, g.slots[sl.Start].whole = share(sl)
 	}
 	for _, sl := range g.slots {
 		restoreEvidence(&sl.Slot, g, "")

@@ -221,6 +221,9 @@ func (o *owner) restore(ctx context.Context) error {
 	o.claim, o.pending, o.failing = claim, nil, time.Time{}
 	o.state = New(o.o.Config, claim, o.rules(ctx, id, set), o.past(ctx))
 	o.state.SetStreams(o.o.Rules.Stream)
+	o.state.SetSlots(func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error) {
+		return o.o.Ledger.GroupSlots(ctx, access.Local(), key, from, to)
+	})
 	o.committed = time.Now()
 	return o.state.Restore(id, loaded, alerts, agents)
 }

@@ -7,11 +7,15 @@ import (
 )
 
 // budgetingSlots is the OpenSLO budgeting method that counts slots.
-const budgetingSlots = "Timeslices"
+const budgetingSlots = slo.Timeslices
 
 // delta is what one change adds to the sums of a group; negative parts take
 // back what a restatement changed.
-type delta struct{ good, total, goodSlots, badSlots, unknownSlots int64 }
+type delta struct {
+	good, total, goodSlots, badSlots, unknownSlots int64
+	// part of whole slices, in parts of slo.SliceUnit.
+	part, whole int64
+}
 
 func stateDelta(st sla.State, n int64) delta {
 	switch st {
@@ -27,14 +31,24 @@ func stateDelta(st sla.State, n int64) delta {
 
 // layouts are the window shapes of a stream's objectives: burn-rate windows in
 // the unit that the objective budgets by, its own window in all units.
-type layouts struct{ events, slots, unknown *slo.Layout }
+type layouts struct {
+	events, slots, unknown *slo.Layout
+	slices                 *slo.Layout // nil where no objective asks for it
+}
 
 func layoutsOf(objectives []*slo.Objective) *layouts {
-	var events, slots, unknown []int64
+	var events, slots, unknown, slices []int64
+	ratios := false
 	for _, o := range objectives {
 		burn := &events
-		if o.Budgeting == budgetingSlots {
+		switch o.Budgeting {
+		case slo.Timeslices:
 			burn = &slots
+		case slo.RatioTimeslices:
+			burn, ratios = &slices, true
+			if o.Calendar == nil {
+				slices = append(slices, o.Window)
+			}
 		}
 		for _, r := range o.Burn {
 			*burn = append(*burn, r.Long, r.Short)
@@ -43,20 +57,28 @@ func layoutsOf(objectives []*slo.Objective) *layouts {
 			events, slots, unknown = append(events, o.Window), append(slots, o.Window), append(unknown, o.Window)
 		}
 	}
-	return &layouts{slo.NewLayout(events...), slo.NewLayout(slots...), slo.NewLayout(unknown...)}
+	l := &layouts{events: slo.NewLayout(events...), slots: slo.NewLayout(slots...), unknown: slo.NewLayout(unknown...)}
+	if ratios {
+		l.slices = slo.NewLayout(slices...)
+	}
+	return l
 }
 
 // tally holds a group's running sums over the windows of its objectives.
 type tally struct {
 	events, slots, unknown *slo.Window
+	slices                 *slo.Window // nil where no objective asks for it
 	periods                map[*slo.Objective]*period
 }
 
 // period sums up the current period of a calendar-aligned objective.
-type period struct{ events, slots, unknown slo.PeriodSum }
+type period struct{ events, slots, unknown, slices slo.PeriodSum }
 
 func newTally(l *layouts, objectives []*slo.Objective) *tally {
 	t := &tally{events: slo.NewWindow(l.events), slots: slo.NewWindow(l.slots), unknown: slo.NewWindow(l.unknown)}
+	if l.slices != nil {
+		t.slices = slo.NewWindow(l.slices)
+	}
 	for _, o := range objectives {
 		if o.Calendar != nil {
 			if t.periods == nil {
@@ -74,10 +96,14 @@ func (t *tally) advance(now int64) {
 	t.events.Advance(now)
 	t.slots.Advance(now)
 	t.unknown.Advance(now)
+	if t.slices != nil {
+		t.slices.Advance(now)
+	}
 	for o, p := range t.periods {
 		_ = p.events.Advance(o.Calendar, now)
 		_ = p.slots.Advance(o.Calendar, now)
 		_ = p.unknown.Advance(o.Calendar, now)
+		_ = p.slices.Advance(o.Calendar, now)
 	}
 }
 
@@ -91,10 +117,14 @@ func (t *tally) add(start int64, d delta) {
 	if d.unknownSlots != 0 {
 		t.unknown.Add(start, d.unknownSlots, d.unknownSlots)
 	}
+	if t.slices != nil && d.part|d.whole != 0 {
+		t.slices.Add(start, d.part, d.whole)
+	}
 	for _, p := range t.periods {
 		p.events.Add(start, d.good, d.total)
 		p.slots.Add(start, d.goodSlots, d.goodSlots+d.badSlots)
 		p.unknown.Add(start, d.unknownSlots, d.unknownSlots)
+		p.slices.Add(start, d.part, d.whole)
 	}
 }
 
@@ -111,11 +141,30 @@ func (t *tally) window(o *slo.Objective) ledger.Totals {
 	return ledger.Totals{Good: good, Total: total, GoodSlots: goodSlots, BadSlots: decided - goodSlots, UnknownSlots: unknown}
 }
 
-// budgeted returns the good and all events, or decided slots, that the
-// objective's budget counts, over a burn-rate window.
+// budgeted returns the good and all events, decided slots, or parts of slices
+// that the objective's budget counts, over a burn-rate window.
 func (t *tally) budgeted(o *slo.Objective, length int64) (good, total uint64) {
-	if o.Budgeting == budgetingSlots {
+	switch {
+	case o.Budgeting == slo.Timeslices:
 		return t.slots.Sum(length)
+	case o.Budgeting == slo.RatioTimeslices && t.slices != nil:
+		return t.slices.Sum(length)
 	}
 	return t.events.Sum(length)
+}
+
+// attained returns what budgeted does, over the objective's own window or
+// current period.
+func (t *tally) attained(o *slo.Objective) (good, total uint64) {
+	switch p := t.periods[o]; {
+	case o.Budgeting == slo.RatioTimeslices && p != nil:
+		return uint64(max(p.slices.Good, 0)), uint64(max(p.slices.Total, 0))
+	case o.Budgeting == slo.RatioTimeslices && t.slices != nil:
+		return t.slices.Sum(o.Window)
+	}
+	w := t.window(o)
+	if o.Budgeting == slo.Timeslices {
+		return w.GoodSlots, w.GoodSlots + w.BadSlots
+	}
+	return w.Good, w.Total
 }

@@ -9,6 +9,69 @@ const (
 	day    = 24 * hour
 )
 
+// BurnRow is one row of the multi-window, multi-burn-rate table: it fires when
+// burn(Long) > Factor and burn(Short) > Factor, where burn is the error ratio
+// divided by 1 - target. A row made of an OpenSLO AlertCondition has Op, and
+// both windows are its lookback window.
+type BurnRow struct {
+	Severity string  `json:"severity"`
+	Long     int64   `json:"long_ms"`
+	Short    int64   `json:"short_ms"`
+	Factor   float64 `json:"factor"`
+	// Op compares the burn with Factor; empty is GT.
+	Op Op `json:"op,omitempty"`
+	// After is how long it must have held before it fires, milliseconds.
+	After int64 `json:"after_ms,omitempty"`
+	// Condition names the AlertCondition it was made of.
+	Condition string `json:"condition,omitempty"`
+	Policy
+}
+
+// Policy says which AlertPolicy asked for an alert, and whom it is to notify:
+// the names of its targets, sorted, with commas around each.
+type Policy struct {
+	Name    string `json:"policy,omitempty"`
+	Targets string `json:"targets,omitempty"`
+}
+
+// Holds tells whether the burn rates over the row's windows make it fire.
+// events is how many the shorter window holds: of nothing, nothing holds.
+func (r BurnRow) Holds(long, short float64, events uint64) bool {
+	switch r.Op {
+	case LT:
+		return events > 0 && long < r.Factor && short < r.Factor
+	case LTE:
+		return events > 0 && long <= r.Factor && short <= r.Factor
+	case GTE:
+		return events > 0 && long >= r.Factor && short >= r.Factor
+	}
+	return long > r.Factor && short > r.Factor
+}
+
+// BudgetRow alerts when a share of the error budget is consumed.
+type BudgetRow struct {
+	Severity string `json:"severity"`
+	// Percent of the budget: 100 is all of it.
+	Percent int `json:"percent"`
+}
+
+// BudgetSlack is by how many percent of the budget consumption must fall below
+// a row before its alert resolves, so that it does not come and go.
+const BudgetSlack = 5
+
+// BudgetRows returns the consumption that alerts unless declared otherwise.
+func BudgetRows() []BudgetRow {
+	return []BudgetRow{{"advisory", 25}, {"advisory", 50}, {"ticket", 75}, {"ticket", 90}, {"page", 100}}
+}
+
+// NoData alerts when a group has been silent.
+type NoData struct {
+	Severity string `json:"severity"`
+	// After is how long, in milliseconds of log time.
+	After int64 `json:"after_ms"`
+	Policy
+}
+
 // BurnRows returns the four rows of the multi-window, multi-burn-rate table for
 // an SLO period in milliseconds: Factor = budget share × period / Long. Rows
 // whose long window exceeds the period are left out.
@@ -56,7 +119,10 @@ func BudgetLeft(good, total uint64, target sla.Ratio) float64 {
 
 // CanFire tells whether a total outage reaches the row's factor: for lax
 // targets the budget is so large that the row can never fire.
-func (r BurnRow) CanFire(target sla.Ratio) bool { return Burn(0, 1, target) > r.Factor }
+func (r BurnRow) CanFire(target sla.Ratio) bool {
+	worst := Burn(0, 1, target)
+	return r.Op == LT || r.Op == LTE || r.Holds(worst, worst, 1)
+}
 
 // Float returns the ratio for display and plots, never for judgement; 0 where
 // there is no value.

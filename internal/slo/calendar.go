@@ -20,11 +20,11 @@ func (c *Calendar) Bounds(now int64) (start, end int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	years, months, days, err := c.step()
+	step, err := c.step()
 	if err != nil {
 		return 0, 0, err
 	}
-	at := func(n int) time.Time { return anchor.AddDate(n*years, n*months, n*days) }
+	at := func(n int) time.Time { return step.from(anchor, n) }
 	t := time.UnixMilli(now)
 	length := at(1).Sub(anchor)
 	n := int(t.Sub(anchor) / length)
@@ -50,20 +50,45 @@ func (c *Calendar) anchor(loc *time.Location) (time.Time, error) {
 	return t, nil
 }
 
-func (c *Calendar) step() (years, months, days int, err error) {
+// step is the length of a period: one of its fields is set.
+type step struct {
+	months, days int
+	fixed        time.Duration
+}
+
+func (c *Calendar) step() (step, error) {
+	n := max(c.Count, 1)
 	switch c.Unit {
+	case "minute":
+		return step{fixed: time.Duration(n) * time.Minute}, nil
+	case "hour":
+		return step{fixed: time.Duration(n) * time.Hour}, nil
 	case "day":
-		return 0, 0, 1, nil
+		return step{days: n}, nil
 	case "week":
-		return 0, 0, 7, nil
+		return step{days: 7 * n}, nil
 	case "month":
-		return 0, 1, 0, nil
+		return step{months: n}, nil
 	case "quarter":
-		return 0, 3, 0, nil
+		return step{months: 3 * n}, nil
 	case "year":
-		return 1, 0, 0, nil
+		return step{months: 12 * n}, nil
 	}
-	return 0, 0, 0, fmt.Errorf("calendar window of unit %q: use day, week, month, quarter or year", c.Unit)
+	return step{}, fmt.Errorf("calendar window of unit %q: use minute, hour, day, week, month, quarter or year", c.Unit)
+}
+
+// from returns the time n steps after the anchor. A month that lacks the
+// anchor's day takes its last one instead.
+func (s step) from(anchor time.Time, n int) time.Time {
+	if s.months == 0 {
+		return anchor.AddDate(0, 0, n*s.days).Add(time.Duration(n) * s.fixed)
+	}
+	day := anchor.Day()
+	first := anchor.AddDate(0, n*s.months, 1-day)
+	if day > 28 {
+		day = min(day, time.Date(first.Year(), first.Month()+1, 0, 0, 0, 0, 0, time.UTC).Day())
+	}
+	return first.AddDate(0, 0, day-1)
 }
 
 // PeriodSum sums up the current period of a calendar window of one group.

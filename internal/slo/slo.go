@@ -23,6 +23,13 @@ const (
 	GT  Op = "gt"
 )
 
+// The readings of a raw ratio, which OpenSLO calls rawType: a sample is itself
+// the share of good (or bad) events. It counts as one event, in millionths.
+const (
+	Success Op = "success"
+	Failure Op = "failure"
+)
+
 // Match is the kind of a label matcher.
 type Match string
 
@@ -54,7 +61,8 @@ type Selector struct {
 // Exactly one of Sample and Total is set. With Sample, every sample of the
 // selected gauge series is one event, good if "value Op Threshold" holds (a
 // time-out is a sample of +Inf). With Total, events are increments of the
-// selected counters; of Good and Bad exactly one is set.
+// selected counters, or with Gauge the values of samples; of Good and Bad
+// exactly one is set.
 type Stream struct {
 	Sample    *Selector `json:"sample,omitempty"`
 	Op        Op        `json:"op,omitempty"`
@@ -62,6 +70,15 @@ type Stream struct {
 	Good      *Selector `json:"good,omitempty"`
 	Bad       *Selector `json:"bad,omitempty"`
 	Total     *Selector `json:"total,omitempty"`
+	// Gauge says that samples of Good, Bad and Total are numbers of events by
+	// themselves, not readings of cumulative counters.
+	Gauge bool `json:"gauge,omitempty"`
+	// Unit is how many counts make an event, where values may be fractions: a
+	// million for raw ratios, a thousand with Gauge. 0 is one.
+	Unit uint64 `json:"unit,omitempty"`
+	// Composite names the composite objective that the stream is a part of, so
+	// that its groups are evaluated in one place with those of the other parts.
+	Composite string `json:"composite,omitempty"`
 	// GroupBy lists the labels (series or host) whose values make a group.
 	GroupBy []string `json:"group_by"`
 	// Vantage is the label that names the vantage point ("host" for probes).
@@ -76,13 +93,35 @@ type Stream struct {
 }
 
 // ID returns the stream's identity: 16 hex digits of the SHA-256 of its JSON.
+// That of a composite's part begins with what Affinity takes.
 func (s *Stream) ID() string {
 	b, err := json.Marshal(s)
 	if err != nil {
 		panic("slo: stream does not marshal: " + err.Error()) // no value of the type can fail
 	}
 	h := sha256.Sum256(b)
-	return hex.EncodeToString(h[:8])
+	id := hex.EncodeToString(h[:8])
+	if s.Composite == "" {
+		return id
+	}
+	together := sha256.Sum256([]byte(s.Composite))
+	return compositeMark + hex.EncodeToString(together[:3]) + id[:6]
+}
+
+// compositeMark begins the identities of parts of composites, and affinity is
+// how many digits those of one composite share.
+const (
+	compositeMark = "c05e"
+	affinity      = 10
+)
+
+// Affinity returns the part of a stream's identity that decides where its
+// groups are evaluated: all of it, or what the parts of a composite share.
+func Affinity(id string) string {
+	if len(id) > affinity && id[:len(compositeMark)] == compositeMark {
+		return id[:affinity]
+	}
+	return id
 }
 
 // Objective is an SLO: a target for a stream over a window.
@@ -95,11 +134,15 @@ type Objective struct {
 	Description string `json:"description,omitempty"`
 	// StreamID names the stream it judges.
 	StreamID string `json:"stream"`
-	// Target is the promised ratio of good events (Occurrences) or of good
-	// slots (Timeslices), exact.
+	// Target is the promised ratio of good events (Occurrences), of good slots
+	// (Timeslices), or the promised mean of the slots' ratios
+	// (RatioTimeslices), exact. That of a composite is its parts' lowest.
 	Target sla.Ratio `json:"target"`
-	// Budgeting is Occurrences or Timeslices.
+	// Budgeting is Occurrences, Timeslices or RatioTimeslices.
 	Budgeting string `json:"budgeting"`
+	// Components are the parts of a composite objective, of which StreamID
+	// names the first one's stream; nil for all others.
+	Components []Component `json:"components,omitempty"`
 	// Window is the length of the rolling window, or of a calendar period, in
 	// milliseconds; calendar months count as 30 days in burn-rate factors.
 	Window int64 `json:"window_ms"`
@@ -107,6 +150,10 @@ type Objective struct {
 	Calendar *Calendar `json:"calendar,omitempty"`
 	// Burn are the burn-rate rows that alert.
 	Burn []BurnRow `json:"burn,omitempty"`
+	// Budget are the shares of the error budget whose consumption alerts.
+	Budget []BudgetRow `json:"budget,omitempty"`
+	// NoData are the alerts on silence.
+	NoData []NoData `json:"no_data,omitempty"`
 	// Down is the confirmed-down rule; nil where none applies.
 	Down *Down `json:"down,omitempty"`
 	// Source is file:line of the definition, for messages.
@@ -116,20 +163,12 @@ type Objective struct {
 // Calendar is a calendar-aligned window.
 type Calendar struct {
 	TimeZone string `json:"time_zone"`
-	Unit     string `json:"unit"` // day, week, month, quarter, year
+	Unit     string `json:"unit"` // minute, hour, day, week, month, quarter, year
 	// Start is the local time from which periods are counted, written as
 	// 2006-01-02 15:04:05; empty for 2001-01-01 00:00:00, a Monday.
 	Start string `json:"start,omitempty"`
-}
-
-// BurnRow is one row of the multi-window, multi-burn-rate table: it fires when
-// burn(Long) > Factor and burn(Short) > Factor, where burn is the error ratio
-// divided by 1 - target.
-type BurnRow struct {
-	Severity string  `json:"severity"`
-	Long     int64   `json:"long_ms"`
-	Short    int64   `json:"short_ms"`
-	Factor   float64 `json:"factor"`
+	// Count is how many units a period lasts; 0 is one.
+	Count int `json:"count,omitempty"`
 }
 
 // Down is the confirmed-down rule: Failures failed bins in a row, each seen
@@ -139,6 +178,15 @@ type Down struct {
 	Failures int `json:"failures"`
 	K        int `json:"k"`
 	N        int `json:"n,omitempty"`
+}
+
+// Component is one part of a composite objective.
+type Component struct {
+	// Objective is the part's name, and StreamID its stream.
+	Objective string `json:"objective"`
+	StreamID  string `json:"stream"`
+	// Weight multiplies what the part's consumption costs the composite.
+	Weight float64 `json:"weight"`
 }
 
 // RuleSet is everything the pipeline judges by, content-addressed.

@@ -143,16 +143,16 @@ func TestCalendarBounds(t *testing.T) {
 			t.Errorf("%+v at %s: [%d, %d), want [%s, %s)", c, now, s, e, start, end)
 		}
 	}
-	f(Calendar{"Europe/London", "month", ""}, "2026-03-15T12:00:00Z", "2026-03-01T00:00:00Z", "2026-03-31T23:00:00Z")
-	f(Calendar{"Europe/London", "day", ""}, "2026-03-29T12:00:00Z", "2026-03-29T00:00:00Z", "2026-03-29T23:00:00Z")
-	f(Calendar{"UTC", "week", ""}, "2026-11-05T00:00:00Z", "2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z")
-	f(Calendar{"UTC", "quarter", ""}, "2026-11-05T00:00:00Z", "2026-10-01T00:00:00Z", "2027-01-01T00:00:00Z")
-	f(Calendar{"UTC", "year", ""}, "1999-06-05T00:00:00Z", "1999-01-01T00:00:00Z", "2000-01-01T00:00:00Z")
-	f(Calendar{"America/New_York", "week", "2022-01-01 12:00:00"}, "2022-01-15T16:59:59Z", "2022-01-08T17:00:00Z", "2022-01-15T17:00:00Z")
-	if _, _, err := (&Calendar{"Mars/Olympus", "day", ""}).Bounds(0); err == nil {
+	f(Calendar{TimeZone: "Europe/London", Unit: "month", Start: ""}, "2026-03-15T12:00:00Z", "2026-03-01T00:00:00Z", "2026-03-31T23:00:00Z")
+	f(Calendar{TimeZone: "Europe/London", Unit: "day", Start: ""}, "2026-03-29T12:00:00Z", "2026-03-29T00:00:00Z", "2026-03-29T23:00:00Z")
+	f(Calendar{TimeZone: "UTC", Unit: "week", Start: ""}, "2026-11-05T00:00:00Z", "2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z")
+	f(Calendar{TimeZone: "UTC", Unit: "quarter", Start: ""}, "2026-11-05T00:00:00Z", "2026-10-01T00:00:00Z", "2027-01-01T00:00:00Z")
+	f(Calendar{TimeZone: "UTC", Unit: "year", Start: ""}, "1999-06-05T00:00:00Z", "1999-01-01T00:00:00Z", "2000-01-01T00:00:00Z")
+	f(Calendar{TimeZone: "America/New_York", Unit: "week", Start: "2022-01-01 12:00:00"}, "2022-01-15T16:59:59Z", "2022-01-08T17:00:00Z", "2022-01-15T17:00:00Z")
+	if _, _, err := (&Calendar{TimeZone: "Mars/Olympus", Unit: "day", Start: ""}).Bounds(0); err == nil {
 		t.Error("an unknown time zone is accepted")
 	}
-	if _, _, err := (&Calendar{"UTC", "fortnight", ""}).Bounds(0); err == nil {
+	if _, _, err := (&Calendar{TimeZone: "UTC", Unit: "fortnight", Start: ""}).Bounds(0); err == nil {
 		t.Error("an unknown unit is accepted")
 	}
 	var p PeriodSum

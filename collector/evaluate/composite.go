@@ -1,0 +1,98 @@
+package evaluate
+
+import (
+	"nines/internal/ledger"
+	"nines/internal/slo"
+	"nines/internal/wire"
+)
+
+// part is one component of a composite objective as it stands for one group.
+type part struct {
+	group  *group
+	def    *slo.Objective
+	weight float64
+}
+
+// partsOf returns the components that have data for the group's labels: one
+// that has none has consumed nothing. The group is that of the first component.
+func (s *State) partsOf(g *group, o *slo.Objective) []part {
+	var out []part
+	for _, c := range o.Components {
+		of := s.groups[wire.GroupKey{Stream: c.StreamID, Labels: g.Key.Labels}]
+		def := s.parts[c.Objective]
+		if of == nil || def == nil || of.stream == nil || of.FirstSlot == 0 {
+			continue
+		}
+		of.sums.advance(s.logTime)
+		out = append(out, part{of, def, c.Weight})
+	}
+	return out
+}
+
+// compositeBurn returns the burn rate of a composite over a window, and how many
+// events (or slots) it rests on.
+func (s *State) compositeBurn(g *group, o *slo.Objective, length int64) (rate float64, events uint64) {
+	var parts []slo.Part
+	for _, p := range s.partsOf(g, o) {
+		r, n := p.group.burn(s, p.def, length)
+		parts = append(parts, slo.Part{Weight: p.weight, Value: r})
+		events += n
+	}
+	return slo.Composite(parts), events
+}
+
+// consumed returns the share of the error budget that the group has consumed in
+// the objective's window or period: 1 is all of it. What the objective has
+// attained comes with it, in good of total; of a composite in parts of
+// slo.SliceUnit.
+func (g *group) consumed(s *State, o *slo.Objective) (used float64, good, total uint64) {
+	if len(o.Components) == 0 {
+		good, total = g.sums.attained(o)
+		return slo.Burn(good, total, o.Target) * g.elapsed(s, o), good, total
+	}
+	var uses, misses []slo.Part
+	for _, p := range s.partsOf(g, o) {
+		used, good, all := p.group.consumed(s, p.def)
+		uses = append(uses, slo.Part{Weight: p.weight, Value: used})
+		if all > 0 {
+			total = slo.SliceUnit
+			misses = append(misses, slo.Part{Weight: p.weight, Value: 1 - float64(good)/float64(all)})
+		}
+	}
+	missing := min(slo.Composite(misses), 1)
+	return slo.Composite(uses), uint64((1 - missing) * float64(total)), total
+}
+
+// window sums up the objective's window; of a composite, its parts' together.
+func (g *group) window(s *State, o *slo.Objective) (w ledger.Totals) {
+	if len(o.Components) == 0 {
+		return g.sums.window(o)
+	}
+	for _, p := range s.partsOf(g, o) {
+		t := p.group.sums.window(p.def)
+		w.Good += t.Good
+		w.Total += t.Total
+		w.GoodSlots += t.GoodSlots
+		w.BadSlots += t.BadSlots
+		w.UnknownSlots += t.UnknownSlots
+	}
+	return w
+}
+
+// touchComposites has composites judged whose parts were touched.
+func (s *State) touchComposites() {
+	if len(s.compositesOver) == 0 {
+		return
+	}
+	var holders []*group
+	for g := range s.touched {
+		for _, o := range s.compositesOver[g.Key.Stream] {
+			if h := s.groups[wire.GroupKey{Stream: o.StreamID, Labels: g.Key.Labels}]; h != nil && h != g {
+				holders = append(holders, h)
+			}
+		}
+	}
+	for _, h := range holders {
+		s.touched[h], s.changed[h] = true, true
+	}
+}

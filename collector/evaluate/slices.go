@@ -1,0 +1,67 @@
+package evaluate
+
+import (
+	"nines/internal/ledger"
+	"nines/internal/sla"
+	"nines/internal/slo"
+	"nines/internal/wire"
+)
+
+// SetSlots lets Restore read single slots of a group that start in [from, to),
+// Unix milliseconds, for objectives that the hours' sums do not suffice for.
+func (s *State) SetSlots(read func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error)) {
+	s.readSlots = read
+}
+
+// share returns what the slot adds to the sums of RatioTimeslices: nothing
+// while it is open or unknown.
+func share(sl *ledger.Slot) (part, whole int64) {
+	if sl.State != sla.Good && sl.State != sla.Bad {
+		return 0, 0
+	}
+	return int64(slo.SliceShare(clamp(sl.Good), sl.Total)), slo.SliceUnit
+}
+
+// reshare counts the slot's ratio in the sums, or what it has changed by.
+func (g *group) reshare(sl *slot) {
+	if g.sums.slices == nil && len(g.sums.periods) == 0 {
+		return
+	}
+	part, whole := share(&sl.Slot)
+	g.sums.add(sl.Start, delta{part: part - sl.part, whole: whole - sl.whole})
+	sl.part, sl.whole = part, whole
+}
+
+// restoreSlices adds the ratios of the slots before the single ones that the
+// ledger has given, where an objective averages them.
+func (s *State) restoreSlices(g *group) error {
+	from := s.slicesFrom(g)
+	to := Since(s.logTime)
+	if s.readSlots == nil || from >= to {
+		return nil
+	}
+	slots, err := s.readSlots(g.Key, from, to)
+	if err != nil {
+		return err
+	}
+	for i := range slots {
+		part, whole := share(&slots[i])
+		g.sums.add(slots[i].Start, delta{part: part, whole: whole})
+	}
+	return nil
+}
+
+// slicesFrom returns from when on the group's windows of RatioTimeslices count;
+// log time where it has none.
+func (s *State) slicesFrom(g *group) int64 {
+	from := s.logTime
+	if l := s.layoutOf(g.Key.Stream).slices; l != nil {
+		from -= l.Reach()
+	}
+	for o, p := range g.sums.periods {
+		if o.Budgeting == slo.RatioTimeslices {
+			from = min(from, p.slices.Start)
+		}
+	}
+	return max(from, g.FirstSlot)
+}
