@@ -29,6 +29,8 @@ var table = []row{
 	{"internal/access", 0, "", "who may see what is asked everywhere and asks nobody"},
 	{"internal/alert", 0, "", "the alert that crosses Kafka: every role speaks it"},
 	{"internal/hist", 0, "", "arithmetic on buckets"},
+	{"internal/sla/exact", 0, "", "numbers know no contract"},
+	{"internal/sla/slot", 0, "internal/sla/exact", "when a slot is bad, in exact ratios"},
 	{"internal/yamlconf", 0, "", "reads any package's Config, knows none"},
 	{"internal/service", 0, "", "runs any program's parts, knows none"},
 	{"internal/bus", 0, "", "bytes to and from Kafka; what they mean is wire's"},
@@ -36,7 +38,7 @@ var table = []row{
 	{"agent/spool", 0, "", "holds bytes in order, whatever they are"},
 
 	{"internal/telemetry", 1, "internal/hist", "a sample may be a histogram"},
-	{"internal/sla", 1, "", "an auditor reads it alone"},
+	{"internal/sla", 1, "internal/sla/exact internal/sla/slot", "an auditor reads it alone"},
 	{"agent/discovery", 1, "internal/yamlconf", "errors in target files have positions"},
 
 	{"internal/slo", 2, "internal/sla", "an objective judges by the contract's slot rule and exact ratios"},
@@ -72,6 +74,8 @@ var table = []row{
 
 // beside are the imports on one floor, with the reason that outweighs the rule.
 var beside = map[string]string{
+	"internal/sla/slot → internal/sla/exact": "arithmetic below arithmetic",
+
 	"internal/ledger → internal/slo":   "windows and rule sets are stored as slo defines them",
 	"internal/ledger → internal/wire":  "a group's key is the one that partials carry",
 	"internal/rulelog → internal/slo":  "a rule set is slo's",

@@ -17,11 +17,14 @@ func Month(name string, loc *time.Location) (sla.Period, error) {
 	return sla.Period{Name: name, Start: t.UnixMilli(), End: t.AddDate(0, 1, 0).UnixMilli()}, nil
 }
 
-// appendRun adds one slot to runs, extending the last run where it continues it.
-func appendRun(runs []sla.Run, start, length int64, s sla.State) []sla.Run {
-	if n := len(runs); n > 0 && runs[n-1].State == s && runs[n-1].Start+int64(runs[n-1].Slots)*length == start {
-		runs[n-1].Slots++
-		return runs
+// appendSpan adds one slot to spans, extending the last where it continues it.
+func appendSpan(spans []sla.Span, next sla.Span) []sla.Span {
+	if n := len(spans); n > 0 {
+		last := &spans[n-1]
+		if last.State == next.State && last.End == next.Start && last.Good == next.Good && last.Total == next.Total {
+			last.End = next.End
+			return spans
+		}
 	}
-	return append(runs, sla.Run{Start: start, Slots: 1, State: s})
+	return append(spans, next)
 }

@@ -20,15 +20,17 @@ func TestMonthsAreWrittenAs202611(t *testing.T) {
 	}
 }
 
-func TestRunsAreExtended(t *testing.T) {
-	var runs []sla.Run
+func TestSpansAreExtended(t *testing.T) {
+	var spans []sla.Span
 	for i, s := range []sla.State{sla.Good, sla.Good, sla.Bad, sla.Good} {
-		runs = appendRun(runs, int64(i)*minute, minute, s)
+		spans = appendSpan(spans, sla.Span{Start: int64(i) * minute, End: int64(i+1) * minute, State: s})
 	}
-	runs = appendRun(runs, 10*minute, minute, sla.Good)
-	want := []sla.Run{{Start: 0, Slots: 2, State: sla.Good}, {Start: 2 * minute, Slots: 1, State: sla.Bad},
-		{Start: 3 * minute, Slots: 1, State: sla.Good}, {Start: 10 * minute, Slots: 1, State: sla.Good}}
-	if !reflect.DeepEqual(runs, want) {
-		t.Errorf("got %v, want %v", runs, want)
+	spans = appendSpan(spans, sla.Span{Start: 10 * minute, End: 11 * minute, State: sla.Good})
+	spans = appendSpan(spans, sla.Span{Start: 11 * minute, End: 12 * minute, State: sla.Good, Good: 1, Total: 2})
+	want := []sla.Span{{Start: 0, End: 2 * minute, State: sla.Good}, {Start: 2 * minute, End: 3 * minute, State: sla.Bad},
+		{Start: 3 * minute, End: 4 * minute, State: sla.Good}, {Start: 10 * minute, End: 11 * minute, State: sla.Good},
+		{Start: 11 * minute, End: 12 * minute, State: sla.Good, Good: 1, Total: 2}}
+	if !reflect.DeepEqual(spans, want) {
+		t.Errorf("got %v, want %v", spans, want)
 	}
 }

@@ -99,11 +99,15 @@ func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, p
 	err := r.Slots(ctx, p, o.Stream, period.Start, period.End, func(g ledger.Group, slots []ledger.Slot) error {
 		name := resourceName(g)
 		if byName[name] == nil {
-			byName[name] = &sla.Resource{Name: name}
+			byName[name] = place(o, name, g)
 		}
 		for i := range slots {
 			s := &slots[i]
-			byName[name].Runs = appendRun(byName[name].Runs, s.Start, o.Slot.Length, s.State)
+			next := sla.Span{Start: s.Start, End: s.Start + o.Slot.Length, State: s.State}
+			if o.CountsEvents() {
+				next.Good, next.Total = s.Good, s.Total
+			}
+			byName[name].Spans = appendSpan(byName[name].Spans, next)
 			if s.State == sla.Open {
 				b.open = append(b.open, s.Start)
 			} else {
@@ -120,6 +124,21 @@ func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, p
 		out = append(out, *byName[name])
 	}
 	return out, nil
+}
+
+// place makes the resource of a group, and says where it stands among zones.
+func place(o *sla.Objective, name string, g ledger.Group) *sla.Resource {
+	r := &sla.Resource{Name: name}
+	if o.Zones == nil {
+		return r
+	}
+	r.Zone = g.Labels.Get(o.Zones.Label)
+	var within []string
+	for _, label := range o.Zones.Within {
+		within = append(within, label+"="+g.Labels.Get(label))
+	}
+	r.Group = strings.Join(within, ",")
+	return r
 }
 
 // resourceName names a group by its label values, name=value, in label order.

@@ -1,13 +1,57 @@
-// Package sla is the contract mathematics that an auditor reads: slots, ratios,
-// tiers, credits, settlements. It promises a pure function of its arguments: no
-// clock, file, network, goroutine or float; ratios are compared by
-// cross-multiplication in 128 bits, money is minor units of a currency. Evaluate
-// calls SlotRule.Decide for each slot, package statement Contract.Settle.
+// Package sla is the contract mathematics that an auditor reads: what is
+// promised and what is owed. It promises a pure function of its arguments: no
+// clock, file, network, goroutine or float. Package statement calls
+// clauses.Settle, which calls Contract.Settle.
 //
-// Read it in this order: slot.go and decide.go (what a slot is), contract.go
-// (what is promised), settle.go with tally.go, exclude.go, credit.go and fees.go
-// (what is owed), settlement.go and steps.go (how it is written down).
+// Read exact (numbers) and slot (when a slot is bad) first, then here contract.go
+// and terms.go (what is promised), tally.go and exclude.go (what counts),
+// settle.go, credit.go and fees.go (what is owed), settlement.go and steps.go
+// (how it is written down); then clauses (runs, zones, recurring exclusions,
+// changes, restatement).
 package sla
+
+import (
+	"nines/internal/sla/exact"
+	"nines/internal/sla/slot"
+)
+
+// What the packages below define is known here by these names.
+type (
+	Ratio    = exact.Ratio
+	Money    = exact.Money
+	SlotRule = slot.Rule
+	BadWhen  = slot.BadWhen
+	State    = slot.State
+	Bins     = slot.Bins
+	Counts   = slot.Counts
+)
+
+// The formulas, states and reasons of slots.
+const (
+	BadUnreachable = slot.BadUnreachable
+	BadAnyFailure  = slot.BadAnyFailure
+	BadRatio       = slot.BadRatio
+	BadAllFailed   = slot.BadAllFailed
+
+	Open          = slot.Open
+	Good          = slot.Good
+	Bad           = slot.Bad
+	Unknown       = slot.Unknown
+	NotApplicable = slot.NotApplicable
+
+	ReasonUnreachable = slot.ReasonUnreachable
+	ReasonFailure     = slot.ReasonFailure
+	ReasonErrorRatio  = slot.ReasonErrorRatio
+	ReasonAllFailed   = slot.ReasonAllFailed
+	ReasonNoData      = slot.ReasonNoData
+	ReasonTooFew      = slot.ReasonTooFew
+	ReasonBlind       = slot.ReasonBlind
+	ReasonIncomplete  = slot.ReasonIncomplete
+	ReasonNoQuorum    = slot.ReasonNoQuorum
+)
+
+// Exponent returns how many decimals a currency's minor unit has.
+func Exponent(currency string) int { return exact.Exponent(currency) }
 
 // Contract is a service level agreement as it is settled. Package rules reads
 // it from the contract file, where every choice below is declared.
@@ -31,7 +75,12 @@ type Contract struct {
 	Exclusions []Exclusion `json:"exclusions,omitempty"`
 	// ExcludePartly excludes slots that an exclusion covers in part; else only
 	// wholly covered slots are excluded.
-	ExcludePartly bool `json:"exclude_partly,omitempty"`
+	ExcludePartly bool            `json:"exclude_partly,omitempty"`
+	Terms         []ExclusionTerm `json:"exclusion_terms,omitempty"`
+	Changes       *Changes        `json:"changes,omitempty"`
+	Revision      *Revision       `json:"revision,omitempty"`
+	Chronic       *Chronic        `json:"chronic,omitempty"`
+	Delays        Delays          `json:"delays,omitzero"`
 }
 
 // Fee is what the customer pays for a period.
@@ -47,10 +96,16 @@ type Objective struct {
 	// Stream is the identity of the stream whose slots are settled.
 	Stream string `json:"stream"`
 	// Slot is the stream's rule; Reading says in words when a slot is bad.
-	Slot        SlotRule    `json:"slot"`
-	Reading     string      `json:"reading"`
+	Slot    SlotRule `json:"slot"`
+	Reading string   `json:"reading"`
+	// Latency says that an event fails by being slower than a threshold.
+	Latency bool `json:"latency,omitempty"`
+	// Runs and Zones, where declared, make the settled slots from the stream's.
+	Runs        *Runs       `json:"runs,omitempty"`
+	Zones       *Zones      `json:"zones,omitempty"`
 	Unknown     Policy      `json:"unknown"`
 	Denominator Denominator `json:"denominator"`
+	Formula     Formula     `json:"formula,omitempty"`
 	Aggregation Aggregation `json:"aggregation"`
 	// Tiers in any order: the lowest bound above the attainment gives the credit.
 	Tiers []Tier `json:"tiers"`
@@ -59,6 +114,20 @@ type Objective struct {
 	Cap Ratio `json:"cap,omitzero"`
 	// Minimum, in minor units: a smaller credit of this objective is not paid.
 	Minimum int64 `json:"minimum,omitempty"`
+}
+
+// Length returns the length of the settled slots in milliseconds.
+func (o *Objective) Length() int64 {
+	if o.Runs != nil {
+		return o.Runs.Slot
+	}
+	return o.Slot.Length
+}
+
+// CountsEvents tells whether the settlement needs the events of each slot, not
+// only its state.
+func (o *Objective) CountsEvents() bool {
+	return o.Formula == ByShare || o.Denominator == Traffic || o.Denominator == Requests
 }
 
 // Tier gives a credit to an attainment below a bound; exactly met pays nothing.
@@ -83,8 +152,24 @@ const (
 // Denominator says which slots are applicable.
 type Denominator string
 
-// Calendar makes every slot of the period applicable.
-const Calendar Denominator = "calendar"
+// The denominators.
+const (
+	Calendar  Denominator = "calendar"  // every slot of the period; what was stopped was not unavailable
+	Lifecycle Denominator = "lifecycle" // slots wholly inside the time that the resource ran
+	Traffic   Denominator = "traffic"   // slots with events, and bad ones
+	// Requests counts events instead of slots. An unknown slot stands for as
+	// many as a decided one had on average.
+	Requests Denominator = "requests"
+)
+
+// Formula says what a slot of the denominator counts for.
+type Formula string
+
+// The formulas; the empty one is BySlot.
+const (
+	BySlot  Formula = "slots" // good or bad
+	ByShare Formula = "share" // the share of its events that succeeded
+)
 
 // Aggregation says how the resources of an objective make one settlement.
 type Aggregation string
@@ -107,9 +192,13 @@ const (
 
 // Exclusion is time that is judged like any other and then taken out.
 type Exclusion struct {
-	// Start and End bound it, half-open, Unix milliseconds.
-	Start int64 `json:"start"`
-	End   int64 `json:"end"`
+	// Start and End bound it, half-open, Unix milliseconds; of a recurring one
+	// all occurrences, 0 for no bound.
+	Start  int64       `json:"start"`
+	End    int64       `json:"end"`
+	Recurs *Recurrence `json:"recurs,omitempty"`
+	// Announced is when the customer was told, Unix milliseconds; 0 for never.
+	Announced int64 `json:"announced,omitempty"`
 	// Effect says whether its slots leave the denominator or count as good.
 	Effect   Effect `json:"effect"`
 	Category string `json:"category"`
@@ -118,7 +207,16 @@ type Exclusion struct {
 	Evidence string `json:"evidence,omitempty"`
 	// ApprovedBy is empty while it is proposed: then it is listed, not applied.
 	ApprovedBy string `json:"approved_by,omitempty"`
+
+	// Times is what it takes out of the period, and Note why that is not all of
+	// it: package clauses works them out from recurrence, notice and allowance.
+	// Without them an exclusion that does not recur is taken as it stands.
+	Times []Interval `json:"-"`
+	Note  string     `json:"-"`
 }
+
+// Interval is half-open, in Unix milliseconds.
+type Interval struct{ Start, End int64 }
 
 // Effect is what an exclusion does to its slots.
 type Effect string
@@ -137,8 +235,8 @@ type Period struct {
 	Start, End int64
 }
 
-// slots returns how many whole slots the period has.
-func (p Period) slots(length int64) int {
+// Slots returns how many whole slots the period has.
+func (p Period) Slots(length int64) int {
 	if length <= 0 || p.End <= p.Start {
 		return 0
 	}
@@ -160,16 +258,21 @@ type Resource struct {
 	Name string
 	// Fee overrides the contract's fee per resource, in minor units.
 	Fee *int64
-	// Runs are its slots, run-length, in any order; a later run overrides an
-	// earlier one. Slots in no run, and open ones, are unknown. Slots outside
-	// the period are left out.
-	Runs []Run
+	// Group and Zone place it where the objective is settled over zones: the
+	// resources of a group are the instances of one service.
+	Group, Zone string
+	// Spans are its slots, in any order; a later span overrides an earlier one.
+	// Slots in no span, and open ones, are unknown.
+	Spans []Span
+	// Stopped is when it did not run; it may overlap.
+	Stopped []Interval
 }
 
-// Run is a number of consecutive slots of one state.
-type Run struct {
-	// Start of the first slot, Unix milliseconds.
-	Start int64
-	Slots int
-	State State
+// Span is a time of one state, half-open, in Unix milliseconds: the slots that
+// start in it.
+type Span struct {
+	Start, End int64
+	State      State
+	// Good and Total are the events of each slot; 0 where none are counted.
+	Good, Total uint64
 }

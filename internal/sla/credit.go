@@ -1,6 +1,10 @@
 package sla
 
-import "math/big"
+import (
+	"math/big"
+
+	"nines/internal/sla/exact"
+)
 
 // award is a credit before it is written down.
 type award struct {
@@ -12,13 +16,13 @@ type award struct {
 
 // tier returns the credit of the lowest tier that the attainment falls below;
 // no value of attainment pays nothing.
-func (o *Objective) tier(attainment Ratio) Ratio {
-	credit, lowest := Ratio{0, 1}, Ratio{}
-	if attainment.Den == 0 {
+func (o *Objective) tier(attainment *big.Rat) Ratio {
+	credit, lowest := Ratio{Num: 0, Den: 1}, Ratio{}
+	if attainment == nil {
 		return credit
 	}
 	for _, t := range o.Tiers {
-		if attainment.Cmp(t.Below) < 0 && (lowest.Den == 0 || t.Below.Cmp(lowest) < 0) {
+		if attainment.Cmp(t.Below.Rat()) < 0 && (lowest.Den == 0 || t.Below.Cmp(lowest) < 0) {
 			credit, lowest = t.Credit, t.Below
 		}
 	}
@@ -30,15 +34,15 @@ func (o *Objective) tier(attainment Ratio) Ratio {
 
 // pay returns the award for an attainment on a fee in scope, which weighs
 // weight of the contract's fee.
-func (o *Objective) pay(attainment Ratio, fee Money, weight *big.Rat) award {
+func (o *Objective) pay(attainment *big.Rat, fee Money, weight *big.Rat) award {
 	rate := o.tier(attainment)
-	return award{fee.times(rate), new(big.Rat).Mul(rat(rate), weight)}
+	return award{fee.Times(rate), new(big.Rat).Mul(rate.Rat(), weight)}
 }
 
 // atLeast pays nothing where the award is below the minimum.
 func (a award) atLeast(minimum int64) award {
 	if a.money.Minor < minimum {
-		return award{Money{0, a.money.Currency}, new(big.Rat)}
+		return award{Money{Currency: a.money.Currency}, new(big.Rat)}
 	}
 	return a
 }
@@ -46,7 +50,7 @@ func (a award) atLeast(minimum int64) award {
 // combine makes one credit of those of the objectives and applies the
 // contract's cap and minimum.
 func (c *Contract) combine(awards []award, fee Money) award {
-	total := award{Money{0, fee.Currency}, new(big.Rat)}
+	total := award{Money{Currency: fee.Currency}, new(big.Rat)}
 	for _, a := range awards {
 		switch {
 		case c.Combine == Sum:
@@ -57,30 +61,19 @@ func (c *Contract) combine(awards []award, fee Money) award {
 			total = award{a.money, new(big.Rat).Set(a.share)}
 		}
 	}
-	limit := Ratio{1, 1} // never more than the fee
+	limit := Ratio{Num: 1, Den: 1} // never more than the fee
 	if c.Cap.Den != 0 && c.Cap.Cmp(limit) < 0 {
 		limit = c.Cap
 	}
-	if top := fee.times(limit); total.money.Minor > top.Minor {
+	if top := fee.Times(limit); total.money.Minor > top.Minor {
 		total.money = top
 	}
-	if l := rat(limit); total.share.Cmp(l) > 0 {
+	if l := limit.Rat(); total.share.Cmp(l) > 0 {
 		total.share = l
 	}
 	return total.atLeast(c.Minimum)
 }
 
-func rat(r Ratio) *big.Rat {
-	if r.Den == 0 {
-		return new(big.Rat)
-	}
-	return new(big.Rat).SetFrac(new(big.Int).SetUint64(r.Num), new(big.Int).SetUint64(r.Den))
-}
-
 // percentOf returns a share in percent, truncated to five decimals, without
 // trailing zeros.
-func percentOf(share *big.Rat) string {
-	scaled := new(big.Int).Mul(share.Num(), big.NewInt(100*100_000))
-	q := scaled.Quo(scaled, share.Denom()).Uint64()
-	return trimZeros(Ratio{q, 100 * 100_000}.Percent())
-}
+func percentOf(share *big.Rat) string { return exact.Trim(exact.Percent(share)) }

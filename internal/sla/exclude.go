@@ -9,50 +9,57 @@ import (
 type mask []Effect
 
 // exclusionMask returns what the approved exclusions do to each slot of the
-// period. Overlapping and adjoining exclusions are a union.
+// period. Overlapping and adjoining exclusions are a union; removed outranks
+// available.
 func (c *Contract) exclusionMask(p Period, length int64) mask {
-	m := make(mask, p.slots(length))
-	var removed, all []interval
-	for _, e := range c.Exclusions {
-		if e.ApprovedBy == "" || e.End <= e.Start {
+	m := make(mask, p.Slots(length))
+	var removed, all []Interval
+	for i := range c.Exclusions {
+		e := &c.Exclusions[i]
+		times := e.Times
+		if e.Recurs == nil && times == nil {
+			times = []Interval{{e.Start, e.End}}
+		}
+		if e.ApprovedBy == "" {
 			continue
 		}
-		all = append(all, interval{e.Start, e.End})
+		all = append(all, times...)
 		if e.Effect != Available {
-			removed = append(removed, interval{e.Start, e.End})
+			removed = append(removed, times...)
 		}
 	}
-	c.mark(m, p, length, all, Available)
-	c.mark(m, p, length, removed, Removed)
+	m.mark(p, length, all, Available, c.ExcludePartly)
+	m.mark(p, length, removed, Removed, c.ExcludePartly)
 	return m
 }
 
-type interval struct{ start, end int64 }
-
-// union merges overlapping and adjoining intervals.
-func union(in []interval) []interval {
-	slices.SortFunc(in, func(a, b interval) int { return cmp.Compare(a.start, b.start) })
-	var out []interval
+// Union merges overlapping and adjoining intervals and drops empty ones.
+func Union(in []Interval) []Interval {
+	in = slices.SortedFunc(slices.Values(in), func(a, b Interval) int { return cmp.Compare(a.Start, b.Start) })
+	var out []Interval
 	for _, i := range in {
-		if n := len(out); n > 0 && i.start <= out[n-1].end {
-			out[n-1].end = max(out[n-1].end, i.end)
-			continue
+		n := len(out)
+		switch {
+		case i.End <= i.Start:
+		case n > 0 && i.Start <= out[n-1].End:
+			out[n-1].End = max(out[n-1].End, i.End)
+		default:
+			out = append(out, i)
 		}
-		out = append(out, i)
 	}
 	return out
 }
 
 // mark gives the effect to the slots that the union of intervals covers wholly,
-// or touches where the contract excludes partly covered slots.
-func (c *Contract) mark(m mask, p Period, length int64, in []interval, effect Effect) {
-	for _, i := range union(in) {
-		start, end := max(i.start, p.Start)-p.Start, min(i.end, p.End)-p.Start
+// or partly if asked to.
+func (m mask) mark(p Period, length int64, in []Interval, effect Effect, partly bool) {
+	for _, i := range Union(in) {
+		start, end := max(i.Start, p.Start)-p.Start, min(i.End, p.End)-p.Start
 		if end <= start {
 			continue
 		}
 		first, last := (start+length-1)/length, end/length
-		if c.ExcludePartly {
+		if partly {
 			first, last = start/length, (end+length-1)/length
 		}
 		for s := first; s < min(last, int64(len(m))); s++ {

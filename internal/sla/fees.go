@@ -13,7 +13,7 @@ type fees struct {
 func (c *Contract) fees(in Input) fees {
 	b := fees{fee: c.Fee, total: c.Fee.Money}
 	seen := map[string]bool{}
-	sum := Money{0, c.Fee.Currency}
+	sum := Money{Currency: c.Fee.Currency}
 	own := false
 	for i := range c.Objectives {
 		for _, r := range b.resourcesOf(in, c.Objectives[i].Name) {
@@ -48,11 +48,11 @@ func (b fees) resourcesOf(in Input, objective string) []Resource {
 func (b fees) of(r *Resource) Money {
 	switch {
 	case r.Fee != nil:
-		return Money{*r.Fee, b.fee.Currency}
+		return Money{Minor: *r.Fee, Currency: b.fee.Currency}
 	case b.fee.PerResource || b.resources == 0:
 		return b.fee.Money
 	}
-	return Money{b.fee.Minor / int64(b.resources), b.fee.Currency}
+	return Money{Minor: b.fee.Minor / int64(b.resources), Currency: b.fee.Currency}
 }
 
 // weight returns the fee's share of the total; of n equal parts where the total

@@ -48,7 +48,7 @@ func (c *Contract) whole(s *Settlement, awards [3][]award, fee Money) {
 		values = append(values, "cap", c.Cap.String())
 	}
 	if c.Minimum > 0 {
-		values = append(values, "minimum", Money{c.Minimum, fee.Currency}.String())
+		values = append(values, "minimum", Money{Minor: c.Minimum, Currency: fee.Currency}.String())
 	}
 	s.step("combine", formula(c.Combine), values...)
 }
@@ -62,9 +62,9 @@ func outranks(a, b *Figures) bool {
 }
 
 // lower compares attainments; one without a value is above all others.
-func lower(a, b Ratio) bool {
-	if a.Den == 0 || b.Den == 0 {
-		return a.Den != 0
+func lower(a, b *big.Rat) bool {
+	if a == nil || b == nil {
+		return a != nil
 	}
 	return a.Cmp(b) < 0
 }
@@ -78,23 +78,23 @@ type counted struct {
 
 // objective settles one objective.
 func (c *Contract) objective(s *Settlement, o *Objective, p Period, in Input, book fees) (Part, [3]award) {
-	length := o.Slot.Length
-	applicable := p.slots(length)
+	length := o.Length()
+	applicable := p.Slots(length)
 	if in.Until != 0 && in.Until < p.End {
 		applicable = max(0, int((in.Until-p.Start)/length))
 	}
 	m := c.exclusionMask(p, length)
 	var list []counted
 	var all tally
-	var buffer []State
+	var buffer []cell
 	for _, r := range book.resourcesOf(in, o.Name) {
-		buffer = r.states(p, length, buffer)
-		t := count(buffer, m, applicable, o.Unknown)
+		buffer = o.cells(&r, p, buffer)
+		t := o.count(buffer, m, applicable)
 		all.add(t)
 		list = append(list, counted{r.Name, t, book.of(&r)})
 	}
-	s.slotSteps(o, all, len(list))
-	part, a := Part{Figures: figures(all)}, o.awards(all, book.total, one())
+	s.slotSteps(o, &all, len(list))
+	part, a := Part{Figures: figures(&all)}, o.awards(&all, book.total, one())
 	if o.Aggregation != Pooled {
 		part, a = o.apart(list, book)
 	}
@@ -112,10 +112,10 @@ func (c *Contract) objective(s *Settlement, o *Objective, p Period, in Input, bo
 // under each reading by itself, so that the bounds hold whichever it is.
 func (o *Objective) apart(list []counted, book fees) (Part, [3]award) {
 	var a [3]award
-	var lowest [3]Ratio
+	var lowest [3]*big.Rat
 	shown := 0
 	for r := range a {
-		a[r] = award{Money{0, book.total.Currency}, new(big.Rat)}
+		a[r] = award{Money{Currency: book.total.Currency}, new(big.Rat)}
 		for i := range list {
 			if t := list[i].tally.attainment(reading(r)); i == 0 || lower(t, lowest[r]) {
 				lowest[r] = t
@@ -128,26 +128,27 @@ func (o *Objective) apart(list []counted, book fees) (Part, [3]award) {
 			a[r] = o.pay(lowest[r], book.total, one())
 		}
 	}
-	part := Part{Figures: figures(list[shown].tally)}
+	part := Part{Figures: figures(&list[shown].tally)}
 	part.bound(lowest[allBad], lowest[allGood])
-	for _, c := range list {
+	for i := range list {
+		c := &list[i]
 		fee := book.total
 		if o.Aggregation == PerResource {
 			fee = c.fee
-			for r, own := range o.awards(c.tally, fee, book.weight(fee, len(list))) {
+			for r, own := range o.awards(&c.tally, fee, book.weight(fee, len(list))) {
 				a[r].money.Minor += own.money.Minor
 				a[r].share.Add(a[r].share, own.share)
 			}
 		}
-		own := Part{Name: c.name, Figures: figures(c.tally)}
-		own.owe(o.awards(c.tally, fee, one())) // as a share of the resource's own fee
+		own := Part{Name: c.name, Figures: figures(&c.tally)}
+		own.owe(o.awards(&c.tally, fee, one())) // as a share of the resource's own fee
 		part.Resources = append(part.Resources, own)
 	}
 	return part, a
 }
 
 // awards returns what a tally earns under the three readings.
-func (o *Objective) awards(t tally, fee Money, weight *big.Rat) (a [3]award) {
+func (o *Objective) awards(t *tally, fee Money, weight *big.Rat) (a [3]award) {
 	for r := range a {
 		a[r] = o.pay(t.attainment(reading(r)), fee, weight)
 	}

@@ -1,5 +1,11 @@
 package sla
 
+import (
+	"math/big"
+
+	"nines/internal/sla/exact"
+)
+
 // Settlement is the figures of one contract and period. Its JSON has fixed
 // keys; all numbers that are not counts are decimal text, truncated.
 type Settlement struct {
@@ -32,8 +38,10 @@ type Figures struct {
 	CoveragePct   string `json:"coverage_pct"`
 	Bounds        Bounds `json:"bounds"`
 	Credit        Credit `json:"credit"`
-	// Attainment is exact.
-	Attainment Ratio `json:"-"`
+	// Attainment is exact; nil where no slot counts.
+	Attainment *big.Rat `json:"-"`
+	// good and all are what it is the quotient of.
+	good, all *big.Rat
 }
 
 // Bounds are attainment and credit with all unknown slots bad and all good.
@@ -43,8 +51,8 @@ type Bounds struct {
 	CreditLow         string `json:"credit_low"`
 	CreditHigh        string `json:"credit_high"`
 	// The same, exact.
-	Low, High           Ratio `json:"-"`
-	LowMinor, HighMinor int64 `json:"-"`
+	Low, High           *big.Rat `json:"-"`
+	LowMinor, HighMinor int64    `json:"-"`
 }
 
 // Credit is what is owed to the customer.
@@ -69,16 +77,17 @@ type Step struct {
 }
 
 // figures returns what follows from a tally alone.
-func figures(t tally) Figures {
+func figures(t *tally) Figures {
 	f := Figures{Slots: t.Slots, Attainment: t.attainment(byPolicy), CoveragePct: t.coverage().Percent()}
-	f.AttainmentPct = f.Attainment.Percent()
+	f.good, f.all = t.counted(byPolicy)
+	f.AttainmentPct = exact.Percent(f.Attainment)
 	f.bound(t.attainment(allBad), t.attainment(allGood))
 	return f
 }
 
-func (f *Figures) bound(low, high Ratio) {
-	f.Bounds.Low, f.Bounds.AttainmentLowPct = low, low.Percent()
-	f.Bounds.High, f.Bounds.AttainmentHighPct = high, high.Percent()
+func (f *Figures) bound(low, high *big.Rat) {
+	f.Bounds.Low, f.Bounds.AttainmentLowPct = low, exact.Percent(low)
+	f.Bounds.High, f.Bounds.AttainmentHighPct = high, exact.Percent(high)
 }
 
 // owe fills in credit and its bounds from the awards under the three readings.

@@ -1,8 +1,12 @@
 package sla
 
 import (
+	"fmt"
+	"math/big"
 	"strconv"
 	"time"
+
+	"nines/internal/sla/exact"
 )
 
 // step appends a line of the calculation; values are names and texts in turn.
@@ -14,15 +18,18 @@ func (s *Settlement) step(clause, formula string, values ...string) {
 	s.Steps = append(s.Steps, Step{clause, formula, m})
 }
 
-func number(n int64) string   { return strconv.FormatInt(n, 10) }
-func natural(n uint64) string { return strconv.FormatUint(n, 10) }
-func stamp(ms int64) string   { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
+func number(n int64) string { return strconv.FormatInt(n, 10) }
+func count(n uint64) string { return strconv.FormatUint(n, 10) }
+func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }
 
 func (c *Contract) listExclusions(s *Settlement) {
 	for i, e := range c.Exclusions {
 		formula := "applied: " + string(e.Effect)
-		if e.ApprovedBy == "" {
+		switch {
+		case e.ApprovedBy == "":
 			formula = "listed, not applied: without approval"
+		case e.Note != "":
+			formula = e.Note
 		}
 		s.step("exclusions["+strconv.Itoa(i)+"]", formula, "start", stamp(e.Start), "end", stamp(e.End),
 			"category", e.Category, "reason", e.Reason, "author", e.Author, "approved_by", e.ApprovedBy)
@@ -30,30 +37,30 @@ func (c *Contract) listExclusions(s *Settlement) {
 }
 
 // slotSteps says how the slots were judged and counted.
-func (s *Settlement) slotSteps(o *Objective, t tally, resources int) {
+func (s *Settlement) slotSteps(o *Objective, t *tally, resources int) {
 	at := "objectives[" + o.Name + "]"
-	s.step(at+".slot", o.Reading, "length_ms", number(o.Slot.Length), "resources", number(int64(resources)))
-	s.step(at+".denominator", "applicable = good + bad + unknown, after exclusions; coverage = (good + bad) / applicable",
-		"applicable", natural(t.Applicable), "good", natural(t.Good), "bad", natural(t.Bad), "unknown", natural(t.Unknown),
-		"excluded", natural(t.Excluded), "not_applicable", natural(t.NotApplicable), "coverage_pct", t.coverage().Percent())
-	s.step(at+".unknown", formula(o.Unknown), "unknown", natural(t.Unknown),
-		"as_good", natural(t.asGood), "as_bad", natural(t.asBad), "left_out", natural(t.Unknown-t.asGood-t.asBad))
+	s.step(at+".slot", o.Reading, "length_ms", number(o.Length()), "resources", number(int64(resources)))
+	s.step(at+".denominator", o.denominator()+"; applicable = good + bad + unknown, after exclusions; coverage = (good + bad) / applicable",
+		"applicable", count(t.Applicable), "good", count(t.Good), "bad", count(t.Bad), "unknown", count(t.Unknown),
+		"excluded", count(t.Excluded), "not_applicable", count(t.NotApplicable), "coverage_pct", t.coverage().Percent())
+	s.step(at+".unknown", formula(o.Unknown), "unknown", count(t.Unknown),
+		"as_good", count(t.asGood), "as_bad", count(t.asBad), "left_out", count(t.Unknown-t.asGood-t.asBad))
 }
 
 // creditSteps says how attainment became a credit.
 func (s *Settlement) creditSteps(o *Objective, p *Part, book fees) {
 	at := "objectives[" + o.Name + "]"
-	s.step(at+".aggregation", formula(o.Aggregation), "good", natural(p.Attainment.Num), "counted", natural(p.Attainment.Den),
+	s.step(at+".aggregation", formula(o.Aggregation), "good", text(p.good), "counted", text(p.all),
 		"attainment_pct", p.AttainmentPct, "low_pct", p.Bounds.AttainmentLowPct, "high_pct", p.Bounds.AttainmentHighPct)
 	values := []string{"percent", p.Credit.Percent, "fee", book.total.String(), "amount", p.Credit.Amount}
 	for _, t := range o.Tiers {
-		values = append(values, "below "+trimZeros(t.Below.Percent()), t.Credit.String())
+		values = append(values, "below "+exact.Trim(t.Below.Percent()), t.Credit.String())
 	}
 	if o.Cap.Den != 0 {
 		values = append(values, "cap", o.Cap.String())
 	}
 	if o.Minimum > 0 {
-		values = append(values, "minimum", Money{o.Minimum, book.total.Currency}.String())
+		values = append(values, "minimum", Money{Minor: o.Minimum, Currency: book.total.Currency}.String())
 	}
 	s.step(at+".tiers", "lowest tier whose bound is above the attainment; amount = fee × percent, truncated", values...)
 }
@@ -71,6 +78,29 @@ func formula(choice any) string {
 		Highest:        "greatest of the objectives' credits, within cap and minimum",
 		Sum:            "sum of the objectives' credits, within cap and minimum",
 	}[choice]
+}
+
+// denominator says which slots count, and for what.
+func (o *Objective) denominator() string {
+	words := map[Denominator]string{
+		Calendar:  "every slot of the period",
+		Lifecycle: "slots wholly inside the time that the resource ran",
+		Traffic:   "slots with events",
+		Requests:  "events of all slots; an unknown slot stands for as many as a decided one had on average",
+	}[o.Denominator]
+	if o.Formula == ByShare {
+		words += ", each counts the share of its events that succeeded"
+	}
+	return words
+}
+
+// text prints a whole number as it is, else in five decimals, truncated.
+func text(r *big.Rat) string {
+	if r.IsInt() {
+		return r.Num().String()
+	}
+	q := new(big.Int).Quo(new(big.Int).Mul(r.Num(), big.NewInt(100_000)), r.Denom()).Uint64()
+	return fmt.Sprintf("%d.%05d", q/100_000, q%100_000)
 }
 
 func feeFormula(f Fee) string {

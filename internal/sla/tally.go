@@ -1,5 +1,11 @@
 package sla
 
+import (
+	"math/big"
+
+	"nines/internal/sla/exact"
+)
+
 // Slots counts the slots of a settlement.
 type Slots struct {
 	// Applicable is the denominator before the policy for unknown: good, bad
@@ -18,21 +24,48 @@ type Slots struct {
 // tally is the count of one resource, or of several together.
 type tally struct {
 	Slots
-	// asGood and asBad are the unknown slots that the policy decides.
+	// weight sums what the decided slots weigh: 1 each, or their requests. lost
+	// sums the lost share of each times its weight.
+	weight exact.Count
+	lost   exact.Sum
+	// asGood and asBad are the unknown slots that the policy decides, guessed
+	// their lost shares.
 	asGood, asBad uint64
+	guessed       exact.Sum
+}
+
+// cell is what is known of one slot.
+type cell struct {
+	state       State
+	good, total uint64
+}
+
+// share returns the lost share of a decided slot, and what it weighs.
+func (o *Objective) share(c cell) (num, den, weight uint64) {
+	den, weight = 1, 1
+	if c.state == Bad {
+		num = 1
+	}
+	if o.Denominator == Requests {
+		weight = c.total
+	}
+	if c.total > 0 && (o.Formula == ByShare || o.Denominator == Requests) {
+		num, den = c.total-min(c.good, c.total), c.total
+	}
+	return num, den, weight
 }
 
 // count judges first, then excludes: the policy for unknown sees every slot,
 // the counts only what exclusions leave.
-func count(states []State, m mask, applicable int, policy Policy) (t tally) {
-	last := Unknown // the last decided state
-	for i, s := range states {
-		if i >= applicable {
+func (o *Objective) count(cells []cell, m mask, applicable int) (t tally) {
+	last := cell{state: Unknown} // the last decided slot
+	for i, c := range cells {
+		if i >= applicable || c.state == NotApplicable {
 			t.NotApplicable++
 			continue
 		}
-		if s == Good || s == Bad {
-			last = s
+		if c.state == Good || c.state == Bad {
+			last = c
 		}
 		switch m[i] {
 		case Removed:
@@ -40,24 +73,50 @@ func count(states []State, m mask, applicable int, policy Policy) (t tally) {
 			continue
 		case Available:
 			t.Excluded++
-			s = Good
+			c.state, c.good = Good, c.total
 		}
 		t.Applicable++
-		switch {
-		case s == Good:
-			t.Good++
-		case s == Bad:
-			t.Bad++
-		case policy == UnknownGood, policy == UnknownCarry && last == Good:
-			t.asGood++
-		case policy == UnknownBad, policy == UnknownCarry && last == Bad:
-			t.asBad++
-		}
+		t.take(o, c, last)
 	}
 	t.Unknown = t.Applicable - t.Good - t.Bad
 	return t
 }
 
+// take counts one applicable slot.
+func (t *tally) take(o *Objective, c, last cell) {
+	decided := c.state == Good || c.state == Bad
+	switch {
+	case decided && c.state == Good:
+		t.Good++
+	case decided:
+		t.Bad++
+	case o.Unknown == UnknownGood:
+		c = cell{state: Good}
+	case o.Unknown == UnknownBad:
+		c = cell{state: Bad}
+	case o.Unknown == UnknownCarry && last.state != Unknown:
+		c = last
+	default:
+		return
+	}
+	num, den, weight := o.share(c)
+	switch {
+	case decided:
+		t.weight.Add(exact.N(weight))
+		if weight == den { // by request: their number itself
+			den = 1
+		}
+		t.lost.Add(exact.N(num), den)
+		return
+	case c.state == Good:
+		t.asGood++
+	default:
+		t.asBad++
+	}
+	t.guessed.Add(exact.N(num), den)
+}
+
+// add merges two counts; it is associative and commutative.
 func (t *tally) add(o tally) {
 	t.Applicable += o.Applicable
 	t.Good += o.Good
@@ -67,6 +126,9 @@ func (t *tally) add(o tally) {
 	t.NotApplicable += o.NotApplicable
 	t.asGood += o.asGood
 	t.asBad += o.asBad
+	t.weight.Add(o.weight)
+	t.lost.Merge(o.lost)
+	t.guessed.Merge(o.guessed)
 }
 
 // reading is one way to count the unknown slots.
@@ -78,35 +140,76 @@ const (
 	allGood                 // the upper bound
 )
 
-// attainment returns good slots over counted slots; no value where none counts.
-func (t tally) attainment(r reading) Ratio {
+// counted returns the good and all of what is counted: slots, or requests. An
+// unknown slot weighs as much as a decided one on average.
+func (t *tally) counted(r reading) (good, all *big.Rat) {
+	each, decided := big.NewRat(1, 1), t.Good+t.Bad
+	all = t.weight.Rat()
+	if decided > 0 {
+		each.Quo(all, rat(decided))
+	}
+	lost, slots := new(big.Rat), t.Unknown
 	switch r {
 	case allBad:
-		return Ratio{t.Good, t.Applicable}
-	case allGood:
-		return Ratio{t.Good + t.Unknown, t.Applicable}
+		lost.Set(rat(t.Unknown))
+	case byPolicy:
+		lost, slots = t.guessed.Rat(), t.asGood+t.asBad
 	}
-	good := t.Good + t.asGood
-	return Ratio{good, good + t.Bad + t.asBad}
+	all.Add(all, new(big.Rat).Mul(each, rat(slots)))
+	lost.Add(lost.Mul(lost, each), t.lost.Rat())
+	return new(big.Rat).Sub(all, lost), all
+}
+
+// attainment returns good over all; nil where nothing counts.
+func (t *tally) attainment(r reading) *big.Rat {
+	good, all := t.counted(r)
+	if all.Sign() == 0 {
+		return nil
+	}
+	return good.Quo(good, all)
 }
 
 // coverage returns decided over applicable slots.
-func (t tally) coverage() Ratio { return Ratio{t.Good + t.Bad, t.Applicable} }
+func (t *tally) coverage() Ratio { return Ratio{Num: t.Good + t.Bad, Den: t.Applicable} }
 
-// states lays the runs of a resource out over the slots of the period.
-func (r *Resource) states(p Period, length int64, out []State) []State {
+func rat(n uint64) *big.Rat { return exact.N(n).Rat() }
+
+// cells lays the spans of a resource out over the slots of the period, and takes
+// out those that the denominator does not count.
+func (o *Objective) cells(r *Resource, p Period, out []cell) []cell {
+	length := o.Length()
 	out = out[:0]
-	for range p.slots(length) {
-		out = append(out, Unknown)
+	for range p.Slots(length) {
+		out = append(out, cell{state: Unknown})
 	}
-	for _, run := range r.Runs {
-		first := (run.Start - p.Start) / length
-		if run.Start < p.Start {
-			first = -((p.Start - run.Start + length - 1) / length)
+	for _, s := range r.Spans {
+		first, last := p.index(s.Start, length), p.index(s.End, length)
+		for i := max(first, 0); i < min(last, int64(len(out))); i++ {
+			out[i] = cell{s.State, s.Good, s.Total}
 		}
-		for i := max(first, 0); i < min(first+int64(run.Slots), int64(len(out))); i++ {
-			out[i] = run.State
+	}
+	ran := make(mask, len(out))
+	ran.mark(p, length, r.Stopped, Removed, o.Denominator != Calendar)
+	for i, c := range out {
+		idle := c.total == 0 && (c.state == Good || c.state == Bad && o.Denominator == Requests)
+		switch {
+		case o.Denominator == Calendar:
+			if ran[i] != "" && c.state != Bad && c.state != NotApplicable {
+				out[i].state = Good
+			}
+		case ran[i] != "", idle && o.Denominator != Lifecycle:
+			out[i] = cell{state: NotApplicable}
 		}
 	}
 	return out
+}
+
+// index returns the first slot that starts at or after an instant.
+func (p Period) index(at, length int64) int64 {
+	d := at - p.Start
+	i := d / length
+	if d > i*length {
+		i++
+	}
+	return i
 }

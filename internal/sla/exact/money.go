@@ -1,4 +1,4 @@
-package sla
+package exact
 
 import (
 	"fmt"
@@ -44,9 +44,9 @@ func (m Money) String() string {
 	return fmt.Sprintf("%s%d.%0*d", sign, minor/unit, places, minor%unit)
 }
 
-// times returns the share of the amount, which is at most all of it, truncated
+// Times returns the share of the amount, which is at most all of it, truncated
 // to the minor unit.
-func (m Money) times(share Ratio) Money {
+func (m Money) Times(share Ratio) Money {
 	if share.Den == 0 || m.Minor <= 0 {
 		return Money{0, m.Currency}
 	}

@@ -1,9 +1,12 @@
-package sla
+package slot
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"nines/internal/sla/exact"
 )
 
 // seen returns the bins of a vantage point from text: o success, x failure,
@@ -25,7 +28,7 @@ func seen(name, text string) Bins {
 }
 
 func TestASlotFromProbes(t *testing.T) {
-	f := func(rule SlotRule, want State, reason string, texts ...string) {
+	f := func(rule Rule, want State, reason string, texts ...string) {
 		t.Helper()
 		var bins []Bins
 		for i, text := range texts {
@@ -36,7 +39,7 @@ func TestASlotFromProbes(t *testing.T) {
 			t.Errorf("%s %v k=%d n=%d: %s %q, want %s %q", rule.Bad, texts, rule.K, rule.N, s, r, want, reason)
 		}
 	}
-	down := SlotRule{Bad: BadUnreachable, MaxGap: 2000}
+	down := Rule{Bad: BadUnreachable, MaxGap: 2000}
 	f(down, Bad, ReasonUnreachable, "xxxxxx")
 	f(down, Good, "", "xxxxox")
 	f(down, Good, "", "o.....")
@@ -47,62 +50,62 @@ func TestASlotFromProbes(t *testing.T) {
 	f(down, Unknown, ReasonBlind, "xx????")
 	f(down, Unknown, ReasonNoData, "......")
 	f(down, Unknown, ReasonBlind, "??????")
-	touched := SlotRule{Bad: BadAnyFailure, MaxGap: 2000}
+	touched := Rule{Bad: BadAnyFailure, MaxGap: 2000}
 	f(touched, Bad, ReasonFailure, "ooxooo")
 	f(touched, Good, "", "oo..oo")
 	f(touched, Unknown, ReasonIncomplete, "oo...o")
 	f(touched, Bad, ReasonFailure, "x.....")
-	three := SlotRule{Bad: BadUnreachable, K: 3, N: 5} // CONTRACTS case 7
+	three := Rule{Bad: BadUnreachable, K: 3, N: 5} // CONTRACTS case 7
 	f(three, Bad, ReasonUnreachable, "xxx", "xxx", "xxx", "xxx", "xxx")
 	f(three, Good, "", "ooo", "ooo", "ooo", "ooo", "ooo")
 	f(three, Unknown, ReasonNoData, "...", "...", "...", "...", "...")
 	f(three, Unknown, ReasonIncomplete, "xxx", "xxx", "...", "...", "ooo")
 	f(three, Good, "", "xxx", "xxx", "ooo", "ooo", "ooo")
 	f(three, Unknown, ReasonNoQuorum, "xxx", "xxx")
-	f(SlotRule{Bad: BadUnreachable, K: 2}, Unknown, ReasonNoQuorum, "xxx")
-	f(SlotRule{Bad: BadUnreachable, K: 2}, Good, "", "ooo")
-	f(SlotRule{Bad: BadUnreachable, K: 2, N: 1}, Bad, ReasonUnreachable, "xxx", "xxx", "ooo")
+	f(Rule{Bad: BadUnreachable, K: 2}, Unknown, ReasonNoQuorum, "xxx")
+	f(Rule{Bad: BadUnreachable, K: 2}, Good, "", "ooo")
+	f(Rule{Bad: BadUnreachable, K: 2, N: 1}, Bad, ReasonUnreachable, "xxx", "xxx", "ooo")
 	if s, r := down.Decide(0, 0, Counts{}, nil); s != Unknown || r != ReasonNoData {
 		t.Errorf("no vantage point at all: %s %q", s, r)
 	}
 }
 
 func TestASlotFromCounts(t *testing.T) {
-	f := func(rule SlotRule, good, total uint64, want State, reason string, bins ...Bins) {
+	f := func(rule Rule, good, total uint64, want State, reason string, bins ...Bins) {
 		t.Helper()
 		rule.Length = 6000
 		if s, r := rule.Decide(0, 1000, Counts{good, total}, bins); s != want || r != reason {
 			t.Errorf("%+v %d/%d: %s %q, want %s %q", rule, good, total, s, r, want, reason)
 		}
 	}
-	p99 := SlotRule{Bad: BadRatio, MaxRatio: Ratio{1, 100}} // CONTRACTS case 6: p99 ≤ y over 1,000 requests
+	p99 := Rule{Bad: BadRatio, MaxRatio: exact.Ratio{Num: 1, Den: 100}} // CONTRACTS case 6: p99 ≤ y over 1,000 requests
 	f(p99, 990, 1000, Good, "")
 	f(p99, 989, 1000, Bad, ReasonErrorRatio)
 	f(p99, 0, 0, Unknown, ReasonNoData)
-	f(SlotRule{Bad: BadRatio}, 9, 10, Bad, ReasonErrorRatio)
-	f(SlotRule{Bad: BadRatio}, 10, 10, Good, "")
-	f(SlotRule{Bad: BadRatio, MinCount: 20}, 0, 10, Unknown, ReasonTooFew)
-	f(SlotRule{Bad: BadRatio, MinCount: 20, EmptyGood: true}, 0, 10, Good, "")
-	f(SlotRule{Bad: BadRatio, EmptyGood: true}, 0, 0, Good, "")
-	all := SlotRule{Bad: BadAllFailed}
+	f(Rule{Bad: BadRatio}, 9, 10, Bad, ReasonErrorRatio)
+	f(Rule{Bad: BadRatio}, 10, 10, Good, "")
+	f(Rule{Bad: BadRatio, MinCount: 20}, 0, 10, Unknown, ReasonTooFew)
+	f(Rule{Bad: BadRatio, MinCount: 20, EmptyGood: true}, 0, 10, Good, "")
+	f(Rule{Bad: BadRatio, EmptyGood: true}, 0, 0, Good, "")
+	all := Rule{Bad: BadAllFailed}
 	f(all, 1, 10, Good, "")
 	f(all, 0, 10, Bad, ReasonAllFailed)
 	f(all, 0, 0, Unknown, ReasonNoData)
 	// A named vantage point is a scheduled probe: what it missed could be either.
-	half := SlotRule{Bad: BadRatio, MaxRatio: Ratio{1, 2}}
+	half := Rule{Bad: BadRatio, MaxRatio: exact.Ratio{Num: 1, Den: 2}}
 	f(half, 3, 3, Good, "", seen("a", "ooo..."))
 	f(half, 2, 3, Unknown, ReasonIncomplete, seen("a", "oox..."))
 	f(half, 2, 3, Unknown, ReasonBlind, seen("a", "oox???"))
 	f(half, 2, 3, Good, "", seen("", "oox..."))
 	f(half, 0, 4, Bad, ReasonErrorRatio, seen("a", "xxxx??"))
 	f(all, 0, 3, Unknown, ReasonIncomplete, seen("a", "xxx..."))
-	f(SlotRule{Bad: BadAllFailed, MaxGap: 5000}, 0, 3, Bad, ReasonAllFailed, seen("a", "xx...x"))
+	f(Rule{Bad: BadAllFailed, MaxGap: 5000}, 0, 3, Bad, ReasonAllFailed, seen("a", "xx...x"))
 	f(half, 0, 0, Unknown, ReasonBlind, seen("a", "??????"))
-	f(SlotRule{Bad: BadRatio, MinCount: 5, EmptyGood: true}, 3, 3, Unknown, ReasonIncomplete, seen("a", "ooo..."))
+	f(Rule{Bad: BadRatio, MinCount: 5, EmptyGood: true}, 3, 3, Unknown, ReasonIncomplete, seen("a", "ooo..."))
 }
 
 // verdict is the definition: complete results in, good or bad out.
-func verdict(r SlotRule, n, k int, grid [][]bool) State {
+func verdict(r Rule, n, k int, grid [][]bool) State {
 	failed, failures, events := 0, 0, 0
 	for b := range n {
 		fails := 0
@@ -126,7 +129,7 @@ func verdict(r SlotRule, n, k int, grid [][]bool) State {
 	case BadAllFailed:
 		bad = failures == events
 	case BadRatio:
-		bad = Ratio{uint64(failures), uint64(events)}.Cmp(r.MaxRatio) > 0
+		bad = exact.Ratio{Num: uint64(failures), Den: uint64(events)}.Cmp(r.MaxRatio) > 0
 	}
 	if bad {
 		return Bad
@@ -139,8 +142,8 @@ func TestDecideEqualsEnumerationOfCompletions(t *testing.T) {
 		n := rapid.IntRange(1, 4).Draw(t, "bins")
 		points := rapid.IntRange(1, 3).Draw(t, "vantage points")
 		expected := points + rapid.IntRange(0, 1).Draw(t, "absent")
-		r := SlotRule{Length: int64(n) * 1000, Bad: rapid.SampledFrom([]BadWhen{BadUnreachable, BadAnyFailure, BadAllFailed, BadRatio}).Draw(t, "formula"),
-			K: rapid.IntRange(0, expected).Draw(t, "k"), N: expected, MaxRatio: Ratio{uint64(rapid.IntRange(0, 4).Draw(t, "limit")), 4}}
+		r := Rule{Length: int64(n) * 1000, Bad: rapid.SampledFrom([]BadWhen{BadUnreachable, BadAnyFailure, BadAllFailed, BadRatio}).Draw(t, "formula"),
+			K: rapid.IntRange(0, expected).Draw(t, "k"), N: expected, MaxRatio: exact.Ratio{Num: uint64(rapid.IntRange(0, 4).Draw(t, "limit")), Den: 4}}
 		if r.Bad == BadAllFailed || r.Bad == BadRatio {
 			expected = points // counts know only the vantage points that were seen
 		}
@@ -194,4 +197,14 @@ func TestDecideEqualsEnumerationOfCompletions(t *testing.T) {
 			t.Fatalf("%+v %v: %s %q, want %s", r, bins, got, reason, want)
 		}
 	})
+}
+
+func TestStatesHaveNames(t *testing.T) {
+	var got []string
+	for s := range NotApplicable + 2 {
+		got = append(got, s.String())
+	}
+	if want := []string{"open", "good", "bad", "unknown", "not applicable", "invalid"}; !slices.Equal(got, want) {
+		t.Errorf("states are called %v", got)
+	}
 }

@@ -1,4 +1,6 @@
-package sla
+package slot
+
+import "nines/internal/sla/exact"
 
 // Reasons why a slot is bad or unknown, one word each; a good slot has none.
 const (
@@ -25,7 +27,7 @@ const (
 // (one more failure never improves a slot), so the two extreme completions, all
 // successes and all failures, decide. The start is not used by today's formulas:
 // it is there for rules that depend on the time of day.
-func (r SlotRule) Decide(_, binLen int64, counts Counts, bins []Bins) (State, string) {
+func (r Rule) Decide(_, binLen int64, counts Counts, bins []Bins) (State, string) {
 	switch r.Bad {
 	case BadRatio, BadAllFailed:
 		return r.fromCounts(binLen, counts, bins)
@@ -35,7 +37,7 @@ func (r SlotRule) Decide(_, binLen int64, counts Counts, bins []Bins) (State, st
 
 // fromBins decides by quorum: a bin failed if at least K of N vantage points
 // failed in it.
-func (r SlotRule) fromBins(binLen int64, bins []Bins) (State, string) {
+func (r Rule) fromBins(binLen int64, bins []Bins) (State, string) {
 	n := r.binCount(binLen)
 	k := max(r.K, 1)
 	points := max(r.N, len(bins), k)
@@ -89,7 +91,7 @@ func (r SlotRule) fromBins(binLen int64, bins []Bins) (State, string) {
 
 // fromCounts decides by exact counts. Each missing bin of a scheduled probe
 // stands for one event that may have been either.
-func (r SlotRule) fromCounts(binLen int64, c Counts, bins []Bins) (State, string) {
+func (r Rule) fromCounts(binLen int64, c Counts, bins []Bins) (State, string) {
 	good, total := min(c.Good, c.Total), c.Total
 	missing, blind := r.missingEvents(binLen, bins)
 	if total < max(r.MinCount, 1) {
@@ -122,16 +124,16 @@ func (r SlotRule) fromCounts(binLen int64, c Counts, bins []Bins) (State, string
 }
 
 // exceeds tells whether failed of total events are more than the rule allows.
-func (r SlotRule) exceeds(failed, total uint64) bool {
-	limit := Ratio{r.MaxRatio.Num, max(r.MaxRatio.Den, 1)} // none declared: zero
-	return Ratio{failed, total}.Cmp(limit) > 0
+func (r Rule) exceeds(failed, total uint64) bool {
+	limit := exact.Ratio{Num: r.MaxRatio.Num, Den: max(r.MaxRatio.Den, 1)} // none declared: zero
+	return exact.Ratio{Num: failed, Den: total}.Cmp(limit) > 0
 }
 
 // missingEvents counts the bins in which an event was due and none was seen. A
 // named vantage point is a scheduled probe: each of its bins is due. Without
 // names only bins with positive evidence of blindness count, because silence of
 // unscheduled traffic is no traffic.
-func (r SlotRule) missingEvents(binLen int64, bins []Bins) (missing uint64, blind bool) {
+func (r Rule) missingEvents(binLen int64, bins []Bins) (missing uint64, blind bool) {
 	n := r.binCount(binLen)
 	for i := range bins {
 		v := r.bridge(&bins[i], binLen, n)
@@ -150,7 +152,7 @@ func (r SlotRule) missingEvents(binLen int64, bins []Bins) (missing uint64, blin
 // Bad, or Open where it is missing. Missing bins between two equal results are
 // given that result where together they last at most MaxGap. A gap at the
 // slot's edge is never bridged: the result beyond it is not this slot's.
-func (r SlotRule) bridge(b *Bins, binLen int64, n int) []State {
+func (r Rule) bridge(b *Bins, binLen int64, n int) []State {
 	v := make([]State, n)
 	last := -1 // the bin of the last result
 	for i := range n {
@@ -173,7 +175,7 @@ func (r SlotRule) bridge(b *Bins, binLen int64, n int) []State {
 }
 
 // binCount returns how many bins a slot has.
-func (r SlotRule) binCount(binLen int64) int {
+func (r Rule) binCount(binLen int64) int {
 	if binLen <= 0 || binLen >= r.Length {
 		return 1
 	}

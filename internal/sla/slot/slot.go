@@ -1,8 +1,14 @@
-package sla
+// Package slot says what a slot is: how long, and when it is good, bad or
+// unknown, from what probes and counters saw. It promises a verdict only where
+// every completion of what is missing gives the same. Evaluate judges each slot
+// by Rule.Decide; package sla settles what comes out.
+package slot
 
-// SlotRule says how long a slot is and when it is bad. All fields are declared
+import "nines/internal/sla/exact"
+
+// Rule says how long a slot is and when it is bad. All fields are declared
 // by the contract or objective; package rules fills in the documented defaults.
-type SlotRule struct {
+type Rule struct {
 	// Length is the slot's length in milliseconds (60000 unless declared).
 	// Slots are aligned to Unix time; every IANA offset in use is a multiple of
 	// 15 minutes, so lengths that divide 15 minutes are aligned to local
@@ -13,7 +19,7 @@ type SlotRule struct {
 	Bad BadWhen `json:"bad_when"`
 	// MaxRatio is the greatest error ratio of a good slot, for BadRatio:
 	// exactly equal is good.
-	MaxRatio Ratio `json:"max_ratio,omitzero"`
+	MaxRatio exact.Ratio `json:"max_ratio,omitzero"`
 	// MinCount is the least number of events that decides a slot from counts.
 	MinCount uint64 `json:"min_count,omitempty"`
 	// EmptyGood says that a slot with fewer events than MinCount is good
@@ -69,12 +75,15 @@ const (
 	Good    State = 1
 	Bad     State = 2
 	Unknown State = 3
+	// NotApplicable is no verdict, and never in the ledger: the slot is not in
+	// question, such as one with fewer than two zones in use.
+	NotApplicable State = 4
 )
 
 // String returns the state's name in lower case.
 func (s State) String() string {
-	if s > Unknown {
+	if s > NotApplicable {
 		return "invalid"
 	}
-	return [...]string{"open", "good", "bad", "unknown"}[s]
+	return [...]string{"open", "good", "bad", "unknown", "not applicable"}[s]
 }
