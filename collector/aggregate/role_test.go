@@ -1,0 +1,261 @@
+package aggregate
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"nines/internal/broker"
+	"nines/internal/bus"
+	"nines/internal/rulelog"
+	"nines/internal/wire"
+)
+
+// world is a real broker with the topics of the pipeline and one rule set.
+type world struct {
+	t      *testing.T
+	ctx    context.Context
+	addr   string
+	client *bus.Client
+	rules  *rulelog.Log
+	fix    *fixture
+}
+
+func newWorld(t *testing.T) *world {
+	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: t.TempDir()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	done := make(chan error, 1)
+	bctx, stop := context.WithCancel(context.Background())
+	go func() { done <- b.Run(bctx) }()
+	t.Cleanup(func() { cancel(); stop(); <-done })
+	select {
+	case <-b.Ready():
+	case err := <-done:
+		t.Fatalf("start broker: %v", err)
+	}
+	w := &world{t: t, ctx: ctx, addr: b.Addr(), fix: newFixture(t, probeStream())}
+	w.client = w.connect()
+	for _, topic := range []bus.Topic{{Name: wire.TopicTelemetry, Partitions: 2}, {Name: wire.TopicPartials, Partitions: 2},
+		{Name: wire.TopicCheckpoints, Compact: true}, {Name: wire.TopicRules, Compact: true}, {Name: wire.TopicDeadLetter}} {
+		if _, err := w.client.EnsureTopic(ctx, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.rules = rulelog.New(w.client)
+	if err := w.rules.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.rules.Publish(ctx, w.fix.rules[w.fix.set]); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) connect() *bus.Client {
+	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{w.addr}}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(c.Close)
+	return c
+}
+
+// start runs a member of the group on the client; stop ends it.
+func (w *world) start(name string, c *bus.Client) (role *Role, stop func()) {
+	w.t.Helper()
+	role, err := New(Options{Client: c, Rules: w.rules, Owner: name, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	done := make(chan error, 1)
+	go func() { done <- role.Run(ctx) }()
+	return role, func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func (w *world) produce(partition int32, typ string, value []byte) {
+	w.t.Helper()
+	rec := bus.Record{Value: value, Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(typ)}}}
+	if _, err := w.client.Producer(wire.TopicTelemetry, partition).ProduceRetry(w.ctx, func() []bus.Record { return []bus.Record{rec} }); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// tail follows a partition of nines.partials with evaluate's cursors: repeats
+// must be byte for byte what was there, what is new must join.
+type tail struct {
+	w        *world
+	r        *bus.Reader
+	to       map[int32]int64
+	inc      map[int32]uint64
+	seen     map[string][]byte
+	repeats  int
+	newest   map[int32]int64 // log time
+	partials []*wire.Partial
+}
+
+func (w *world) tail(partition int32) *tail {
+	return &tail{w: w, r: w.client.Reader(wire.TopicPartials, partition, 0), to: map[int32]int64{}, inc: map[int32]uint64{}, seen: map[string][]byte{}, newest: map[int32]int64{}}
+}
+
+func (tl *tail) until(what string, within time.Duration, cond func() bool) {
+	tl.w.t.Helper()
+	for deadline := time.Now().Add(within); !cond(); {
+		if time.Now().After(deadline) {
+			tl.w.t.Fatalf("not within %s: %s", within, what)
+		}
+		recs, err := tl.r.Fetch(tl.w.ctx, 200*time.Millisecond)
+		if err != nil {
+			tl.w.t.Fatal(err)
+		}
+		for i := range recs {
+			var p wire.Partial
+			if err := wire.DecodePartial(recs[i].Value, &p); err != nil {
+				tl.w.t.Fatal(err)
+			}
+			tl.take(&p)
+		}
+	}
+}
+
+func (tl *tail) take(p *wire.Partial) {
+	key := fmt.Sprint(p.Source, p.Incarnation, p.From)
+	if was, ok := tl.seen[key]; ok {
+		tl.repeats++
+		if !bytes.Equal(was, bytesOf(p)) {
+			tl.w.t.Errorf("a repeat of source %d from %d differs", p.Source, p.From)
+		}
+		return
+	}
+	tl.seen[key] = bytesOf(p)
+	if p.Incarnation == tl.inc[p.Source] && p.From != tl.to[p.Source] {
+		tl.w.t.Errorf("source %d: a stretch from %d, want %d", p.Source, p.From, tl.to[p.Source])
+	}
+	tl.to[p.Source], tl.inc[p.Source], tl.newest[p.Source] = p.To, p.Incarnation, p.LogTime
+	tl.partials = append(tl.partials, p)
+}
+
+func (tl *tail) total() uint64 { _, n, _ := sum(tl.partials...); return n }
+
+func (w *world) frame(partition int32, agent string, seq uint64) {
+	w.t.Helper()
+	at := time.Now().UnixMilli()
+	w.produce(partition, wire.TypeFrame, w.fix.encode(agent, 7, seq, success, true, []int64{at}, 1, 0))
+}
+
+func TestRoleTicksPublishesBuriesAndGoesOn(t *testing.T) {
+	w := newWorld(t)
+	role, stop := w.start("one", w.client)
+	tails := []*tail{w.tail(0), w.tail(1)}
+	total := func() uint64 { return tails[0].total() + tails[1].total() }
+	both := func(what string, cond func() bool) {
+		t.Helper()
+		for _, tl := range tails {
+			tl.until(what, 10*time.Second, func() bool { return tl.newest[0] > 0 && tl.newest[1] > 0 })
+		}
+		for deadline := time.Now().Add(10 * time.Second); !cond(); {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: counted %d", what, total())
+			}
+			for _, tl := range tails {
+				tl.until("", time.Second, func() bool { n := len(tl.partials); return n > 0 && tl.newest[0] >= time.Now().UnixMilli()-600 })
+			}
+		}
+	}
+	both("ticks", func() bool { return true })
+	w.frame(0, "h", 1)
+	w.frame(1, "g", 1)
+	garbage := []byte("no frame at all")
+	w.produce(0, wire.TypeFrame, garbage)
+	w.frame(0, "h", 2)
+	both("frames", func() bool { return total() == 6 })
+	dead, err := w.client.Reader(wire.TopicDeadLetter, 0, 0).Fetch(w.ctx, 5*time.Second)
+	if err != nil || len(dead) != 1 || !bytes.Equal(dead[0].Value, garbage) {
+		t.Fatalf("dead letters: %v, %v", dead, err)
+	}
+	said := fmt.Sprintf("%q", dead[0].Headers)
+	if !bytes.Contains([]byte(said), []byte("frame")) || !bytes.Contains([]byte(said), []byte(wire.TopicTelemetry)) {
+		t.Errorf("headers %s", said)
+	}
+	if err := role.Health(); err != nil {
+		t.Error(err)
+	}
+	var offset int64
+	for deadline := time.Now().Add(20 * time.Second); offset <= 0 && time.Now().Before(deadline); {
+		tails[0].until("", 5*time.Second, func() bool { return tails[0].newest[0] >= time.Now().UnixMilli()-600 })
+		if offset, _, err = w.client.Committed(w.ctx, Group, wire.TopicTelemetry, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if offset <= 0 {
+		t.Error("no checkpoint was committed")
+	}
+	stop()
+	w.frame(0, "h", 2) // a repeat while nobody reads
+	w.frame(0, "h", 3)
+	_, stop = w.start("one", w.client)
+	defer stop()
+	both("the rest", func() bool { return total() == 8 })
+}
+
+// A member goes between two checkpoints; the other takes over within ten seconds
+// and repeats, byte for byte, what was published since the last one.
+func TestTakeOver(t *testing.T) {
+	w := newWorld(t)
+	_, stop := w.start("one", w.connect())
+	tl := w.tail(0)
+	tl.until("ticks", 10*time.Second, func() bool { return tl.newest[0] > 0 && tl.newest[1] > 0 })
+	first := max(tl.newest[0], tl.newest[1])
+	w.frame(0, "h", 1)
+	tl.until("two seconds of stretches", 10*time.Second, func() bool { return min(tl.newest[0], tl.newest[1]) > first+2000 })
+	_, stop2 := w.start("two", w.client)
+	defer stop2()
+	stop()
+	gone := time.Now()
+	last := max(tl.newest[0], tl.newest[1])
+	tl.until("the other's ticks", 10*time.Second, func() bool { return min(tl.newest[0], tl.newest[1]) > last+1000 })
+	t.Logf("taken over in %s, %d partials repeated", time.Since(gone), tl.repeats)
+	if tl.repeats == 0 {
+		t.Error("nothing was repeated: the test shows nothing")
+	}
+}
+
+// The checkpoint speaks of another log than the topic now holds.
+func TestRecreatedTopic(t *testing.T) {
+	w := newWorld(t)
+	f := newFixture(t, probeStream())
+	f.state = NewState(0, 2, 1, 0, f.rules.get)
+	for i := range int64(40) {
+		f.tick(epoch + i*1000)
+	}
+	data := f.saved[len(f.saved)-1]
+	table := bus.NewTable(w.client, wire.TopicCheckpoints, 0)
+	for i, part := range wire.SplitCheckpoint(0, 1, data) {
+		if err := table.Put(w.ctx, string(wire.CheckpointKey(0, 1, i)), part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, stop := w.start("one", w.client)
+	defer stop()
+	tl := w.tail(0)
+	tl.until("a new life", 10*time.Second, func() bool { return tl.inc[0] == 2 })
+	for _, p := range tl.partials {
+		if p.Source == 0 {
+			if p.From != 0 || len(p.Gaps) != 1 || p.Gaps[0].Reason != wire.ReasonLog || p.Gaps[0].From < epoch {
+				t.Errorf("the first partial of the new life: %+v", p)
+			}
+			break
+		}
+	}
+}
