@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,9 +83,25 @@ func runAgent(ctx context.Context, file string, log *slog.Logger) error {
 	running, absent := a.Inputs()
 	log.Info("agent starts", "agent", a.Name(), "boot", fmt.Sprintf("%016x", a.Boot()), "version", version,
 		"kafka", strings.Join(cfg.Kafka.Brokers, ","), "inputs", strings.Join(running, ","), "not_on_this_host", strings.Join(absent, ","))
+	go noteHUP(ctx, log)
 	err = a.Run(ctx)
 	log.Info("agent stopped")
 	return failed(err)
+}
+
+// noteHUP keeps SIGHUP from ending the agent, and says what it does not do.
+func noteHUP(ctx context.Context, log *slog.Logger) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			log.Warn("SIGHUP: the configuration is read at start; restart the agent to change it (targets in file_sd files are re-read by themselves)")
+		}
+	}
 }
 
 func newTest(f *flags, out, errOut io.Writer) *cobra.Command {

@@ -56,6 +56,8 @@ type app struct {
 	set    atomic.Pointer[slo.RuleSet]
 	group  *service.Group
 	sets   []*metrics.Set
+	// agentSet is the local agent's, made before the page asks for all sets.
+	agentSet *metrics.Set
 	ruler  *ruler.Ruler
 	notify *alerting.Notify
 }
@@ -65,8 +67,10 @@ func newApp(cfg *Config, roles []string, console io.Writer, log *slog.Logger) *a
 	if err != nil {
 		host = "unknown"
 	}
-	return &app{cfg: cfg, roles: roles, console: console, log: log,
+	a := &app{cfg: cfg, roles: roles, console: console, log: log,
 		owner: fmt.Sprintf("%s/%d", host, os.Getpid()), group: service.New(service.Options{Log: log})}
+	a.agentSet = a.metrics()
+	return a
 }
 
 func (a *app) has(role string) bool { return slices.Contains(a.roles, role) }
@@ -170,9 +174,13 @@ func (a *app) publishRules(ctx context.Context) error {
 	for _, w := range set.Warnings {
 		a.log.Warn(w.Error())
 	}
+	before := a.rules.Current()
 	id, err := a.rules.Publish(ctx, set.RuleSet)
 	if err != nil {
 		return failed(err)
+	}
+	if before != "" && before != id {
+		a.log.Info("another rule set was in force; this process's configuration replaces it for all collectors", "before", before, "now", id)
 	}
 	a.set.Store(set.RuleSet)
 	a.log.Info("rules in force", "rule_set", id, "objectives", len(set.RuleSet.Objectives), "contracts", len(set.Contracts))

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nines/internal/bus"
+	"nines/internal/telemetry"
 	"nines/internal/wire"
 )
 
@@ -110,6 +111,11 @@ func catPartition(ctx context.Context, client *bus.Client, topic string, p int32
 		at = max(first, next-o.last)
 	}
 	schemas := wire.NewSchemaCache(0)
+	if topic == wire.TopicTelemetry && at > first {
+		if err := learnSchemas(ctx, client, p, at, schemas); err != nil {
+			return false, err
+		}
+	}
 	r := client.Reader(topic, p, at)
 	for o.follow || r.Offset() < next {
 		recs, err := r.Fetch(ctx, time.Second)
@@ -129,6 +135,36 @@ func catPartition(ctx context.Context, client *bus.Client, topic string, p int32
 		}
 	}
 	return false, nil
+}
+
+// schemaRepeat is within which time agents repeat their schemas, milliseconds.
+const schemaRepeat = 75_000
+
+// learnSchemas reads the frames of the minute before position at, for the
+// schemas that they carry.
+func learnSchemas(ctx context.Context, client *bus.Client, p int32, at int64, schemas wire.Schemas) error {
+	recs, err := client.Reader(wire.TopicTelemetry, p, at-1).Fetch(ctx, time.Second)
+	if err != nil || len(recs) == 0 {
+		return err
+	}
+	from, err := client.OffsetAt(ctx, wire.TopicTelemetry, p, recs[0].Time-schemaRepeat)
+	if err != nil {
+		return err
+	}
+	var dec wire.Decoder
+	var f telemetry.Frame
+	for r := client.Reader(wire.TopicTelemetry, p, from); r.Offset() < at; {
+		recs, err := r.Fetch(ctx, time.Second)
+		if err != nil {
+			return err
+		}
+		for i := range recs {
+			if recs[i].Offset < at && wire.TypeOf(recs[i].Value, nil) == wire.TypeFrame {
+				_ = dec.DecodeFrame(recs[i].Value, &f, schemas) // what is broken is told when it is printed
+			}
+		}
+	}
+	return nil
 }
 
 func catRecord(out io.Writer, topic string, p int32, rec *bus.Record, schemas wire.Schemas, asJSON bool) error {

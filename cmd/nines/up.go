@@ -117,7 +117,7 @@ func runUp(ctx context.Context, cfg *Config, out io.Writer, logs *logs) error {
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
-	if err := local.start(a.client, log.With("role", "agent"), a.metrics()); err != nil {
+	if err := local.start(a.client, log.With("role", "agent"), a.agentSet); err != nil {
 		return err
 	}
 	a.group.Add(local.part(cfg.Topics.TelemetryPartitions))
