@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -152,26 +153,41 @@ type mistake struct {
 	place, reason   string
 }
 
+// at returns the place with the number of the line for LINE, given the file as
+// shipped.
+func (m mistake) at(t *testing.T, conf string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(conf, m.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := string(text)
+	if m.old != "" {
+		before, _, _ = strings.Cut(before, m.old)
+	}
+	return strings.Replace(m.place, "LINE", strconv.Itoa(1+strings.Count(before, "\n")), 1)
+}
+
 // mistakes has one or more for each kind of file.
 var mistakes = map[string]mistake{
 	"unknown key":            {"nines.yaml", "", "webb: {x: 1}\n", "nines.yaml:", "did you mean web?"},
-	"wrong type":             {"nines.yaml", "telemetry_partitions: 2", "telemetry_partitions: two", "nines.yaml:18:25: topics.telemetry_partitions", `got "two"`},
+	"wrong type":             {"nines.yaml", "telemetry_partitions: 2", "telemetry_partitions: two", "nines.yaml:LINE:25: topics.telemetry_partitions", `got "two"`},
 	"impossible value":       {"nines.yaml", "lateness: 5s", "lateness: -5s", "evaluate.lateness", "must not be negative"},
 	"not YAML":               {"nines.yaml", "", "a: [1\n", "nines.yaml:", "']'"},
-	"ruler value":            {"nines.yaml", "  retention: 24h\n  rules", "  retention: 1s\n  rules", "nines.yaml:34:14: ruler.retention", "at least 10m"},
+	"ruler value":            {"nines.yaml", "  retention: 24h\n  rules", "  retention: 1s\n  rules", "nines.yaml:LINE:14: ruler.retention", "at least 10m"},
 	"page address":           {"nines.yaml", "listen: 127.0.0.1:9999", "listen: nonsense", "web.listen", "host:port"},
 	"broker address":         {"nines.yaml", "", "broker: {listen: \"0.0.0.0:1\"}\n", "broker.listen", "name one address"},
 	"Kafka":                  {"nines.yaml", "", "kafka: {brokers: [x], sasl: {mechanism: y}}\n", "kafka.brokers[0]", "want host:port"},
-	"named file is absent":   {"nines.yaml", "contracts: [contracts]", "contracts: [nowhere]", "nines.yaml:25:13: contracts[0]", "no such file"},
+	"named file is absent":   {"nines.yaml", "contracts: [contracts]", "contracts: [nowhere]", "nines.yaml:LINE:13: contracts[0]", "no such file"},
 	"objective's value":      {"objectives/probe-availability.yaml", "target: 0.999", "target: 1.5", "probe-availability.yaml:", "spec.objectives[0].target"},
 	"objective's key":        {"objectives/probe-availability.yaml", "budgetingMethod", "budgetMethod", "probe-availability.yaml:", "did you mean budgetingMethod?"},
 	"contract":               {"contracts/example.yaml", "", "garbage: 1\n", "example.yaml:", "garbage: unknown field"},
 	"rule's expression":      {"rules/host.yml", "expr: ", "expr: )", "host.yml:", "parse error"},
-	"routing's key":          {"alerting/alertmanager.yml", "", "foo: 1\n", "alertmanager.yml:80:1", "foo"},
-	"routing's receiver":     {"alerting/alertmanager.yml", "receiver: console", "receiver: nobody", "alertmanager.yml:24:13: route.receiver", "nobody"},
+	"routing's key":          {"alerting/alertmanager.yml", "", "foo: 1\n", "alertmanager.yml:LINE:1", "foo"},
+	"routing's receiver":     {"alerting/alertmanager.yml", "receiver: console", "receiver: nobody", "alertmanager.yml:LINE:13: route.receiver", "nobody"},
 	"agent's key":            {"agent/agent.yaml", "", "intervall: 1s\n", "agent.yaml:", "did you mean interval?"},
-	"probe's kind":           {"agent/agent.yaml", "probe: icmp", "probe: icnp", "agent.yaml:51:14: probes.jobs[0].probe", "must be one of"},
-	"probe's interval":       {"agent/agent.yaml", "  interval: 1s\n  #", "  interval: 1ms\n  #", "agent.yaml:40:13: probes.interval", "10ms"},
+	"probe's kind":           {"agent/agent.yaml", "probe: icmp", "probe: icnp", "agent.yaml:LINE:14: probes.jobs[0].probe", "must be one of"},
+	"probe's interval":       {"agent/agent.yaml", "  interval: 1s\n  #", "  interval: 1ms\n  #", "agent.yaml:LINE:13: probes.interval", "10ms"},
 	"input's field":          {"agent/inputs.toml", "", "[[inputs.cpu]]\n  nope = 1\n", "inputs.toml:", "inputs.cpu"},
 	"input that is not one":  {"agent/inputs.toml", "", "[[inputs.nothere]]\n", "inputs.toml:", "nothere"},
 	"inputs that are broken": {"agent/inputs.toml", "", "[[inputs.cpu\n", "inputs.toml:", "TOML"},
@@ -183,6 +199,7 @@ func TestAMistakeInAFileAtStart(t *testing.T) {
 	for name, m := range mistakes {
 		t.Run(name, func(t *testing.T) {
 			dir, conf := shipped(t)
+			m.place = m.at(t, conf)
 			replaceIn(t, filepath.Join(conf, m.file), m.old, m.with)
 			args := []string{"up", "--data-dir", dir}
 			if name != "page address" {
@@ -208,15 +225,16 @@ func TestTargetsThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	dir, conf := shipped(t)
 	file := filepath.Join(conf, "agent", "targets", "example.yml")
+	broken := mistake{"agent/targets/example.yml", "", "", "example.yml:LINE:1: ", ""}.at(t, conf)
 	undo := replaceIn(t, file, "", "- targets: {a: b\n")
 	code, _, errs := oneShot(t, binary, "check", conf)
-	if code != 2 || !strings.Contains(errs, "example.yml:11:1: ") {
+	if code != 2 || !strings.Contains(errs, broken) {
 		t.Errorf("check: code %d:\n%s", code, errs)
 	}
 	s := &site{dir: dir, listen: freeAddr(t)}
 	s.url = "http://" + s.listen
 	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
-	d.out.says(t, "example.yml:11:1: ") // it runs, and tells
+	d.out.says(t, broken) // it runs, and tells
 	d.out.says(t, "stop      Ctrl-C")
 	undo()
 	d.out.says(t, "targets are readable again")
@@ -237,6 +255,7 @@ func TestAMistakeOnReload(t *testing.T) {
 	extra := filepath.Join(conf, "objectives", "more.yaml")
 	text := strings.ReplaceAll(objectives, "probe-availability-by-target}", "one-more}")
 	for name, m := range mistakes {
+		m.place = m.at(t, conf)
 		undo := replaceIn(t, filepath.Join(conf, m.file), m.old, m.with)
 		if err := os.WriteFile(extra, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
