@@ -1,0 +1,164 @@
+package aggregate
+
+import (
+	"nines/internal/hist"
+	"nines/internal/slo"
+	"nines/internal/wire"
+)
+
+// sample adds one value to the stretch.
+func (s *State) sample(fd *feed, t int64, v float64) {
+	st := fd.stream
+	if fd.counter != nil {
+		s.increment(fd, t, v)
+		return
+	}
+	if t < st.From || t >= st.Until || v != v {
+		return
+	}
+	good, total, ok := st.worth(fd.role, v)
+	if !ok {
+		return
+	}
+	c := s.bin(fd.cell, t-mod(t, st.def.Bin))
+	c.Newest = max(c.Newest, t)
+	c.Good += good
+	c.Total += total
+	if fd.role == roleBlind {
+		if v >= 1 {
+			c.Blind++
+		}
+		return
+	}
+	if st.def.Histogram {
+		s.sketch(fd.cell.group, t-mod(t, st.def.Rule.Length)).Observe(v)
+	}
+}
+
+// increment turns a cumulative value into what happened since the last one. It
+// happened before t, so it belongs to the bin that ends at or holds t-1 ms.
+func (s *State) increment(fd *feed, t int64, v float64) {
+	c, st := fd.counter, fd.stream
+	if !(v >= 0) || v >= 1<<63 {
+		return
+	}
+	now := uint64(v)
+	prev, prevTime := c.value, c.time
+	if prevTime != 0 && t <= prevTime {
+		return // a repeat, or older than what is already counted
+	}
+	c.value, c.time, c.used = now, t, s.logTime
+	var inc uint64
+	switch {
+	case prevTime == 0 && !c.fresh:
+		return // the base
+	case prevTime == 0:
+		// It was zero when the boot's frame before this one was made.
+		inc, prevTime = now, s.before
+	case now >= prev:
+		inc = now - prev
+	default:
+		inc = now // the counter was reset
+	}
+	if inc == 0 && fd.role != roleTotal {
+		return
+	}
+	good, total := st.counts(fd.role, inc)
+	at := t - 1
+	if at < st.From || at >= st.Until {
+		return
+	}
+	if prevTime != 0 && t-prevTime > st.def.Rule.Length || prevTime == 0 && s.missed {
+		if inc > 0 {
+			s.unplaced = append(s.unplaced, wire.Unplaced{Group: fd.cell.group, From: prevTime, To: t, Good: good, Total: total})
+		}
+		return
+	}
+	b := s.bin(fd.cell, at-mod(at, st.def.Bin))
+	b.Good += good
+	b.Total += total
+	b.Newest = max(b.Newest, t)
+}
+
+// counts returns what an increment adds to good and total. Where bad events are
+// counted, all are good until taken back: sums are modulo 2^64 and come out
+// right once both counters of the same time have arrived.
+func (st *stream) counts(r role, inc uint64) (good, total uint64) {
+	switch {
+	case r == roleGood:
+		return inc, 0
+	case r == roleBad:
+		return -inc, 0
+	case st.def.Bad != nil:
+		return inc, inc
+	}
+	return 0, inc
+}
+
+func (s *State) bin(c *cell, start int64) *wire.BinCount {
+	if !c.dirty {
+		c.dirty = true
+		s.dirty = append(s.dirty, c)
+	}
+	for i := len(c.bins) - 1; i >= 0; i-- {
+		if c.bins[i].Bin == start {
+			return &c.bins[i]
+		}
+	}
+	c.bins = append(c.bins, wire.BinCount{Group: c.group, Vantage: c.vantage, Bin: start})
+	s.bins++
+	return &c.bins[len(c.bins)-1]
+}
+
+func (s *State) sketch(gk wire.GroupKey, slot int64) *hist.Histogram {
+	k := sketchKey{gk, slot}
+	h := s.sketches[k]
+	if h == nil {
+		h = &hist.Histogram{}
+		s.sketches[k] = h
+	}
+	return h
+}
+
+// worth returns what a sample adds to good and total; it is not ok where the
+// value says nothing, such as a ratio above one.
+func (st *stream) worth(r role, v float64) (good, total uint64, ok bool) {
+	switch {
+	case r == roleBlind:
+		return 0, 0, true
+	case r != roleSample:
+		n, ok := slo.GaugeCount(v)
+		good, total = st.counts(r, n)
+		return good, total, ok
+	case st.def.Op == slo.Success, st.def.Op == slo.Failure:
+		good, ok = slo.RawRatio(v, st.def.Op)
+		return good, slo.RatioUnit, ok
+	case compare(v, st.def.Op, st.def.Threshold):
+		return 1, 1, true
+	}
+	return 0, 1, true
+}
+
+func compare(v float64, op slo.Op, threshold float64) bool {
+	switch op {
+	case slo.LTE:
+		return v <= threshold
+	case slo.LT:
+		return v < threshold
+	case slo.GTE:
+		return v >= threshold
+	case slo.GT:
+		return v > threshold
+	}
+	return false
+}
+
+// mod is the remainder that is never negative, so that times before 1970 fall
+// into bins like all others.
+func mod(t, n int64) int64 {
+	m := t % n
+	if m < 0 {
+		m += n
+	}
+	return m
+}

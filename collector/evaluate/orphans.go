@@ -1,0 +1,44 @@
+package evaluate
+
+import (
+	"maps"
+	"slices"
+)
+
+// seekOrphans has alerts that no group stands for any more resolved, once the
+// groups of a new rule set have had the time to appear and take theirs over.
+func (s *State) seekOrphans() {
+	if s.logTime == 0 || s.rules == nil {
+		return
+	}
+	wait := int64(orphanWait)
+	for _, st := range s.rules.Streams {
+		wait = max(wait, orphanWait+st.Rule.Length)
+	}
+	s.orphansAt = s.logTime + wait
+}
+
+// resolveOrphans ends the alerts of what is no longer expected: an objective
+// that was removed, a group that was retired.
+func (s *State) resolveOrphans() {
+	if s.orphansAt == 0 || s.logTime < s.orphansAt {
+		return
+	}
+	s.orphansAt = 0
+	owned := map[string]bool{}
+	for _, g := range s.groups {
+		for _, j := range g.judged {
+			for i := range j.alerts {
+				owned[j.alerts[i].key] = true
+			}
+		}
+	}
+	for _, r := range s.regions {
+		owned[r.blind.key] = true
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.alerts)) {
+		if !owned[key] {
+			s.resolve(&named{key: key})
+		}
+	}
+}
