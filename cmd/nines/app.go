@@ -58,8 +58,8 @@ type app struct {
 	sets   []*metrics.Set
 	// agentSet is the local agent's, made before the page asks for all sets.
 	agentSet *metrics.Set
-	ruler  *ruler.Ruler
-	notify *alerting.Notify
+	ruler    *ruler.Ruler
+	notify   *alerting.Notify
 }
 
 func newApp(cfg *Config, roles []string, console io.Writer, log *slog.Logger) *app {

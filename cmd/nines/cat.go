@@ -33,9 +33,8 @@ func newCat(log *logs) *cobra.Command {
 		Use:   "cat TOPIC",
 		Short: "Print a topic's records readably",
 		Long: `Prints the records of a topic of nines: frames sample by sample, ticks, partials,
-checkpoints, rule sets, alerts, dead letters. Schemas travel in the frames, at
-least once a minute; a frame whose schema lies before the first record read says
-so.`,
+checkpoints, rule sets, alerts, dead letters. Schemas travel in the frames at
+least once a minute: the minute before the first record is read for them too.`,
 		Example: `  nines cat nines.telemetry --last 10
   nines cat nines.alerts --json | jq .
   nines cat nines.telemetry --follow --partition 0
