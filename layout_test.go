@@ -70,6 +70,8 @@ var table = []row{
 	{"cmd/nines", 5, "*", "wires everything"},
 	{"cmd/nines-agent", 5, "agent agent/telegraf", "the agent alone stays lean"},
 	{"bench", 5, "*", "measures anything"},
+
+	{"test/postgres", 0, "", "starts Debian's PostgreSQL for tests, whatever they store there"},
 }
 
 // beside are the imports on one floor, with the reason that outweighs the rule.
@@ -92,6 +94,7 @@ var only = []struct{ path, users, why string }{
 	{"github.com/prometheus/prometheus", "collector/ruler", "series and PromQL are the ruler's"},
 	{"github.com/prometheus/alertmanager", "alerting", "routing and silences are notify's"},
 	{"modernc.org/sqlite", "internal/ledger", "one reader and writer of the ledger"},
+	{"github.com/jackc/pgx", "internal/ledger test/postgres", "one reader and writer of the ledger, and who starts a server for its tests"},
 	{"github.com/goccy/go-yaml", "internal/yamlconf", "one strict reader of YAML, with positions"},
 	{"github.com/spf13/cobra", "cmd/nines cmd/nines-agent", "packages have options, not flags"},
 	{"flag", "bench", "packages have options, not flags"},
@@ -105,6 +108,7 @@ var unlinked = []struct{ program, prefix, why string }{
 	{"cmd/nines-agent", "github.com/prometheus/prometheus", "no PromQL engine and no TSDB on a host"},
 	{"cmd/nines-agent", "github.com/prometheus/alertmanager", "an agent notifies nobody"},
 	{"cmd/nines-agent", "modernc.org/sqlite", "an agent keeps no ledger"},
+	{"cmd/nines-agent", "github.com/jackc/pgx", "an agent keeps no ledger"},
 	{"cmd/nines-agent", "github.com/twmb/franz-go", "an agent is no broker"},
 	{"cmd/nines-agent", "nines/web", "an agent shows no page"},
 	{"cmd/nines-agent", "nines/internal/ledger", "an agent keeps no ledger"},

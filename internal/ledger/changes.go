@@ -37,7 +37,7 @@ func (c *ChangeSet) Empty() bool {
 // start with 0, which answers All.
 func (l *Ledger) Changes(ctx context.Context, p access.Principal, cursor int64) (next int64, set ChangeSet, err error) {
 	err = l.view(ctx, "read changes of", func(tx *sql.Tx) error {
-		return l.viewer(ctx, tx).row(`SELECT COALESCE(SUM(commits), 0) FROM claims`).Scan(&next)
+		return l.viewer(ctx, tx).row(`SELECT COALESCE(MAX(commits), 0) FROM claims`).Scan(&next)
 	})
 	if err != nil {
 		return cursor, ChangeSet{}, err

@@ -15,9 +15,7 @@ import (
 func (l *Ledger) Claim(ctx context.Context, partition int32, owner string) (*Claim, error) {
 	c := &Claim{Partition: partition}
 	var known *knownGroups
-	err := l.inTx(ctx, "claim a partition in", func(tx *sql.Tx) error {
-		w := l.writer(tx)
-		defer w.close()
+	err := l.inTx(ctx, "claim a partition in", func(w *writer) error {
 		err := w.exec(`INSERT INTO claims (partition, epoch, owner, next_offset, log_time, sources, commits)
 			VALUES (?, 1, ?, 0, 0, '[]', 0)
 			ON CONFLICT (partition) DO UPDATE SET epoch = claims.epoch + 1, owner = excluded.owner`, partition, owner)
@@ -67,7 +65,7 @@ func (w *writer) advance(c *Claim, b *Batch) error {
 	if err != nil {
 		return err
 	}
-	n, err := w.execN(`UPDATE claims SET next_offset = ?, log_time = ?, sources = ?, commits = commits + 1
+	n, err := w.execN(`UPDATE claims SET next_offset = ?, log_time = ?, sources = ?
 		WHERE partition = ? AND epoch = ? AND next_offset = ?`,
 		b.Offset, b.LogTime, string(text), c.Partition, int64(c.Epoch), c.Offset)
 	if err != nil || n == 1 {

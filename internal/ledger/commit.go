@@ -34,9 +34,7 @@ func (l *Ledger) Commit(ctx context.Context, c *Claim, b *Batch) error {
 	var note commitNote
 	err := ctx.Err()
 	if err == nil {
-		err = l.inTx(context.WithoutCancel(ctx), "commit to", func(tx *sql.Tx) (err error) {
-			w := l.writer(tx)
-			defer w.close()
+		err = l.inTx(context.WithoutCancel(ctx), "commit to", func(w *writer) (err error) {
 			known, note, err = w.commit(c, b)
 			return err
 		})
@@ -89,14 +87,21 @@ func (w *writer) commit(c *Claim, b *Batch) (*knownGroups, commitNote, error) {
 		}
 	}
 	note.describe(known, b)
-	note.number, err = w.commitNumber()
+	note.number, err = w.number(c)
 	return known, note, err
 }
 
-// commitNumber counts the commits of all partitions; it rises with each.
-func (w *writer) commitNumber() (n int64, err error) {
-	err = w.row(`SELECT COALESCE(SUM(commits), 0) FROM claims`).Scan(&n)
-	return n, err
+// number gives the commit its number. Numbers of all partitions rise in the
+// order in which commits become visible: whoever has read up to one has missed
+// none before it. It is the last step, since commits wait for one another here.
+func (w *writer) number(c *Claim) (n int64, err error) {
+	if err := w.lock(w.l.dialect.lockOrder); err != nil {
+		return 0, err
+	}
+	if err := w.row(w.l.dialect.nextCommit).Scan(&n); err != nil {
+		return 0, err
+	}
+	return n, w.exec(`UPDATE claims SET commits = ? WHERE partition = ?`, n, c.Partition)
 }
 
 // putStatuses replaces statuses. It returns how many it left out because their

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"nines/internal/hist"
 	"nines/internal/sla"
@@ -109,9 +110,6 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 					return 0, err
 				}
 			}
-			if err := w.exec(`DELETE FROM open_slots WHERE group_id = ? AND start = ?`, id, s.Start); err != nil {
-				return 0, err
-			}
 		}
 		t := totalsOf(slots)
 		err := ins.add(hour, id, appendBlock(nil, hour, slots),
@@ -120,11 +118,58 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 			return 0, err
 		}
 	}
-	if err := ins.flush(); err != nil || hour >= until {
+	if err := errors.Join(ins.flush(), w.closeOpen(byGroup)); err != nil || hour >= until {
 		return restated, err
 	}
 	return restated, w.repack(dayOf(hour), ids)
 }
+
+// closeOpen deletes the open slots that are final now: those of many groups
+// that close at one time by time, those of a group that is replayed by group.
+func (w *writer) closeOpen(byGroup map[int64][]*Slot) error {
+	byStart := map[int64][]int64{}
+	for id, slots := range byGroup {
+		for _, s := range slots {
+			byStart[s.Start] = append(byStart[s.Start], id)
+		}
+	}
+	if len(byStart) <= len(byGroup) {
+		for _, start := range slices.Sorted(maps.Keys(byStart)) {
+			if err := w.deleteEach(`DELETE FROM open_slots WHERE start = ? AND group_id IN (`, start, byStart[start]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(byGroup)) {
+		starts := make([]int64, len(byGroup[id]))
+		for i, s := range byGroup[id] {
+			starts[i] = s.Start
+		}
+		if err := w.deleteEach(`DELETE FROM open_slots WHERE group_id = ? AND start IN (`, id, starts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteEach runs the statement on the one number and lists of the others.
+func (w *writer) deleteEach(statement string, one int64, others []int64) error {
+	slices.Sort(others)
+	for part := range slices.Chunk(others, idsPerDelete) {
+		args := []any{one}
+		for _, v := range part {
+			args = append(args, v)
+		}
+		if err := w.exec(statement+strings.Repeat("?,", len(part)-1)+"?)", args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idsPerDelete is how many rows one statement deletes.
+const idsPerDelete = 250
 
 func damaged(at, id int64, err error) error {
 	return fmt.Errorf("%w: slots of %d of group %d: %w", ErrDamaged, at, id, err)

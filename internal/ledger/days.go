@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -99,9 +100,7 @@ func (l *Ledger) pack(ctx context.Context, now int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := l.inTx(ctx, "pack days of", func(tx *sql.Tx) (err error) {
-			w := l.writer(tx)
-			defer w.close()
+		err := l.inTx(ctx, "pack days of", func(w *writer) (err error) {
 			more, err = w.packNext(dayOf(now - packAfter))
 			return err
 		})
@@ -113,13 +112,21 @@ func (l *Ledger) pack(ctx context.Context, now int64) error {
 }
 
 // packedUntil returns the first day that is not packed.
+// No day is packed before the transaction ends.
 func (w *writer) packedUntil() (day int64, err error) {
-	err = w.row(`SELECT COALESCE(MAX(until), 0) FROM packing`).Scan(&day)
+	err = w.row(`SELECT until FROM packing ORDER BY until DESC LIMIT 1` + w.l.dialect.share).Scan(&day)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
 	return day, err
 }
 
 // packNext packs the oldest unpacked day with slots before the limit.
 func (w *writer) packNext(limit int64) (more bool, err error) {
+	// Commits under way know the days packed before: they end first.
+	if err := w.lock(w.l.dialect.lockDays); err != nil {
+		return false, err
+	}
 	until, err := w.packedUntil()
 	if err != nil {
 		return false, err
@@ -139,8 +146,8 @@ func (w *writer) packNext(limit int64) (more bool, err error) {
 	if err := w.writeDay(day, rows); err != nil {
 		return false, err
 	}
-	if err := w.exec(`DELETE FROM packing`); err != nil {
-		return false, err
+	if n, err := w.execN(`UPDATE packing SET until = ?`, day+dayMillis); err != nil || n > 0 {
+		return true, err
 	}
 	return true, w.exec(`INSERT INTO packing (until) VALUES (?)`, day+dayMillis)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // dialect is all in which databases differ. Statements are written once, with
@@ -24,37 +25,63 @@ type dialect struct {
 	integrity func(context.Context, *sql.DB) error
 	// tidy gives back space and truncates logs after a pruning.
 	tidy func(context.Context, *sql.DB) error
-	// readOnlyTx says whether the driver supports read-only transactions.
-	readOnlyTx bool
+	// readTx sees one commit's state; writeTx fails rather than overwrite what
+	// a transaction beside it has written.
+	readTx, writeTx sql.TxOptions
+	// again, where writers run side by side, says whether a transaction failed
+	// only because of another one, so that it is run once more.
+	again func(error) bool
+	// patience, if set, bounds a write transaction: a server may fall silent.
+	patience time.Duration
+	// text, if set, replaces what the database cannot store in a string.
+	text func(string) string
+	// unprepared says that the driver keeps prepared statements by itself.
+	unprepared bool
+	// lockSchema begins a migration, lockDays a packing, and lockOrder the end
+	// of a commit, so that commits become visible in the order of their
+	// numbers. Empty where there is one writer at a time.
+	lockSchema, lockDays, lockOrder string
+	// lockRetry begins a transaction that is run again: it waits for the commits
+	// under way and keeps others from beginning, so that it does not fail again.
+	lockRetry string
+	// share follows a SELECT whose row must stay until the transaction ends.
+	share string
+	// nextCommit is the query for a commit's number.
+	nextCommit string
 }
 
 // migrate brings the schema up to date, one step a transaction.
 func (l *Ledger) migrate(ctx context.Context) error {
-	_, err := l.rw.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)`)
+	err := l.tryTxs(ctx, "", func(w *writer) error {
+		return w.exec(`CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)`)
+	})
 	if err != nil {
 		return err
 	}
-	for {
-		more, err := l.migrateOne(ctx)
-		if err != nil || !more {
+	for more := true; more; {
+		err := l.tryTxs(ctx, "", func(w *writer) (err error) {
+			more, err = w.migrateOne()
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // migrateOne applies the next migration; the version is read in the same
 // transaction, so that two processes starting at once take turns.
-func (l *Ledger) migrateOne(ctx context.Context) (more bool, err error) {
-	tx, err := l.rw.BeginTx(ctx, nil)
-	if err != nil {
+func (w *writer) migrateOne() (more bool, err error) {
+	d := w.l.dialect
+	if err := w.lock(d.lockSchema); err != nil {
 		return false, err
 	}
-	defer func() { _ = tx.Rollback() }() // no effect after the commit
 	var version int
-	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM schema_version`).Scan(&version); err != nil {
+	if err := w.row(`SELECT COALESCE(MAX(version), 0) FROM schema_version`).Scan(&version); err != nil {
 		return false, err
 	}
-	last := len(l.dialect.migrations)
+	last := len(d.migrations)
 	if version > last {
 		return false, fmt.Errorf("%w: it has schema %d, this release knows up to %d: upgrade nines, or restore the copy made before the upgrade",
 			ErrNewer, version, last)
@@ -62,24 +89,34 @@ func (l *Ledger) migrateOne(ctx context.Context) (more bool, err error) {
 	if version == last {
 		return false, nil
 	}
-	for _, s := range strings.Split(l.dialect.migrations[version], ";\n") {
+	for _, s := range strings.Split(d.migrations[version], ";\n") {
 		if strings.TrimSpace(s) == "" {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, s); err != nil {
+		if _, err := w.tx.ExecContext(w.ctx, s); err != nil {
 			return false, fmt.Errorf("migrate to schema %d: %w", version+1, err)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM schema_version`); err != nil {
+	if err := w.exec(`DELETE FROM schema_version`); err != nil {
 		return false, err
 	}
-	insert := l.dialect.rebind(`INSERT INTO schema_version (version) VALUES (?)`)
-	if _, err := tx.ExecContext(ctx, insert, version+1); err != nil {
+	if err := w.exec(`INSERT INTO schema_version (version) VALUES (?)`, version+1); err != nil {
 		return false, err
 	}
-	if err := tx.Commit(); err != nil {
-		return false, err
-	}
-	l.log.Info("ledger schema migrated", "ledger", l.where, "schema", version+1)
+	w.l.log.Info("ledger schema migrated", "ledger", w.l.where, "schema", version+1)
 	return version+1 < last, nil
+}
+
+// storable replaces, in place, strings among the parameters that the database
+// cannot store.
+func (d *dialect) storable(args []any) []any {
+	if d.text == nil {
+		return args
+	}
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = d.text(s)
+		}
+	}
+	return args
 }

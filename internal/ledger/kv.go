@@ -29,10 +29,9 @@ func (l *Ledger) StatePut(ctx context.Context, kind, key string, blob []byte) er
 	if blob == nil {
 		blob = []byte{}
 	}
-	return l.inTx(ctx, "write state to", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, l.dialect.rebind(`INSERT INTO state (kind, state_key, body) VALUES (?, ?, ?)
-			ON CONFLICT (kind, state_key) DO UPDATE SET body = excluded.body`), kind, key, blob)
-		return err
+	return l.inTx(ctx, "write state to", func(w *writer) error {
+		return w.exec(`INSERT INTO state (kind, state_key, body) VALUES (?, ?, ?)
+			ON CONFLICT (kind, state_key) DO UPDATE SET body = excluded.body`, kind, key, blob)
 	})
 }
 
@@ -59,8 +58,7 @@ func (l *Ledger) StateList(ctx context.Context, kind string) ([]StateEntry, erro
 
 // StateDelete removes a document, if it is there.
 func (l *Ledger) StateDelete(ctx context.Context, kind, key string) error {
-	return l.inTx(ctx, "delete state from", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, l.dialect.rebind(`DELETE FROM state WHERE kind = ? AND state_key = ?`), kind, key)
-		return err
+	return l.inTx(ctx, "delete state from", func(w *writer) error {
+		return w.exec(`DELETE FROM state WHERE kind = ? AND state_key = ?`, kind, key)
 	})
 }

@@ -28,6 +28,10 @@ var (
 	// ErrFull says that the volume of the ledger is full. Nothing was written;
 	// the same call succeeds once there is room.
 	ErrFull = errors.New("the disk is full")
+	// ErrUnreachable says that the database server does not answer. Whether a
+	// commit took place is open; the same call succeeds once the server is back,
+	// or says ErrConflict if it did.
+	ErrUnreachable = errors.New("the database cannot be reached")
 	// ErrDamaged says that the ledger's file is not what this package wrote.
 	ErrDamaged = errors.New("the ledger is damaged")
 	// ErrNewer says that a newer release wrote the ledger.
@@ -44,6 +48,13 @@ const FileName = "ledger.db"
 type Options struct {
 	// Path is a directory, in which the file is FileName, or the file itself.
 	Path string
+	// Postgres, in place of Path, is the address of a PostgreSQL database, as a
+	// URL or in libpq's key=value form; the variables PGPASSWORD, PGPASSFILE and
+	// the like count. Several ledgers share a database by schemas of their own
+	// (search_path=NAME in the address).
+	Postgres string
+	// Password goes before one in the address or the environment.
+	Password string
 	// Retention is what Run keeps; zero fields take DefaultRetention's.
 	Retention Retention
 	// Log and Metrics may be nil.
@@ -69,6 +80,13 @@ type Ledger struct {
 // Open opens the ledger, creating it where there is none and bringing an older
 // schema up to date.
 func Open(ctx context.Context, o Options) (*Ledger, error) {
+	if o.Postgres != "" {
+		rw, ro, where, err := openPostgres(o.Postgres, o.Password)
+		if err != nil {
+			return nil, err
+		}
+		return open(ctx, o, postgresDialect(), where, rw, ro)
+	}
 	if o.Path == "" {
 		return nil, errors.New("open ledger: no path given: name a data directory")
 	}
@@ -151,22 +169,59 @@ func (l *Ledger) explain(verb string, err error) error {
 	return fmt.Errorf("%s ledger %s: %w", verb, l.where, l.dialect.explain(err))
 }
 
-// inTx runs f in one write transaction; any error leaves nothing written.
-func (l *Ledger) inTx(ctx context.Context, verb string, f func(*sql.Tx) error) error {
-	tx, err := l.rw.BeginTx(ctx, nil)
+// maxTries bounds how often a transaction that others got in the way of is run.
+const maxTries = 10
+
+// inTx runs f in one write transaction; any error leaves nothing written. Where
+// writers run side by side and one got in the way, f is run again.
+func (l *Ledger) inTx(ctx context.Context, verb string, f func(*writer) error) error {
+	return l.explain(verb, l.tryTxs(ctx, l.dialect.lockRetry, f))
+}
+
+// tryTxs runs f until nothing gets in its way, after the first time under the
+// lock, if any.
+func (l *Ledger) tryTxs(ctx context.Context, lockRetry string, f func(*writer) error) error {
+	lock := ""
+	for try := 1; ; try++ {
+		err := l.tryTx(ctx, l.dialect.patience, func(w *writer) error {
+			if err := w.lock(lock); err != nil {
+				return err
+			}
+			return f(w)
+		})
+		if err == nil || try == maxTries || l.dialect.again == nil || !l.dialect.again(err) {
+			return err
+		}
+		lock = lockRetry
+		l.met.retries.Inc()
+	}
+}
+
+func (l *Ledger) tryTx(ctx context.Context, patience time.Duration, f func(*writer) error) error {
+	stmts := context.WithoutCancel(ctx)
+	if patience > 0 {
+		var stop, stopStmts context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, patience)
+		defer stop()
+		stmts, stopStmts = context.WithTimeout(stmts, patience)
+		defer stopStmts()
+	}
+	tx, err := l.rw.BeginTx(ctx, &l.dialect.writeTx)
 	if err != nil {
-		return l.explain(verb, err)
+		return err
 	}
-	if err := f(tx); err != nil {
+	w := l.writer(stmts, tx)
+	defer w.close()
+	if err := f(w); err != nil {
 		_ = tx.Rollback() // a failed roll-back changes nothing: nothing was committed
-		return l.explain(verb, err)
+		return err
 	}
-	return l.explain(verb, tx.Commit())
+	return tx.Commit()
 }
 
 // view runs f on one consistent state of the ledger.
 func (l *Ledger) view(ctx context.Context, verb string, f func(*sql.Tx) error) error {
-	tx, err := l.ro.BeginTx(ctx, &sql.TxOptions{ReadOnly: l.dialect.readOnlyTx})
+	tx, err := l.ro.BeginTx(ctx, &l.dialect.readTx)
 	if err != nil {
 		return l.explain(verb, err)
 	}

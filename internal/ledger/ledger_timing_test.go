@@ -11,6 +11,12 @@ import (
 	"nines/internal/wire"
 )
 
+// onBoth runs a benchmark on an empty ledger of each dialect.
+func onBoth(b *testing.B, run func(*testing.B, *Ledger)) {
+	b.Run("sqlite", func(b *testing.B) { run(b, openAt(b, b.TempDir())) })
+	b.Run("postgresql", func(b *testing.B) { run(b, openPostgresAt(b, newPostgres(b))) })
+}
+
 // fleet is a claim with n announced groups.
 func fleet(b testing.TB, l *Ledger, n int) (*Claim, []wire.GroupKey) {
 	c := claim(b, l, 0)
@@ -26,8 +32,9 @@ func fleet(b testing.TB, l *Ledger, n int) (*Claim, []wire.GroupKey) {
 
 // BenchmarkCommitOpen10k is a second of a fleet of 10,000 groups: all of their
 // open slots change, with a status each.
-func BenchmarkCommitOpen10k(b *testing.B) {
-	l := openAt(b, b.TempDir())
+func BenchmarkCommitOpen10k(b *testing.B) { onBoth(b, commitOpen10k) }
+
+func commitOpen10k(b *testing.B, l *Ledger) {
 	c, keys := fleet(b, l, 10_000)
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -42,8 +49,9 @@ func BenchmarkCommitOpen10k(b *testing.B) {
 }
 
 // BenchmarkCommitStatus10k is the same fleet's statuses.
-func BenchmarkCommitStatus10k(b *testing.B) {
-	l := openAt(b, b.TempDir())
+func BenchmarkCommitStatus10k(b *testing.B) { onBoth(b, commitStatus10k) }
+
+func commitStatus10k(b *testing.B, l *Ledger) {
 	c, keys := fleet(b, l, 10_000)
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -62,8 +70,9 @@ func BenchmarkCommitStatus10k(b *testing.B) {
 
 // BenchmarkCommitClose10k is the second in which a minute of all 10,000 groups
 // closes.
-func BenchmarkCommitClose10k(b *testing.B) {
-	l := openAt(b, b.TempDir())
+func BenchmarkCommitClose10k(b *testing.B) { onBoth(b, commitClose10k) }
+
+func commitClose10k(b *testing.B, l *Ledger) {
 	c, keys := fleet(b, l, 10_000)
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -74,8 +83,9 @@ func BenchmarkCommitClose10k(b *testing.B) {
 }
 
 // BenchmarkSketches10k merges a histogram of 20 buckets into 10,000 slots.
-func BenchmarkSketches10k(b *testing.B) {
-	l := openAt(b, b.TempDir())
+func BenchmarkSketches10k(b *testing.B) { onBoth(b, sketches10k) }
+
+func sketches10k(b *testing.B, l *Ledger) {
 	c, keys := fleet(b, l, 10_000)
 	h := histOf(0.01, 0.011, 0.012, 0.013, 0.014, 0.015, 0.016, 0.017, 0.018, 0.02, 0.03, 0.04, 0.05)
 	b.ReportAllocs()
@@ -117,32 +127,42 @@ func realisticSlot(start int64, rnd *rand.Rand) Slot {
 
 // BenchmarkSize fills a day of 500 groups minute by minute, as evaluate does,
 // and reports what thirteen months of 10,000 groups would take.
-func BenchmarkSize(b *testing.B) {
+func BenchmarkSize(b *testing.B) { onBoth(b, size) }
+
+func size(b *testing.B, l *Ledger) {
+	const groups, hours = 500, 24
+	c, keys := fleet(b, l, groups)
+	rnd := rand.New(rand.NewPCG(1, 2))
 	for range b.N {
-		dir := b.TempDir()
-		l := openAt(b, dir)
-		const groups, hours = 500, 24
-		c, keys := fleet(b, l, groups)
-		rnd := rand.New(rand.NewPCG(1, 2))
 		for m := range int64(hours * 60) {
 			closeMinute(b, l, c, keys, t0+m*minute, rnd)
 		}
+	}
+	perHour := float64(bytesOf(b, l)) / groups / hours
+	b.ReportMetric(perHour, "bytes/group-hour")
+	b.ReportMetric(perHour*24*396*10_000/1e9, "GB/13-months-10k")
+}
+
+// bytesOf is what the ledger takes on the disk.
+func bytesOf(b *testing.B, l *Ledger) (n int64) {
+	if l.dialect.name == "sqlite" {
 		if _, err := l.rw.Exec(`PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
 			b.Fatal(err)
 		}
-		st, err := os.Stat(file(dir))
-		if err != nil {
-			b.Fatal(err)
-		}
-		perHour := float64(st.Size()) / groups / hours
-		b.ReportMetric(perHour, "bytes/group-hour")
-		b.ReportMetric(perHour*24*396*10_000/1e9, "GB/13-months-10k")
+		return must(os.Stat(l.where))(b).Size()
 	}
+	err := l.ro.QueryRow(`SELECT SUM(pg_total_relation_size(oid)) FROM pg_class
+		WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace`).Scan(&n)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
 }
 
 // BenchmarkMonthOfOneGroup reads 30 days of minutes of one group of a hundred.
-func BenchmarkMonthOfOneGroup(b *testing.B) {
-	l := openAt(b, b.TempDir())
+func BenchmarkMonthOfOneGroup(b *testing.B) { onBoth(b, monthOfOneGroup) }
+
+func monthOfOneGroup(b *testing.B, l *Ledger) {
 	c, keys := fleet(b, l, 100)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for h := range int64(30 * 24) {
@@ -165,8 +185,9 @@ func BenchmarkMonthOfOneGroup(b *testing.B) {
 }
 
 // BenchmarkLoad is a take-over of 1,000 groups with 92 days of hours.
-func BenchmarkLoad(b *testing.B) {
-	l := openAt(b, b.TempDir())
+func BenchmarkLoad(b *testing.B) { onBoth(b, load) }
+
+func load(b *testing.B, l *Ledger) {
 	c, keys := fleet(b, l, 1000)
 	for d := range int64(92) {
 		batch := &Batch{LogTime: t0, Offset: c.Offset + 1}

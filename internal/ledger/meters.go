@@ -6,6 +6,7 @@ import "github.com/VictoriaMetrics/metrics"
 type meters struct {
 	commits, commitErrors, fenced *metrics.Counter
 	slots, restated, sketches     *metrics.Counter
+	retries                       *metrics.Counter
 	commitSeconds                 *metrics.PrometheusHistogram
 	unknown                       *metrics.Counter
 	pruned, pruneErrors           *metrics.Counter
@@ -20,6 +21,7 @@ func newMeters(s *metrics.Set) *meters {
 		restated:      s.NewCounter("nines_ledger_slots_restated_total"),
 		sketches:      s.NewCounter("nines_ledger_sketches_merged_total"),
 		unknown:       s.NewCounter("nines_ledger_unknown_groups_total"),
+		retries:       s.NewCounter("nines_ledger_transaction_retries_total"),
 		commitSeconds: s.NewPrometheusHistogram("nines_ledger_commit_seconds"),
 		pruned:        s.NewCounter("nines_ledger_rows_pruned_total"),
 		pruneErrors:   s.NewCounter("nines_ledger_prune_errors_total"),

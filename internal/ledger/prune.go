@@ -95,12 +95,8 @@ func (l *Ledger) pruneOne(ctx context.Context, p pruning, before int64) error {
 }
 
 func (l *Ledger) pruneUntil(ctx context.Context, statement string, until int64) error {
-	return l.inTx(ctx, "prune", func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, l.dialect.rebind(statement), until)
-		if err != nil {
-			return err
-		}
-		n, err := res.RowsAffected()
+	return l.inTx(ctx, "prune", func(w *writer) error {
+		n, err := w.execN(statement, until)
 		l.met.pruned.Add(int(n))
 		return err
 	})

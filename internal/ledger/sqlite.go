@@ -52,6 +52,7 @@ func sqliteDialect() *dialect {
 		migrations: []string{sqliteSchema1},
 		rebind:     func(q string) string { return q },
 		explain:    explainSQLite,
+		nextCommit: `SELECT COALESCE(MAX(commits), 0) + 1 FROM claims`,
 		integrity:  sqliteIntegrity,
 		tidy: func(ctx context.Context, db *sql.DB) error {
 			_, err := db.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)

@@ -34,7 +34,13 @@ func TestMain(m *testing.M) {
 	case "stranger":
 		openAsStranger(os.Getenv(dirVariable))
 	default:
-		goleak.VerifyTestMain(m)
+		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+			if err := stopPostgres(); err != nil {
+				fmt.Println(err)
+				code = max(code, 1)
+			}
+			os.Exit(code)
+		}))
 	}
 }
 

@@ -26,11 +26,11 @@ func (l *Ledger) viewer(ctx context.Context, tx *sql.Tx) *viewer {
 }
 
 func (v *viewer) query(q string, args ...any) (*sql.Rows, error) {
-	return v.tx.QueryContext(v.ctx, v.d.rebind(q), args...)
+	return v.tx.QueryContext(v.ctx, v.d.rebind(q), v.d.storable(args)...)
 }
 
 func (v *viewer) row(q string, args ...any) *sql.Row {
-	return v.tx.QueryRowContext(v.ctx, v.d.rebind(q), args...)
+	return v.tx.QueryRowContext(v.ctx, v.d.rebind(q), v.d.storable(args)...)
 }
 
 // hourSeries begins a query with the hours in [?, ?), so that rows ordered by

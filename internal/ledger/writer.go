@@ -10,35 +10,77 @@ import (
 // of a statement small, few enough for every database's limit on parameters.
 const rowsPerInsert = 64
 
-// writer runs statements of one write transaction, each prepared once. It does
-// not listen to a context: a transaction takes a fraction of a second, and one
-// that is given up half-way gains nobody anything.
+// writer runs statements of one write transaction, each prepared once. Its
+// context has the dialect's patience and no more: a transaction takes a fraction
+// of a second, and one that is given up half-way gains nobody anything.
 type writer struct {
 	ctx   context.Context
 	l     *Ledger
 	tx    *sql.Tx
-	stmts map[string]*sql.Stmt
+	stmts map[string]*statement
 }
 
-func (l *Ledger) writer(tx *sql.Tx) *writer {
-	return &writer{ctx: context.Background(), l: l, tx: tx, stmts: map[string]*sql.Stmt{}}
+// statement is one text of SQL, as the database has it.
+type statement struct {
+	tx   *sql.Tx
+	text string
+	stmt *sql.Stmt // nil where the driver prepares by itself
+}
+
+func (s *statement) exec(ctx context.Context, args []any) (sql.Result, error) {
+	if s.stmt == nil {
+		return s.tx.ExecContext(ctx, s.text, args...)
+	}
+	return s.stmt.ExecContext(ctx, args...)
+}
+
+func (s *statement) query(ctx context.Context, args []any) (*sql.Rows, error) {
+	if s.stmt == nil {
+		return s.tx.QueryContext(ctx, s.text, args...)
+	}
+	return s.stmt.QueryContext(ctx, args...)
+}
+
+func (s *statement) row(ctx context.Context, args []any) *sql.Row {
+	if s.stmt == nil {
+		return s.tx.QueryRowContext(ctx, s.text, args...)
+	}
+	return s.stmt.QueryRowContext(ctx, args...)
+}
+
+func (l *Ledger) writer(ctx context.Context, tx *sql.Tx) *writer {
+	return &writer{ctx: ctx, l: l, tx: tx, stmts: map[string]*statement{}}
 }
 
 func (w *writer) close() {
 	for _, s := range w.stmts {
-		_ = s.Close() // the transaction's end frees it anyway
+		if s.stmt != nil {
+			_ = s.stmt.Close() // the transaction's end frees it anyway
+		}
 	}
 }
 
-func (w *writer) stmt(q string) (*sql.Stmt, error) {
+func (w *writer) stmt(q string) (*statement, error) {
 	if s := w.stmts[q]; s != nil {
 		return s, nil
 	}
-	s, err := w.tx.PrepareContext(w.ctx, w.l.dialect.rebind(q))
-	if err == nil {
-		w.stmts[q] = s
+	s := &statement{tx: w.tx, text: w.l.dialect.rebind(q)}
+	if !w.l.dialect.unprepared {
+		var err error
+		if s.stmt, err = w.tx.PrepareContext(w.ctx, s.text); err != nil {
+			return nil, err
+		}
 	}
-	return s, err
+	w.stmts[q] = s
+	return s, nil
+}
+
+// lock runs a statement of the dialect's, if it has one.
+func (w *writer) lock(q string) error {
+	if q == "" {
+		return nil
+	}
+	return w.exec(q)
 }
 
 func (w *writer) exec(q string, args ...any) error {
@@ -52,7 +94,7 @@ func (w *writer) execN(q string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	res, err := s.ExecContext(w.ctx, args...)
+	res, err := s.exec(w.ctx, w.l.dialect.storable(args))
 	if err != nil {
 		return 0, err
 	}
@@ -77,7 +119,7 @@ func (w *writer) row(q string, args ...any) scanner {
 	if err != nil {
 		return scanner{err: err}
 	}
-	return scanner{row: s.QueryRowContext(w.ctx, args...)}
+	return scanner{row: s.row(w.ctx, w.l.dialect.storable(args))}
 }
 
 func (w *writer) query(q string, args ...any) (*sql.Rows, error) {
@@ -85,7 +127,7 @@ func (w *writer) query(q string, args ...any) (*sql.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(w.ctx, args...)
+	return s.query(w.ctx, w.l.dialect.storable(args))
 }
 
 // bulk writes rows with few statements: before and after surround the list of
