@@ -21,7 +21,7 @@ import (
 // that JSON lacks are strings). Schemas remembers definitions from one frame to
 // the next. Foreign records come as text or as a hex dump and are no error.
 func Describe(topic string, key, value []byte, headers []Header, schemas Schemas) (text string, doc any, err error) {
-	if len(value) == 0 {
+	if len(value) == 0 && TypeOf(value, headers) != TypeDeadLetter {
 		return fmt.Sprintf("deleted %q", key), map[string]any{"type": "deleted", "key": string(key)}, nil
 	}
 	switch typeIn(topic, value, headers) {
