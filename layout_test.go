@@ -41,6 +41,7 @@ var table = []row{
 	{"internal/sla", 1, "internal/sla/exact internal/sla/slot", "an auditor reads it alone"},
 	{"agent/discovery", 1, "internal/yamlconf", "errors in target files have positions"},
 
+	{"internal/sla/clauses", 2, "internal/sla internal/sla/exact", "runs, zones, calendars and changes, before and around a settlement"},
 	{"internal/slo", 2, "internal/sla", "an objective judges by the contract's slot rule and exact ratios"},
 	{"internal/wire", 2, "internal/alert internal/hist internal/telemetry", "the bytes of what those define"},
 	{"internal/ledger", 2, "internal/access internal/alert internal/hist internal/sla internal/slo internal/telemetry internal/wire",
@@ -61,7 +62,7 @@ var table = []row{
 		"telemetry to series and alerts; objectives are none of its business"},
 	{"alerting", 3, "internal/alert internal/bus internal/wire internal/yamlconf", "alerts to people; where it keeps its state is its caller's choice"},
 	{"rules", 3, "internal/sla internal/slo internal/yamlconf", "text to what slo and sla run"},
-	{"statement", 3, "internal/access internal/ledger internal/sla", "slots of the ledger through sla to a page"},
+	{"statement", 3, "internal/access internal/ledger internal/sla internal/sla/clauses", "slots of the ledger through sla to a page"},
 
 	{"web", 4, "internal/access internal/alert internal/hist internal/ledger internal/sla internal/slo internal/telemetry internal/wire statement",
 		"shows the ledger; ruler and notify are handlers that cmd gives it"},

@@ -1,5 +1,5 @@
 // Package statement settles a contract's month from the ledger and renders the
-// settlement. It promises that the figures are sla.Settle's and nothing else:
+// settlement. It promises that the figures are clauses.Settle's and nothing else:
 // it reads slots, hands them over, and prints what comes back. cmd (nines
 // statement) and web call it.
 package statement
@@ -15,6 +15,7 @@ import (
 	"nines/internal/access"
 	"nines/internal/ledger"
 	"nines/internal/sla"
+	"nines/internal/sla/clauses"
 )
 
 // Reader is the part of the ledger that a statement reads.
@@ -66,7 +67,7 @@ func Build(ctx context.Context, r Reader, q Request) (*sla.Settlement, error) {
 	if q.AsOf != 0 && q.AsOf < period.End {
 		in.Until = min(q.AsOf, b.until())
 	}
-	s := c.Settle(period, in)
+	s := clauses.Settle(c, period, loc, in)
 	return &s, nil
 }
 
@@ -96,7 +97,14 @@ func (b *bounds) until() int64 {
 // load reads the slots of one objective, run-length, resources by name.
 func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, period sla.Period, b *bounds) ([]sla.Resource, error) {
 	byName := map[string]*sla.Resource{}
-	err := r.Slots(ctx, p, o.Stream, period.Start, period.End, func(g ledger.Group, slots []ledger.Slot) error {
+	// A run that began before the period, or goes on after it, is as long as it
+	// is.
+	from, to := period.Start, period.End
+	if o.Runs != nil {
+		margin := (o.Runs.MinRun/o.Slot.Length + 1) * o.Slot.Length
+		from, to = from-margin, to+margin
+	}
+	err := r.Slots(ctx, p, o.Stream, from, to, func(g ledger.Group, slots []ledger.Slot) error {
 		name := resourceName(g)
 		if byName[name] == nil {
 			byName[name] = place(o, name, g)
@@ -108,6 +116,9 @@ func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, p
 				next.Good, next.Total = s.Good, s.Total
 			}
 			byName[name].Spans = appendSpan(byName[name].Spans, next)
+			if s.Start >= period.End {
+				continue
+			}
 			if s.State == sla.Open {
 				b.open = append(b.open, s.Start)
 			} else {

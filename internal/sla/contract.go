@@ -248,6 +248,9 @@ type Input struct {
 	// Resources are the slots of each objective, by its name. An objective
 	// without resources settles as one resource of which nothing is known.
 	Resources map[string][]Resource
+	// Exact says that spans are facts at any instants, not slots of the stream,
+	// and that what no span mentions was good. Package clauses makes slots of it.
+	Exact bool
 	// Until, where not zero, says that the period is not over: slots that end
 	// after it are not applicable yet.
 	Until int64

@@ -13,6 +13,7 @@ func (c *Contract) Settle(p Period, in Input) Settlement {
 	}
 	c.listExclusions(&s)
 	book := c.fees(in)
+	s.Fee = book.total
 	s.step("fee", feeFormula(c.Fee), "total", book.total.String(), "resources", number(int64(book.resources)), "currency", c.Fee.Currency)
 	var awards [3][]award
 	for i := range c.Objectives {

@@ -19,6 +19,8 @@ type Settlement struct {
 	Objectives []Part `json:"objectives"`
 	// Steps say how each figure came about, in order.
 	Steps []Step `json:"steps"`
+	// Fee is what all resources cost together.
+	Fee Money `json:"-"`
 }
 
 // Part is the settlement of one objective or resource. An objective whose

@@ -183,7 +183,7 @@ func (o *Objective) cells(r *Resource, p Period, out []cell) []cell {
 		out = append(out, cell{state: Unknown})
 	}
 	for _, s := range r.Spans {
-		first, last := p.index(s.Start, length), p.index(s.End, length)
+		first, last := p.Index(s.Start, length), p.Index(s.End, length)
 		for i := max(first, 0); i < min(last, int64(len(out))); i++ {
 			out[i] = cell{s.State, s.Good, s.Total}
 		}
@@ -204,8 +204,8 @@ func (o *Objective) cells(r *Resource, p Period, out []cell) []cell {
 	return out
 }
 
-// index returns the first slot that starts at or after an instant.
-func (p Period) index(at, length int64) int64 {
+// Index returns the first slot that starts at or after an instant.
+func (p Period) Index(at, length int64) int64 {
 	d := at - p.Start
 	i := d / length
 	if d > i*length {
