@@ -13,7 +13,7 @@ import (
 // stream without comparison and slots.
 type base struct {
 	stream slo.Stream
-	spec   querySpec // where slot, down and burnRate are declared
+	spec   querySpec // where slot, down and alerts are declared
 	at     string    // path of that spec
 	doc    *yamlconf.Doc
 }
@@ -40,8 +40,7 @@ func (c *compiler) indicator(d *yamlconf.Doc, at string, s *sliSpec) *base {
 func (c *compiler) ratio(d *yamlconf.Doc, at string, s *ratioMetric) *base {
 	switch {
 	case s.Raw != nil || s.RawType != "":
-		c.fail(d, at+".raw", nil, "ratioMetric.raw is not supported; give good and total, or bad and total")
-		return nil
+		return c.raw(d, at, s)
 	case s.Total == nil || (s.Good == nil) == (s.Bad == nil):
 		c.fail(d, at, nil, "want total and either good or bad")
 		return nil
@@ -57,11 +56,10 @@ func (c *compiler) ratio(d *yamlconf.Doc, at string, s *ratioMetric) *base {
 	if total == nil || other == nil {
 		return nil
 	}
-	if s.Counter == nil || !*s.Counter {
-		c.fail(d, at+".counter", nil, "ratioMetric with counter: false is not supported; nines counts increments of cumulative counters: declare counter: true")
-		failed = true
-	}
 	b := &base{spec: *total, at: tat, doc: d}
+	if s.Counter == nil || !*s.Counter { // OpenSLO's default: a number that goes up and down
+		b.stream.Gauge, b.stream.Unit = true, slo.GaugeUnit
+	}
 	b.stream.Total = c.selector(d, tat, total.selectorSpec)
 	c.apply(d, tat, total.streamSpec, total.Metric, &b.stream)
 	c.same(d, oat, other, b)
@@ -81,6 +79,32 @@ func (c *compiler) ratio(d *yamlconf.Doc, at string, s *ratioMetric) *base {
 	return b
 }
 
+// raw compiles a ratio that is computed already: each sample of the gauge is one
+// event, good by its share.
+func (c *compiler) raw(d *yamlconf.Doc, at string, s *ratioMetric) *base {
+	op := slo.Op(s.RawType)
+	switch {
+	case s.Raw == nil:
+		c.fail(d, at+".rawType", s.RawType, "belongs to raw")
+		return nil
+	case s.Good != nil || s.Bad != nil || s.Total != nil:
+		c.fail(d, at, nil, "want either raw, or total and either good or bad")
+		return nil
+	}
+	q, qat := c.query(d, at+".raw", s.Raw)
+	if q == nil {
+		return nil
+	}
+	if op != slo.Success && op != slo.Failure {
+		c.fail(d, at+".rawType", s.RawType, "want success or failure: what the ratio is of")
+		return nil
+	}
+	b := &base{spec: *q, at: qat, doc: d}
+	b.stream.Sample, b.stream.Op, b.stream.Unit = c.selector(d, qat, q.selectorSpec), op, slo.RatioUnit
+	c.apply(d, qat, q.streamSpec, q.Metric, &b.stream)
+	return b
+}
+
 // same demands that what good (or bad) declares of the stream agrees with total,
 // where it is taken from.
 func (c *compiler) same(d *yamlconf.Doc, at string, q *querySpec, b *base) {
@@ -91,8 +115,8 @@ func (c *compiler) same(d *yamlconf.Doc, at string, q *querySpec, b *base) {
 			c.fail(d, at+".groupBy", q.GroupBy, "differs from that of total; declare it there only")
 		}
 	}
-	if q.Slot != nil || !q.Down.IsZero() || q.BurnRate != nil || q.Bin != nil || q.Vantage != nil || q.Histogram {
-		c.fail(d, at, nil, "slot, down, burnRate, bin, vantage and histogram are declared under total only")
+	if q.Slot != nil || !q.Down.IsZero() || q.BurnRate != nil || q.BudgetAlerts != nil || !q.NoData.IsZero() || q.Bin != nil || q.Vantage != nil || q.Histogram {
+		c.fail(d, at, nil, "slot, down, burnRate, budgetAlerts, noData, bin, vantage and histogram are declared under total only")
 	}
 }
 
@@ -144,6 +168,8 @@ func (c *compiler) compare(d *yamlconf.Doc, at, op string, value *float64, s *sl
 	s.Op, s.Threshold = slo.Op(op), *value
 	return true
 }
+
+func comparison(op string) bool { return op == "lte" || op == "lt" || op == "gte" || op == "gt" }
 
 // probes tells whether the stream counts the results of scheduled probes.
 func probes(s *slo.Stream) bool { return s.Sample != nil && s.Sample.Metric == "probe_success" }

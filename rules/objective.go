@@ -18,6 +18,9 @@ func (c *compiler) objectives() {
 	used := map[string]bool{}
 	for _, s := range c.slos {
 		used[s.Spec.IndicatorRef] = true
+		for i := range s.Spec.Objectives {
+			used[s.Spec.Objectives[i].IndicatorRef] = true
+		}
 	}
 	for name, s := range c.slis {
 		if !used[name] {
@@ -34,115 +37,93 @@ func (c *compiler) slo(s *document[sloSpec]) {
 	if s.Spec.Service == "" {
 		c.fail(d, "spec.service", nil, "is required")
 	}
-	if s.Spec.AlertPolicies != nil {
-		c.fail(d, "spec.alertPolicies", nil, "alertPolicies are not supported; objectives alert by the four burn-rate rows")
-	}
-	for i := range s.Spec.Objectives {
-		o := &s.Spec.Objectives[i]
-		if o.Indicator != nil || o.IndicatorRef != "" || !o.CompositeWeight.IsZero() {
-			c.fail(d, objectivePath(i), nil, "composite objectives are not supported (an indicator or compositeWeight of one objective)")
-			return
-		}
-	}
-	b := c.indicatorOf(s)
+	bases := c.indicatorsOf(s)
 	window, calendar := c.window(s)
+	alerts := c.policiesOf(s)
 	switch s.Spec.BudgetingMethod {
-	case "Occurrences", "Timeslices":
-	case "RatioTimeslices":
-		c.fail(d, "spec.budgetingMethod", s.Spec.BudgetingMethod, "RatioTimeslices is not supported; use Timeslices or Occurrences")
-		return
+	case slo.Occurrences, slo.Timeslices, slo.RatioTimeslices:
 	default:
-		c.fail(d, "spec.budgetingMethod", s.Spec.BudgetingMethod, "want Occurrences or Timeslices")
+		c.fail(d, "spec.budgetingMethod", s.Spec.BudgetingMethod, "want Occurrences, Timeslices or RatioTimeslices")
 		return
 	}
 	if len(s.Spec.Objectives) == 0 {
 		c.fail(d, "spec.objectives", nil, "is required")
 	}
-	if b == nil || window == 0 {
+	if len(bases) == 0 || window == 0 {
 		return
 	}
+	composite := isComposite(s)
+	if len(s.Spec.Objectives) == 1 && !s.Spec.Objectives[0].CompositeWeight.IsZero() {
+		c.fail(d, objectivePath(0)+".compositeWeight", nil, "belongs to several objectives: one has nothing to be weighed against")
+	}
+	var parts []*slo.Objective
 	for i := range s.Spec.Objectives {
-		c.objective(s, i, *b, window, calendar)
+		if b := bases[min(i, len(bases)-1)]; b != nil {
+			if o := c.objective(s, i, *b, window, calendar); o != nil {
+				c.silence(alerts, b, o)
+				if !composite {
+					c.alerting(alerts, b, o)
+					c.reachable(d, objectivePath(i), o, slo.Burn(0, 1, o.Target))
+				}
+				parts = append(parts, o)
+			}
+		}
+	}
+	if composite && len(parts) == len(s.Spec.Objectives) {
+		c.compose(s, parts, alerts)
+	}
+}
+
+// reachable warns of rows that a total outage, which burns at the worst rate,
+// could not reach.
+func (c *compiler) reachable(d *yamlconf.Doc, at string, o *slo.Objective, worst float64) {
+	for _, row := range o.Burn {
+		if !row.Reached(worst) {
+			c.warn(d, at, nil, "the burn-rate row over %s can never fire: a total outage burns less than %.4g times the budget", yamlconf.Duration(row.Long*1e6), row.Factor)
+		}
 	}
 }
 
 func objectivePath(i int) string { return "spec.objectives[" + strconv.Itoa(i) + "]" }
 
-// indicatorOf returns the compiled SLI of an SLO.
-func (c *compiler) indicatorOf(s *document[sloSpec]) *base {
+// indicatorsOf returns the compiled SLIs of an SLO: one for all its objectives,
+// or one for each. Those that are refused are nil; none at all where the
+// document names none.
+func (c *compiler) indicatorsOf(s *document[sloSpec]) []*base {
+	own := 0
+	for i := range s.Spec.Objectives {
+		if o := &s.Spec.Objectives[i]; o.Indicator != nil || o.IndicatorRef != "" {
+			own++
+		}
+	}
+	if own == 0 {
+		return []*base{c.indicatorOf(s.doc, "spec", s.Spec.Indicator, s.Spec.IndicatorRef)}
+	}
+	if s.Spec.Indicator != nil || s.Spec.IndicatorRef != "" {
+		c.fail(s.doc, "spec", nil, "want an indicator either for all objectives or for each of them")
+		return nil
+	}
+	var bases []*base
+	for i := range s.Spec.Objectives {
+		o := &s.Spec.Objectives[i]
+		bases = append(bases, c.indicatorOf(s.doc, objectivePath(i), o.Indicator, o.IndicatorRef))
+	}
+	return bases
+}
+
+func (c *compiler) indicatorOf(d *yamlconf.Doc, at string, inline *inlineSLI, ref string) *base {
 	switch {
-	case (s.Spec.Indicator == nil) == (s.Spec.IndicatorRef == ""):
-		c.fail(s.doc, "spec", nil, "want either indicator or indicatorRef")
-	case s.Spec.Indicator != nil:
-		return c.indicator(s.doc, "spec.indicator.spec", &s.Spec.Indicator.Spec)
+	case (inline == nil) == (ref == ""):
+		c.fail(d, at, nil, "want either indicator or indicatorRef")
+	case inline != nil:
+		return c.indicator(d, at+".indicator.spec", &inline.Spec)
 	default:
-		if sli := c.slis[s.Spec.IndicatorRef]; sli != nil {
+		if sli := c.slis[ref]; sli != nil {
 			return c.indicator(sli.doc, "spec", &sli.Spec)
 		}
-		c.fail(s.doc, "spec.indicatorRef", s.Spec.IndicatorRef, "no SLI of this name is among the files")
+		c.fail(d, at+".indicatorRef", ref, "no SLI of this name is among the files")
 	}
 	return nil
-}
-
-// window reads the time window; 0 where it is refused.
-func (c *compiler) window(s *document[sloSpec]) (int64, *slo.Calendar) {
-	const at = "spec.timeWindow"
-	if len(s.Spec.TimeWindow) != 1 {
-		c.fail(s.doc, at, nil, "want exactly one time window")
-		return 0, nil
-	}
-	w := s.Spec.TimeWindow[0]
-	if !w.IsRolling {
-		return c.calendar(s.doc, at+"[0]", w)
-	}
-	if w.Calendar != nil {
-		c.fail(s.doc, at+"[0].calendar", nil, "belongs to isRolling: false")
-	}
-	length, err := yamlconf.ParseDuration(w.Duration)
-	switch {
-	case err != nil:
-		c.fail(s.doc, at+"[0].duration", w.Duration, "%v", err)
-		return 0, nil
-	case length < time.Hour || length > 90*24*time.Hour:
-		c.fail(s.doc, at+"[0].duration", w.Duration, "want a rolling window from 1h to 90d")
-		return 0, nil
-	}
-	return length.Milliseconds(), nil
-}
-
-// calendarUnits are the calendar windows by their OpenSLO shorthand, and how
-// many days they count as in burn-rate factors.
-var calendarUnits = map[string]struct {
-	unit string
-	days int64
-}{
-	"1d": {"day", 1}, "1w": {"week", 7}, "7d": {"week", 7}, "1M": {"month", 30}, "1Q": {"quarter", 90}, "3M": {"quarter", 90}, "1Y": {"year", 365},
-}
-
-func (c *compiler) calendar(d *yamlconf.Doc, at string, w timeWindow) (int64, *slo.Calendar) {
-	unit, ok := calendarUnits[w.Duration]
-	switch {
-	case !ok:
-		c.fail(d, at+".duration", w.Duration, "want a calendar window of 1d, 1w, 1M, 1Q or 1Y")
-		return 0, nil
-	case w.Calendar == nil:
-		c.fail(d, at+".calendar", nil, "is required with isRolling: false")
-		return 0, nil
-	}
-	if _, err := loadZone(w.Calendar.TimeZone); err != nil {
-		c.fail(d, at+".calendar.timeZone", w.Calendar.TimeZone, "%v", err)
-		return 0, nil
-	}
-	start, err := time.Parse("2006-01-02 15:04:05", w.Calendar.StartTime)
-	if err != nil {
-		c.fail(d, at+".calendar.startTime", w.Calendar.StartTime, "want a local time such as 2026-01-01 00:00:00")
-		return 0, nil
-	}
-	if unit.unit != "day" && unit.unit != "week" && start.Day() > 28 {
-		c.fail(d, at+".calendar.startTime", w.Calendar.StartTime, "want a day from 1 to 28, which every month has")
-		return 0, nil
-	}
-	return unit.days * 24 * 3_600_000, &slo.Calendar{TimeZone: w.Calendar.TimeZone, Unit: unit.unit, Start: w.Calendar.StartTime}
 }
 
 // loadZone loads an IANA time zone. Local is refused: a contract must not depend
@@ -158,7 +139,9 @@ func loadZone(name string) (*time.Location, error) {
 	return loc, nil
 }
 
-func (c *compiler) objective(s *document[sloSpec], i int, b base, window int64, calendar *slo.Calendar) {
+// objective compiles one objective of a document and adds it to the set; nil
+// where it is refused.
+func (c *compiler) objective(s *document[sloSpec], i int, b base, window int64, calendar *slo.Calendar) *slo.Objective {
 	d, at, o := s.doc, objectivePath(i), &s.Spec.Objectives[i]
 	name := s.Metadata.Name
 	if len(s.Spec.Objectives) > 1 {
@@ -166,17 +149,22 @@ func (c *compiler) objective(s *document[sloSpec], i int, b base, window int64, 
 	}
 	before := len(c.errs)
 	target, ok := c.target(d, at, o)
-	if b.stream.Sample != nil {
+	if isComposite(s) {
+		b.stream.Composite = s.Metadata.Name
+	}
+	if b.stream.Sample != nil && b.stream.Op == "" {
 		ok = c.compare(d, at, o.Op, o.Value, &b.stream) && ok
 	} else if o.Value != nil {
 		c.fail(d, at+".value", *o.Value, "belongs to thresholdMetric")
+	} else if o.Op != "" && !comparison(o.Op) {
+		c.fail(d, at+".op", o.Op, "want lte, lt, gte or gt")
 	}
 	if !ok || len(c.errs) > before {
-		return
+		return nil
 	}
 	given, ok := c.given(d, at, o, &b, s.Spec.BudgetingMethod, target)
 	if !ok {
-		return
+		return nil
 	}
 	b.stream.Rule = c.slot(b.doc, b.at+".slot", b.spec.Slot, given, &b.stream)
 	out := &slo.Objective{
@@ -184,16 +172,9 @@ func (c *compiler) objective(s *document[sloSpec], i int, b base, window int64, 
 		StreamID: c.stream(b.stream), Target: target, Budgeting: s.Spec.BudgetingMethod, Window: window, Calendar: calendar,
 		Down: c.down(&b, b.stream.Rule), Source: fmt.Sprintf("%s:%d", filepath.Base(d.File()), d.Line(at)),
 	}
-	if b.spec.BurnRate == nil || *b.spec.BurnRate {
-		out.Burn = slo.BurnRows(window)
-	}
-	for _, row := range out.Burn {
-		if !row.CanFire(target) {
-			c.warn(d, at, nil, "the burn-rate row over %s can never fire: a total outage burns less than %.4g times the budget", yamlconf.Duration(row.Long*1e6), row.Factor)
-		}
-	}
 	c.bases[name] = &b
 	c.set.RuleSet.Objectives = append(c.set.RuleSet.Objectives, out)
+	return out
 }
 
 func displayName(slo, objective string) string {
@@ -209,9 +190,9 @@ func displayName(slo, objective string) string {
 // itself, or if the target of a probe was unreachable in all of it.
 func (c *compiler) given(d *yamlconf.Doc, at string, o *objectiveSpec, b *base, method string, target sla.Ratio) (sla.SlotRule, bool) {
 	one := sla.Ratio{Num: 1, Den: 1}
-	if method == "Occurrences" {
+	if method == slo.Occurrences {
 		if o.TimeSliceTarget != "" || o.TimeSliceWindow != "" {
-			c.fail(d, at, nil, "timeSliceTarget and timeSliceWindow belong to budgetingMethod: Timeslices")
+			c.fail(d, at, nil, "timeSliceTarget and timeSliceWindow belong to budgetingMethod: Timeslices and RatioTimeslices")
 			return sla.SlotRule{}, false
 		}
 		if probes(&b.stream) {
@@ -219,15 +200,18 @@ func (c *compiler) given(d *yamlconf.Doc, at string, o *objectiveSpec, b *base, 
 		}
 		return sla.SlotRule{Length: defaultSlot, Bad: sla.BadRatio, MaxRatio: complement(target)}, true
 	}
-	length, err := yamlconf.ParseDuration(o.TimeSliceWindow)
+	length, err := parseSlice(o.TimeSliceWindow)
 	if err != nil {
 		c.fail(d, at+".timeSliceWindow", o.TimeSliceWindow, "%v", err)
 		return sla.SlotRule{}, false
 	}
-	share, err := parseDecimal(o.TimeSliceTarget)
-	if err != nil || share.Num == 0 || share.Cmp(one) > 0 {
-		c.fail(d, at+".timeSliceTarget", o.TimeSliceTarget, "want a share above 0 and at most 1, such as 0.95")
-		return sla.SlotRule{}, false
+	share := target // a slice of RatioTimeslices is shown as bad if it misses the target by itself
+	if o.TimeSliceTarget != "" || method == slo.Timeslices {
+		share, err = parseDecimal(o.TimeSliceTarget)
+		if err != nil || share.Num == 0 || share.Cmp(one) > 0 {
+			c.fail(d, at+".timeSliceTarget", o.TimeSliceTarget, "want a share above 0 and at most 1, such as 0.95")
+			return sla.SlotRule{}, false
+		}
 	}
 	if s := b.spec.Slot; s != nil && (s.Length != nil || s.BadWhen != "" || s.MaxRatio != "") {
 		c.fail(b.doc, b.at+".slot", nil, "length, badWhen and maxRatio follow from timeSliceWindow and timeSliceTarget; leave them out")
@@ -253,8 +237,8 @@ func (c *compiler) target(d *yamlconf.Doc, at string, o *objectiveSpec) (sla.Rat
 		c.fail(d, at+field, text, "%v", err)
 		return r, false
 	}
-	if r.Num == 0 || r.Num >= r.Den {
-		c.fail(d, at+field, text, "want more than nothing and less than all: a target of 100 %% leaves no budget")
+	if r.Num >= r.Den {
+		c.fail(d, at+field, text, "want less than all: a target of 100 %% leaves no budget")
 		return r, false
 	}
 	return r, true

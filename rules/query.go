@@ -18,6 +18,8 @@ type querySpec struct {
 	Slot         *slotSpec    `yaml:"slot"`
 	Down         yamlconf.Raw `yaml:"down"`
 	BurnRate     *bool        `yaml:"burnRate"`
+	BudgetAlerts *bool        `yaml:"budgetAlerts"`
+	NoData       yamlconf.Raw `yaml:"noData"`
 }
 
 // selectorSpec selects series.

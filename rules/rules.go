@@ -137,6 +137,7 @@ func Compile(sources []Source) (*Set, error) {
 		c.file(s)
 	}
 	c.objectives()
+	c.unusedAlerts()
 	c.contracts()
 	if err := c.errs.Err(); err != nil {
 		return nil, err
@@ -158,6 +159,11 @@ type compiler struct {
 	texts       map[string]string // by file
 	names       map[string]bool   // kind/name of every document
 	bases       map[string]*base  // by objective name, for contracts
+
+	policies   map[string]*document[alertPolicySpec]
+	conditions map[string]*document[conditionSpec]
+	notified   map[string]*document[targetSpec]
+	usedAlerts map[string]bool // kind/name of those that some SLO leads to
 }
 
 func newCompiler() *compiler {
@@ -165,6 +171,8 @@ func newCompiler() *compiler {
 		set:  &Set{RuleSet: &slo.RuleSet{Streams: map[string]*slo.Stream{}}},
 		slis: map[string]*document[sliSpec]{}, dataSources: map[string]*document[dataSourceSpec]{},
 		texts: map[string]string{}, names: map[string]bool{}, bases: map[string]*base{},
+		policies: map[string]*document[alertPolicySpec]{}, conditions: map[string]*document[conditionSpec]{},
+		notified: map[string]*document[targetSpec]{}, usedAlerts: map[string]bool{},
 	}
 }
 
@@ -246,12 +254,17 @@ func (c *compiler) openSLO(d *yamlconf.Doc, kind string) {
 	case "Service":
 		decode[serviceSpec](c, d)
 	case "AlertPolicy":
-		c.alertPolicy(d)
+		if s := decode[alertPolicySpec](c, d); s != nil {
+			c.policies[s.Metadata.Name] = s
+		}
 	case "AlertCondition":
-		c.alertCondition(d)
+		if s := decode[conditionSpec](c, d); s != nil {
+			c.conditions[s.Metadata.Name] = s
+		}
 	case "AlertNotificationTarget":
-		decode[targetSpec](c, d)
-		c.warn(d, "kind", kind, "has no effect: notifications are routed by alertmanager.yml")
+		if s := decode[targetSpec](c, d); s != nil {
+			c.notified[s.Metadata.Name] = s
+		}
 	default:
 		c.fail(d, "kind", kind, "unknown kind; OpenSLO v1 has SLO, SLI, Service, DataSource, AlertPolicy, AlertCondition, AlertNotificationTarget")
 	}
@@ -269,7 +282,11 @@ func decode[T any](c *compiler, d *yamlconf.Doc) *document[T] {
 		c.fail(d, "metadata.name", s.Metadata.Name, "want a name of small letters, digits, - and ., at most 253 long")
 		return nil
 	}
-	if key := s.Kind + "/" + s.Metadata.Name; c.names[key] {
+	if key := s.Kind + "/" + s.Metadata.Name; c.names[key] && s.Kind == "Service" {
+		// Services are names that SLOs mention: one that is told twice says nothing
+		// that the pipeline could take in two ways.
+		c.warn(d, "metadata.name", s.Metadata.Name, "a Service of this name is already defined; both mean the same one")
+	} else if c.names[key] {
 		c.fail(d, "metadata.name", s.Metadata.Name, "a %s of this name is already defined", s.Kind)
 		return nil
 	} else {

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"flag"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +9,6 @@ import (
 
 	"nines/internal/sla"
 	"nines/internal/slo"
-	"nines/internal/yamlconf"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -173,59 +171,8 @@ func TestEveryFeature(t *testing.T) {
 	golden(t, "testdata/warnings.txt", strings.ReplaceAll(set.Warnings.Error(), "testdata/good/", "")+"\n")
 }
 
-// TestOpenSLOExamples loads every OpenSLO document of the shared recordings:
-// each is accepted, or refused for a feature that is named.
-func TestOpenSLOExamples(t *testing.T) {
-	const root = "../../shared/data/slo-openslo"
-	if _, err := os.Stat(root); err != nil {
-		t.Skipf("no recordings: %v", err)
-	}
-	features := []string{"data sources other than nines", "this version of OpenSLO", "RatioTimeslices", "ratioMetric.raw", "counter: false",
-		"no SLI of this name", "already defined", "alertPolicies are not supported", "exactly one time window", "want a calendar window of", "is required: a sample is good"}
-	loaded, refused := 0, 0
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || (filepath.Ext(path) != ".yaml" && filepath.Ext(path) != ".json") {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		docs, err := yamlconf.Parse(path, data)
-		if err != nil {
-			t.Errorf("cannot be parsed: %v", err)
-			return nil
-		}
-		if len(docs) > 0 && !strings.HasPrefix(docs[0].Items()[0].Text("apiVersion"), "openslo") {
-			return nil
-		}
-		errs := CheckFiles([]string{path})
-		if len(errs) == 0 {
-			loaded++
-			return nil
-		}
-		refused++
-		for _, e := range errs {
-			named := false
-			for _, f := range features {
-				named = named || strings.Contains(e.Reason, f)
-			}
-			if !named || e.Line == 0 {
-				t.Errorf("refused without a named feature: %v", e)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if loaded < 8 || refused < 8 {
-		t.Errorf("%d files loaded, %d refused", loaded, refused)
-	}
-}
-
 func FuzzCompile(f *testing.F) {
-	for _, glob := range []string{"testdata/good/*.yaml", "testdata/bad/*.yaml", "../configs/*/*.yaml"} {
+	for _, glob := range []string{"testdata/good/*.yaml", "testdata/bad/*.yaml", "testdata/openslo/*.yaml", "../configs/*/*.yaml"} {
 		files, _ := filepath.Glob(glob)
 		for _, file := range files {
 			data, err := os.ReadFile(file)

@@ -138,7 +138,7 @@ func (c *compiler) countRule(d *yamlconf.Doc, at string, s *slotSpec, r *sla.Slo
 		c.fail(d, at+".maxRatio", nil, "is required with badWhen: ratio")
 	}
 	if s.MinCount != nil {
-		r.MinCount = *s.MinCount
+		r.MinCount = *s.MinCount * max(stream.Unit, 1)
 	}
 	switch s.Empty {
 	case "", "unknown":
@@ -169,6 +169,12 @@ func countWords(s *slo.Stream) string {
 		each = "; one resource for each " + strings.Join(s.GroupBy, " and ")
 	}
 	switch {
+	case s.Op == slo.Success, s.Op == slo.Failure:
+		return fmt.Sprintf("Each sample of %s is the share of %s events and counts as one event%s", selectorWords(s.Sample), rawWords[s.Op], each)
+	case s.Gauge && s.Bad != nil:
+		return fmt.Sprintf("Each sample of %s is a number of events, each of %s one of failed events%s", selectorWords(s.Total), selectorWords(s.Bad), each)
+	case s.Gauge:
+		return fmt.Sprintf("Each sample of %s is a number of events, each of %s one of good events%s", selectorWords(s.Total), selectorWords(s.Good), each)
 	case s.Sample != nil:
 		return fmt.Sprintf("Each sample of %s is an event, good if it is %s %v%s", selectorWords(s.Sample), opWords[s.Op], s.Threshold, each)
 	case s.Bad != nil:
@@ -178,6 +184,8 @@ func countWords(s *slo.Stream) string {
 }
 
 var opWords = map[slo.Op]string{slo.LTE: "at most", slo.LT: "below", slo.GTE: "at least", slo.GT: "above"}
+
+var rawWords = map[slo.Op]string{slo.Success: "good", slo.Failure: "failed"}
 
 func selectorWords(s *slo.Selector) string {
 	if len(s.Matchers) == 0 {
@@ -197,7 +205,7 @@ func slotWords(r sla.SlotRule, s *slo.Stream) string {
 		gap = fmt.Sprintf("; a gap of up to %s between equal results is bridged", yamlconf.Duration(r.MaxGap*1e6))
 	}
 	few := ""
-	if n := max(r.MinCount, 1); r.EmptyGood {
+	if n := max(r.MinCount/max(s.Unit, 1), 1); r.EmptyGood {
 		few = fmt.Sprintf("; with fewer than %d events it is good", n)
 	} else if r.Bad == sla.BadRatio || r.Bad == sla.BadAllFailed {
 		few = fmt.Sprintf("; with fewer than %d events it is unknown", n)

@@ -120,7 +120,11 @@ func BudgetLeft(good, total uint64, target sla.Ratio) float64 {
 // CanFire tells whether a total outage reaches the row's factor: for lax
 // targets the budget is so large that the row can never fire.
 func (r BurnRow) CanFire(target sla.Ratio) bool {
-	worst := Burn(0, 1, target)
+	return r.Reached(Burn(0, 1, target))
+}
+
+// Reached tells whether a burn rate of worst makes the row fire, or less does.
+func (r BurnRow) Reached(worst float64) bool {
 	return r.Op == LT || r.Op == LTE || r.Holds(worst, worst, 1)
 }
 
