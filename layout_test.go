@@ -46,6 +46,7 @@ var table = []row{
 	{"internal/wire", 2, "internal/alert internal/hist internal/telemetry", "the bytes of what those define"},
 	{"internal/ledger", 2, "internal/access internal/alert internal/hist internal/sla internal/slo internal/telemetry internal/wire",
 		"stores slots, alerts, sketches, rule sets and positions; every read takes a principal"},
+	{"internal/deadletter", 2, "internal/bus internal/wire", "records that could not be used, on their topic"},
 	{"internal/rulelog", 2, "internal/bus internal/slo internal/wire", "rule sets on their topic"},
 	{"agent/host", 2, "internal/telemetry", "a source of rounds, alone"},
 	{"agent/gpu", 2, "internal/telemetry", "a source of rounds, alone"},
@@ -54,9 +55,9 @@ var table = []row{
 
 	{"agent", 3, "agent/gpu agent/host agent/probe agent/spool agent/telegraf internal/bus internal/hist internal/telemetry internal/wire internal/yamlconf",
 		"puts its sources together and sends frames; no collector in it"},
-	{"collector/aggregate", 3, "internal/bus internal/hist internal/rulelog internal/slo internal/telemetry internal/wire",
+	{"collector/aggregate", 3, "internal/bus internal/deadletter internal/hist internal/rulelog internal/slo internal/telemetry internal/wire",
 		"telemetry to partials; it never sees the ledger"},
-	{"collector/evaluate", 3, "internal/access internal/alert internal/bus internal/hist internal/ledger internal/rulelog internal/sla internal/slo internal/telemetry internal/wire",
+	{"collector/evaluate", 3, "internal/access internal/alert internal/bus internal/deadletter internal/hist internal/ledger internal/rulelog internal/sla internal/slo internal/telemetry internal/wire",
 		"partials to slots, alerts and the ledger"},
 	{"collector/ruler", 3, "internal/alert internal/bus internal/hist internal/telemetry internal/wire internal/yamlconf",
 		"telemetry to series and alerts; objectives are none of its business"},
@@ -79,10 +80,11 @@ var table = []row{
 var beside = map[string]string{
 	"internal/sla/slot → internal/sla/exact": "arithmetic below arithmetic",
 
-	"internal/ledger → internal/slo":   "windows and rule sets are stored as slo defines them",
-	"internal/ledger → internal/wire":  "a group's key is the one that partials carry",
-	"internal/rulelog → internal/slo":  "a rule set is slo's",
-	"internal/rulelog → internal/wire": "topic and record type are wire's",
+	"internal/ledger → internal/slo":      "windows and rule sets are stored as slo defines them",
+	"internal/ledger → internal/wire":     "a group's key is the one that partials carry",
+	"internal/rulelog → internal/slo":     "a rule set is slo's",
+	"internal/rulelog → internal/wire":    "topic and record type are wire's",
+	"internal/deadletter → internal/wire": "topic and headers are wire's",
 }
 
 // only says who may import what is not ours; the first row that fits decides.

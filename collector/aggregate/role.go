@@ -13,6 +13,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"nines/internal/bus"
+	"nines/internal/deadletter"
 	"nines/internal/rulelog"
 	"nines/internal/wire"
 )
@@ -27,8 +28,6 @@ const (
 	// clockBound is how far log time may lead the own clock before the role
 	// says that one of the clocks is wrong.
 	clockBound = 5 * time.Second
-	// deadBytes is what is kept of a dead letter that is too large.
-	deadBytes = 64 << 10
 )
 
 // Options are what the role needs.
@@ -113,7 +112,6 @@ type owner struct {
 	partition int32
 	sources   int32
 	sinks     []*bus.Producer
-	dead      *bus.Producer
 	state     *State
 	log       *slog.Logger
 	set       uint64 // number of the next checkpoint
@@ -263,30 +261,11 @@ func (o *owner) publish(ctx context.Context, p *wire.Partial) error {
 	return errors.Join(errs...)
 }
 
-// bury sends a record that could not be used to nines.deadletter, with the
-// reason.
+// bury sends a record that could not be used to nines.deadletter.
 func (o *owner) bury(ctx context.Context, rec *bus.Record, why *wire.DeadLetter) error {
-	if o.dead == nil {
-		o.dead = o.o.Client.Producer(wire.TopicDeadLetter, 0)
-	}
 	why.Topic, why.Partition, why.Offset = wire.TopicTelemetry, o.partition, rec.Offset
 	o.m.dead(why.Reason)
-	err := o.send(ctx, rec, rec.Value, why)
-	if errors.Is(err, bus.ErrTooLarge) {
-		// With the reason it no longer fits: its beginning has to do.
-		why.Detail += fmt.Sprintf(" (cut from %d bytes)", len(rec.Value))
-		err = o.send(ctx, rec, rec.Value[:min(len(rec.Value), deadBytes)], why)
-	}
-	return err
-}
-
-func (o *owner) send(ctx context.Context, rec *bus.Record, value []byte, why *wire.DeadLetter) error {
-	out := bus.Record{Key: rec.Key, Value: value}
-	for _, h := range why.Headers() {
-		out.Headers = append(out.Headers, bus.Header{Key: h.Key, Value: h.Value})
-	}
-	_, err := o.dead.ProduceRetry(ctx, func() []bus.Record { return []bus.Record{out} })
-	return err
+	return deadletter.Bury(ctx, o.o.Client, rec, *why)
 }
 
 // tick appends the clock to the partition until the context ends.

@@ -73,13 +73,17 @@ func (s *State) judgeDown(g *group, j *judged) {
 		if !s.firing(down) {
 			s.fire(down, c.newest, fmt.Sprintf("%s is down: %d probes in a row failed from %d of %d vantage points (%s)",
 				g.name(j.def), rule.Failures, c.failing, n, s.failingFrom(g, rule.Failures)))
+			s.outageBegins(g)
 		}
 		s.resolve(advisory)
 		j.down = "down"
 	case s.firing(down) && c.up < n-k+1:
 		// not enough evidence that it is back
 	default:
-		s.resolve(down)
+		if s.firing(down) {
+			s.resolve(down)
+			s.outageEnds(g)
+		}
 		s.advise(g, j, c, n, k)
 	}
 }

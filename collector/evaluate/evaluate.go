@@ -106,6 +106,7 @@ type State struct {
 	open    map[*group]bool // with slots to close
 	regions map[string]*region
 	alerts  map[string]*alert.Alert // firing, by key
+	outages map[uint64]*outage      // by the hash of the group's labels
 
 	out     ledger.Batch
 	pending []alert.Alert
@@ -136,6 +137,7 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		open:           map[*group]bool{},
 		regions:        map[string]*region{},
 		alerts:         map[string]*alert.Alert{},
+		outages:        map[uint64]*outage{},
 	}
 	for _, p := range claim.Sources {
 		c := p

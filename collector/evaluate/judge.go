@@ -193,6 +193,9 @@ func (s *State) judgeBurn(g *group, j *judged) {
 			if s.firing(a) || s.logTime-g.lastSample > s.cfg.PageWindow {
 				continue // old data, told late: it is in the ledger, it wakes nobody
 			}
+			if s.paged(g, row.Severity, row.Short) {
+				continue
+			}
 			s.fire(a, g.lastSample, fmt.Sprintf("%s burns its error budget %.1f times too fast over %s and %.1f times over %s (limit %.1f)",
 				g.name(j.def), long, duration(row.Long), short, duration(row.Short), row.Factor))
 		} else if events > 0 && !holds {
@@ -255,6 +258,7 @@ func (s *State) sweep() {
 		s.judgeBlind(name, s.regions[name])
 	}
 	s.resolveOrphans()
+	s.forgetOutages()
 }
 
 // judgeBlind pages when a region that used to speak is silent: the monitor

@@ -17,8 +17,9 @@ func Since(logTime int64) int64 {
 	return t - t%3_600_000
 }
 
-// Restore brings back the groups and the firing alerts that the ledger holds,
-// under the rule set in force at the last commit.
+// Restore brings back the groups that the ledger holds, and its alerts: those
+// that fire, and those resolved within a day, under the rule set in force at the
+// last commit.
 func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.Alert, agents []ledger.Agent) error {
 	if err := s.useRules(ruleSet); err != nil {
 		return err
@@ -26,6 +27,10 @@ func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.A
 	s.out = ledger.Batch{} // the ledger has it
 	for i := range alerts {
 		a := alerts[i]
+		if a.Status == alert.Resolved {
+			s.restoreOutage(&a)
+			continue
+		}
 		s.alerts[a.Key()] = &a
 	}
 	for i := range loaded {
@@ -106,6 +111,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 		switch {
 		case s.alerts[j.alerts[0].key] != nil:
 			j.down = "down"
+			s.outageBegins(g)
 		case s.alerts[j.alerts[1].key] != nil:
 			j.down = "advisory"
 		}

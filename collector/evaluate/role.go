@@ -14,6 +14,7 @@ import (
 	"nines/internal/access"
 	"nines/internal/alert"
 	"nines/internal/bus"
+	"nines/internal/deadletter"
 	"nines/internal/ledger"
 	"nines/internal/rulelog"
 	"nines/internal/slo"
@@ -203,6 +204,15 @@ func (o *owner) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	recent, err := o.o.Ledger.Alerts(ctx, access.Local(), claim.LogTime-86_400_000)
+	if err != nil {
+		return err
+	}
+	for i := range recent {
+		if recent[i].Status == alert.Resolved {
+			alerts = append(alerts, recent[i])
+		}
+	}
 	agents, err := o.o.Ledger.Agents(ctx, access.Local())
 	if err != nil {
 		return err
@@ -254,7 +264,7 @@ func (o *owner) open(ctx context.Context) (*bus.Reader, error) {
 func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 	var p wire.Partial
 	if err := wire.DecodePartial(rec.Value, &p); err != nil {
-		return fmt.Errorf("decode partial at offset %d of %s/%d: %w", rec.Offset, wire.TopicPartials, o.partition, err)
+		return o.bury(ctx, rec, err)
 	}
 	fresh, err := o.state.Apply(rec.Offset, &p)
 	if err != nil {
@@ -262,6 +272,19 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 	}
 	o.m.count(fresh)
 	return o.publish(ctx, o.state.Take())
+}
+
+// bury sends a record that is no partial to nines.deadletter and goes on behind
+// it. If it was one once, the next of its source does not join, and evaluation
+// stops there.
+func (o *owner) bury(ctx context.Context, rec *bus.Record, why error) error {
+	o.log.Error("a record of "+wire.TopicPartials+" cannot be decoded; it goes to "+wire.TopicDeadLetter, "offset", rec.Offset, "err", why)
+	dead := wire.DeadLetter{Topic: wire.TopicPartials, Partition: o.partition, Offset: rec.Offset, Reason: "partial", Detail: why.Error()}
+	if err := deadletter.Bury(ctx, o.o.Client, rec, dead); err != nil {
+		return err
+	}
+	o.state.SetOffset(rec.Offset + 1)
+	return nil
 }
 
 // rules finds rule sets: the ledger's own first, then those on nines.rules,

@@ -391,6 +391,40 @@ func TestBurnRowsFireAndResolve(t *testing.T) {
 	}
 }
 
+// TestAnOutageThatWasPagedPagesOnce: when a target is back after minutes, its
+// budget has burned fast over the last hour and the last five minutes. Who was
+// woken by the outage is not woken by that again, but by a burn that goes on.
+func TestAnOutageThatWasPagedPagesOnce(t *testing.T) {
+	st := probes(1, 1)
+	f := newFixture(t, 1, rules(st, objective("up", st, &slo.Down{Failures: 3, K: 1, N: 1})))
+	f.seconds(0, 3600, 1)
+	f.said()
+	f.seconds(3600, 3780, 0)
+	f.wantSaid("down for three minutes", "ConfirmedDown firing")
+	f.seconds(3780, 3790, 1)
+	f.wantSaid("back", "ConfirmedDown resolved")
+	pages := func(what string, want int) {
+		t.Helper()
+		n := 0
+		for _, a := range f.alerts {
+			if a.Status == alert.Firing && a.Labels["severity"] == alert.Page {
+				n++
+			}
+		}
+		f.alerts = nil
+		if n != want {
+			t.Errorf("%s: %d pages, want %d", what, n, want)
+		}
+	}
+	f.seconds(3790, 3790+900, 1)
+	pages("a quarter of an hour later", 0)
+	for i := int64(0); i < 150; i++ { // every other attempt fails
+		f.seconds(4690+2*i, 4691+2*i, 1)
+		f.seconds(4691+2*i, 4692+2*i, 0)
+	}
+	pages("half of the attempts fail", 1)
+}
+
 func TestBlindPagesPerRegionAndNotAfterAJump(t *testing.T) {
 	f := newFixture(t, 1, down(1, 1).set())
 	f.seconds(0, 5, 1)

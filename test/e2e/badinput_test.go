@@ -430,7 +430,7 @@ func TestGarbageInTheLog(t *testing.T) {
 		{Key: []byte("k"), Value: bytes.Repeat([]byte{0xff, 0}, 300_000)},
 		{Value: []byte("a frame that is none"), Headers: []bus.Header{{Key: "nines-type", Value: []byte("f")}}},
 	}
-	for _, topic := range []string{"nines.telemetry", "nines.checkpoints", "nines.rules", "nines.alerts"} {
+	for _, topic := range []string{"nines.telemetry", "nines.partials", "nines.checkpoints", "nines.rules", "nines.alerts"} {
 		if _, err := client.Producer(topic, 0).Produce(t.Context(), garbage); err != nil {
 			t.Fatal(err)
 		}
