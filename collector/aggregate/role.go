@@ -25,9 +25,6 @@ const (
 	tickEvery = 250 * time.Millisecond
 	fetchWait = 500 * time.Millisecond
 	retryWait = time.Second
-	// clockBound is how far log time may lead the own clock before the role
-	// says that one of the clocks is wrong.
-	clockBound = 5 * time.Second
 )
 
 // Options are what the role needs.
@@ -45,9 +42,13 @@ type Role struct {
 	o           Options
 	m           *meters
 	checkpoints *bus.Table
-	problems    sync.Map // partition -> error
+	problems    sync.Map // partition, or problemClock -> error
 	owned       atomic.Int32
+	leave       atomic.Pointer[context.CancelFunc]
 }
+
+// problemClock stands for all partitions where the clock is the problem.
+const problemClock = int32(-1)
 
 // New returns the role; it starts nothing.
 func New(o Options) (*Role, error) {
@@ -64,6 +65,10 @@ func New(o Options) (*Role, error) {
 func (r *Role) Health() error {
 	var errs []error
 	r.problems.Range(func(p, err any) bool {
+		if p == problemClock {
+			errs = append(errs, err.(error))
+			return true
+		}
 		errs = append(errs, fmt.Errorf("telemetry partition %v: %w", p, err.(error)))
 		return true
 	})
@@ -71,9 +76,23 @@ func (r *Role) Health() error {
 }
 
 // Run aggregates the partitions that the group assigns, until the context ends.
+// While this host's clock disagrees with the ticks it stays out of the group, so
+// that others own the partitions.
 func (r *Role) Run(ctx context.Context) error {
-	g := r.o.Client.Group(bus.GroupOptions{ID: Group, Topics: []string{wire.TopicTelemetry}, OnGeneration: r.generation})
-	return g.Run(ctx)
+	for {
+		if r.awaitClock(ctx) != nil {
+			return nil
+		}
+		member, leave := context.WithCancel(ctx)
+		r.leave.Store(&leave)
+		g := r.o.Client.Group(bus.GroupOptions{ID: Group, Topics: []string{wire.TopicTelemetry}, OnGeneration: r.generation})
+		err := g.Run(member)
+		left := member.Err() != nil && ctx.Err() == nil
+		leave()
+		if !left {
+			return err
+		}
+	}
 }
 
 func (r *Role) generation(ctx context.Context, gen *bus.Generation) error {
@@ -188,7 +207,7 @@ func (o *owner) watch(reader *bus.Reader) {
 	now := time.Now().UnixMilli()
 	o.m.lag(o.partition, max(reader.HighWater()-o.state.Position(), 0), max(now-o.state.LogTime(), 0))
 	if lead := o.state.LogTime() - now; lead > clockBound.Milliseconds() {
-		o.problems.Store(o.partition, fmt.Errorf("log time is %d ms ahead of this host's clock: one of the collectors' clocks is wrong; check NTP", lead))
+		(*o.leave.Load())() // awaitClock says why
 		return
 	}
 	o.problems.Delete(o.partition)
