@@ -150,7 +150,12 @@ func (a *app) awaitKafka(ctx context.Context) error {
 
 // open opens the ledger and makes the configured rules the current ones.
 func (a *app) open(ctx context.Context) error {
-	led, err := ledger.Open(ctx, ledger.Options{Path: ledgerPath(a.cfg.DataDir), Log: a.log, Metrics: a.metrics()})
+	o, err := a.cfg.ledgerOptions()
+	if err != nil {
+		return failed(err)
+	}
+	o.Log, o.Metrics = a.log, a.metrics()
+	led, err := ledger.Open(ctx, o)
 	if err != nil {
 		return failed(err)
 	}

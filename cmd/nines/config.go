@@ -26,6 +26,7 @@ type Config struct {
 	Kafka      bus.Config      `yaml:"kafka,omitempty"`
 	Broker     BrokerConfig    `yaml:"broker,omitempty"`
 	Topics     TopicsConfig    `yaml:"topics,omitempty"`
+	Ledger     LedgerConfig    `yaml:"ledger,omitempty"`
 	Objectives []string        `yaml:"objectives,omitempty"`
 	Contracts  []string        `yaml:"contracts,omitempty"`
 	Evaluate   EvaluateConfig  `yaml:"evaluate,omitempty"`
@@ -85,6 +86,8 @@ func loadConfig(file string) (*Config, error) {
 		}
 	}
 	at(&c.DataDir)
+	at(&c.Ledger.Path)
+	at(&c.Ledger.PasswordFile)
 	at(&c.Ruler.Dir)
 	at(&c.Alerting.AlertmanagerFile)
 	at(&c.Agent)
@@ -108,9 +111,10 @@ func (c *Config) Check(doc *yamlconf.Doc) yamlconf.Errors {
 	least("topics.telemetry_partitions", cmp.Or(c.Topics.TelemetryPartitions, 1), 1)
 	least("topics.partials_partitions", cmp.Or(c.Topics.PartialsPartitions, 1), 1)
 	least("topics.replication", cmp.Or(c.Topics.Replication, 1), 1)
-	if n := c.Topics.PartialsPartitions; n > 1 {
-		bad("topics.partials_partitions", n, "more than one needs a ledger on PostgreSQL, which this release does not have; set 1")
+	if n := c.Topics.PartialsPartitions; n > 1 && c.Ledger.Postgres == "" {
+		bad("topics.partials_partitions", n, "more than one needs a ledger on PostgreSQL: set ledger.postgres, or 1")
 	}
+	c.Ledger.check(bad)
 	for path, d := range map[string]yamlconf.Duration{
 		"topics.retention": c.Topics.Retention, "evaluate.lateness": c.Evaluate.Lateness, "evaluate.hard_bound": c.Evaluate.HardBound,
 		"evaluate.blind_after": c.Evaluate.BlindAfter, "evaluate.retire_after": c.Evaluate.RetireAfter,
@@ -174,6 +178,7 @@ func (c *Config) checkFiles(doc *yamlconf.Doc) yamlconf.Errors {
 	each("ruler.rules", c.Ruler.Rules)
 	need("alerting.alertmanager_file", c.Alerting.AlertmanagerFile)
 	need("agent", c.Agent)
+	need("ledger.password_file", c.Ledger.PasswordFile)
 	return errs
 }
 

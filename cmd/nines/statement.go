@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +19,7 @@ import (
 )
 
 func newStatement(log *logs) *cobra.Command {
-	var contract, month, format, dataDir string
+	var contract, month, format, dataDir, file string
 	cmd := &cobra.Command{
 		Use:   "statement",
 		Short: "Settle one month of a contract from the ledger",
@@ -38,7 +36,12 @@ settled up to its last decided slot.`,
 			if month == "" {
 				month = time.Now().UTC().Format("2006-01")
 			}
-			s, err := settle(cmd.Context(), dataDir, contract, month, log.logger())
+			led, err := openLedger(cmd.Context(), file, dataDir, false, log.logger())
+			if err != nil {
+				return err
+			}
+			defer led.Close()
+			s, err := settle(cmd.Context(), led, contract, month)
 			if err != nil {
 				return failed(err)
 			}
@@ -48,19 +51,12 @@ settled up to its last decided slot.`,
 	cmd.Flags().StringVar(&contract, "contract", "", "name of the contract (needed where there are several)")
 	cmd.Flags().StringVar(&month, "month", "", "calendar month in the contract's time zone, YYYY-MM (default this one)")
 	cmd.Flags().StringVar(&format, "format", "table", "table or json")
-	cmd.Flags().StringVar(&dataDir, "data-dir", "data", "data directory with the ledger")
+	cmd.Flags().StringVar(&dataDir, "data-dir", "", "data directory with the ledger (default data)")
+	cmd.Flags().StringVar(&file, "config", "", "configuration that names the ledger, where it is elsewhere")
 	return cmd
 }
 
-func settle(ctx context.Context, dataDir, name, month string, log *slog.Logger) (*sla.Settlement, error) {
-	if _, err := os.Stat(ledgerPath(dataDir)); err != nil {
-		return nil, fmt.Errorf("no ledger in data directory %s: %w; name another with --data-dir", dataDir, err)
-	}
-	led, err := ledger.Open(ctx, ledger.Options{Path: ledgerPath(dataDir), Log: log})
-	if err != nil {
-		return nil, err
-	}
-	defer led.Close()
+func settle(ctx context.Context, led *ledger.Ledger, name, month string) (*sla.Settlement, error) {
 	c, err := contractOf(ctx, led, name)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,10 @@ type dialect struct {
 	integrity func(context.Context, *sql.DB) error
 	// tidy gives back space and truncates logs after a pruning.
 	tidy func(context.Context, *sql.DB) error
+	// copyTo writes a backup to a file that is absent.
+	copyTo func(ctx context.Context, l *Ledger, file string, progress Progress) error
+	// restored are statements that end a restoring.
+	restored []string
 	// readTx sees one commit's state; writeTx fails rather than overwrite what
 	// a transaction beside it has written.
 	readTx, writeTx sql.TxOptions

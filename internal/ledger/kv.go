@@ -49,6 +49,9 @@ func (l *Ledger) StateList(ctx context.Context, kind string) ([]StateEntry, erro
 			if err := rows.Scan(&e.Key, &e.Blob); err != nil {
 				return err
 			}
+			if e.Blob == nil { // how SQLite's driver returns an empty one
+				e.Blob = []byte{}
+			}
 			out = append(out, e)
 		}
 		return rows.Err()

@@ -29,12 +29,27 @@ const (
 	postgresConns     = 8
 )
 
+// CheckPostgres tells whether the text is an address of a PostgreSQL database.
+// It connects to nothing.
+func CheckPostgres(url string) error {
+	_, err := parsePostgres(url)
+	return err
+}
+
+func parsePostgres(url string) (*pgx.ConnConfig, error) {
+	c, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("read the address of the PostgreSQL ledger: %w: write it as postgres://user@host:5432/database", err)
+	}
+	return c, nil
+}
+
 // openPostgres returns the writers and the readers of a database, and its name
 // without secrets. Nothing is connected yet.
 func openPostgres(url, password string) (rw, ro *sql.DB, where string, err error) {
-	c, err := pgx.ParseConfig(url)
+	c, err := parsePostgres(url)
 	if err != nil {
-		return nil, nil, "", fmt.Errorf("read the address of the PostgreSQL ledger: %w: write it as postgres://user@host:5432/database", err)
+		return nil, nil, "", err
 	}
 	if password != "" {
 		c.Password = password
@@ -79,6 +94,13 @@ func postgresDialect() *dialect {
 		explain:    explainPostgres,
 		integrity:  func(context.Context, *sql.DB) error { return nil }, // pages have checksums where the cluster was made with them
 		tidy:       func(context.Context, *sql.DB) error { return nil }, // autovacuum does
+		copyTo:     copyRows,
+		restored: []string{
+			`SELECT setval('commit_numbers', GREATEST((SELECT MAX(commits) FROM claims), 1))`,
+			`SELECT setval(pg_get_serial_sequence('gaps', 'id'), (SELECT COALESCE(MAX(id), 0) + 1 FROM gaps), false)`,
+			`SELECT setval(pg_get_serial_sequence('unplaced', 'id'), (SELECT COALESCE(MAX(id), 0) + 1 FROM unplaced), false)`,
+			`ANALYZE groups`, `ANALYZE hours`, // else the first queries are planned for empty tables
+		},
 		readTx:     sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 		writeTx:    sql.TxOptions{Isolation: sql.LevelRepeatableRead},
 		again:      contended,

@@ -115,6 +115,28 @@ func (l *Ledger) Versions(ctx context.Context, p access.Principal, key wire.Grou
 	return out, err
 }
 
+// Restated returns when the slots start, in [from, to) (Unix milliseconds), that
+// have more than one version, ascending.
+func (l *Ledger) Restated(ctx context.Context, p access.Principal, key wire.GroupKey, from, to int64) ([]int64, error) {
+	var out []int64
+	err := l.ofGroup(ctx, p, key, "read restated slots of", func(v *viewer, id int64) error {
+		rows, err := v.query(`SELECT DISTINCT start FROM slot_versions WHERE group_id = ? AND start >= ? AND start < ? ORDER BY start`, id, from, to)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var start int64
+			if err := rows.Scan(&start); err != nil {
+				return err
+			}
+			out = append(out, start)
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
 // scanVersions reads blocks, closes the rows and returns the slots of the start.
 func scanVersions(rows *sql.Rows, id, start int64) ([]Versioned, error) {
 	defer rows.Close()

@@ -32,8 +32,11 @@ func openSQLite(path string) (rw, ro *sql.DB, err error) {
 }
 
 func sqliteHandle(path, more string, conns int) (*sql.DB, error) {
-	dsn := fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"+
-		"&_pragma=temp_store(MEMORY)&_pragma=cache_size(-16000)&%s",
+	return sqliteConns(path, "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&"+more, conns)
+}
+
+func sqliteConns(path, more string, conns int) (*sql.DB, error) {
+	dsn := fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)&_pragma=temp_store(MEMORY)&_pragma=cache_size(-16000)&%s",
 		(&url.URL{Path: path}).EscapedPath(), busyMillis, more)
 	c, err := sqlite.NewConnector(dsn)
 	if err != nil {
@@ -54,6 +57,7 @@ func sqliteDialect() *dialect {
 		explain:    explainSQLite,
 		nextCommit: `SELECT COALESCE(MAX(commits), 0) + 1 FROM claims`,
 		integrity:  sqliteIntegrity,
+		copyTo:     vacuumInto,
 		tidy: func(ctx context.Context, db *sql.DB) error {
 			_, err := db.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
 			return err

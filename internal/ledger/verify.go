@@ -19,12 +19,19 @@ const maxFindings = 20
 // totals are not the sums of their slots, packed days that differ from their hours, slots both open and final, rows of
 // unknown groups. It takes seconds per gigabyte, and commits go on meanwhile.
 // An ErrDamaged names each fault.
-func (l *Ledger) Verify(ctx context.Context) error {
+func (l *Ledger) Verify(ctx context.Context) error { return l.VerifyWith(ctx, nil) }
+
+// VerifyWith is Verify with progress, which counts rows.
+func (l *Ledger) VerifyWith(ctx context.Context, progress Progress) error {
 	if err := l.dialect.integrity(ctx, l.ro); err != nil {
 		return l.explain("verify", err)
 	}
 	return l.view(ctx, "verify", func(tx *sql.Tx) error {
-		c := &check{v: l.viewer(ctx, tx)}
+		c := &check{v: l.viewer(ctx, tx), progress: progress.orNone()}
+		var err error
+		if c.total, err = c.v.countRows([]table{{name: "hours"}, {name: "open_slots"}, {name: "slot_versions"}, {name: "sketches"}, {name: "statuses"}}); err != nil {
+			return err
+		}
 		for _, f := range []func() error{c.hours, c.days, c.open, c.versions, c.sketches, c.statuses, c.orphans} {
 			if err := f(); err != nil {
 				return err
@@ -39,8 +46,10 @@ var errOther = errors.New("its bytes are of another slot")
 
 // check is a Verify in progress.
 type check struct {
-	v     *viewer
-	found []error
+	v           *viewer
+	found       []error
+	progress    Progress
+	done, total int64
 }
 
 func (c *check) fault(format string, args ...any) {
@@ -59,6 +68,9 @@ func (c *check) each(q string, f func(*sql.Rows) error) error {
 	for rows.Next() {
 		if err := f(rows); err != nil {
 			return err
+		}
+		if c.done++; c.done%1000 == 0 {
+			c.progress(min(c.done, c.total), c.total)
 		}
 	}
 	return rows.Err()
