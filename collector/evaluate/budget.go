@@ -61,10 +61,10 @@ func (s *State) judgeBudget(g *group, j *judged) {
 		switch percent := 100 * used; {
 		case percent < float64(row.Percent-slo.BudgetSlack):
 			s.resolve(a)
-		case percent < float64(row.Percent), s.firing(a), s.logTime-g.lastSample > s.cfg.PageWindow:
+		case percent < float64(row.Percent), s.firing(a), s.logTime-s.newest(g, j.def) > s.cfg.PageWindow:
 			// between the two, said already, or old data told late
 		default:
-			s.fire(a, g.lastSample, fmt.Sprintf("%s has consumed %.0f %% of its error budget (limit %d %%)", g.name(j.def), percent, row.Percent))
+			s.fire(a, s.newest(g, j.def), fmt.Sprintf("%s has consumed %.0f %% of its error budget (limit %d %%)", g.name(j.def), percent, row.Percent))
 		}
 	}
 }

@@ -79,6 +79,15 @@ func (g *group) window(s *State, o *slo.Objective) (w ledger.Totals) {
 	return w
 }
 
+// newest returns the newest sample time of what the objective judges.
+func (s *State) newest(g *group, o *slo.Objective) int64 {
+	newest := g.lastSample
+	for _, p := range s.partsOf(g, o) {
+		newest = max(newest, p.group.lastSample)
+	}
+	return newest
+}
+
 // touchComposites has composites judged whose parts were touched.
 func (s *State) touchComposites() {
 	if len(s.compositesOver) == 0 {

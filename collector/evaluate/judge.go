@@ -190,13 +190,13 @@ func (s *State) judgeBurn(g *group, j *judged) {
 		short, events := g.burn(s, j.def, row.Short)
 		fires, holds := j.held(s, i, long, short, events)
 		if fires {
-			if s.firing(a) || s.logTime-g.lastSample > s.cfg.PageWindow {
+			if s.firing(a) || s.logTime-s.newest(g, j.def) > s.cfg.PageWindow {
 				continue // old data, told late: it is in the ledger, it wakes nobody
 			}
 			if s.paged(g, row.Severity, row.Short) {
 				continue
 			}
-			s.fire(a, g.lastSample, fmt.Sprintf("%s burns its error budget %.1f times too fast over %s and %.1f times over %s (limit %.1f)",
+			s.fire(a, s.newest(g, j.def), fmt.Sprintf("%s burns its error budget %.1f times too fast over %s and %.1f times over %s (limit %.1f)",
 				g.name(j.def), long, duration(row.Long), short, duration(row.Short), row.Factor))
 		} else if events > 0 && !holds {
 			s.resolve(a)
@@ -206,7 +206,7 @@ func (s *State) judgeBurn(g *group, j *judged) {
 
 // status sums up where the group stands.
 func (g *group) status(s *State, j *judged) ledger.Status {
-	st := ledger.Status{Objective: j.def.Name, Group: g.Key, LogTime: s.logTime, LastSample: g.lastSample, Down: j.down, BudgetLeft: 1}
+	st := ledger.Status{Objective: j.def.Name, Group: g.Key, LogTime: s.logTime, LastSample: s.newest(g, j.def), Down: j.down, BudgetLeft: 1}
 	g.state = g.condition(s, j)
 	st.State = g.state
 	if g.stream == nil || g.FirstSlot == 0 {
