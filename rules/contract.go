@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +25,14 @@ type slaSpec struct {
 	Minimum       string             `yaml:"minimum"`
 	Exclusions    []exclusionSpec    `yaml:"exclusions"`
 	ExcludePartly bool               `yaml:"excludePartly"`
+
+	ExclusionTerms []termSpec       `yaml:"exclusionTerms"`
+	Changes        *changesSpec     `yaml:"changes"`
+	Restatement    *restatementSpec `yaml:"restatement"`
+	Chronic        *chronicSpec     `yaml:"chronic"`
+	ClaimDays      int              `yaml:"claimDays"`
+	CauseDays      int              `yaml:"causeDays"`
+	EvidenceMonths int              `yaml:"evidenceMonths"`
 }
 
 type feeSpec struct {
@@ -39,6 +46,9 @@ type slaObjectiveSpec struct {
 	SLI         slaIndicatorSpec  `yaml:"sli"`
 	Scope       map[string]string `yaml:"scope"`
 	Slot        *slotSpec         `yaml:"slot"`
+	Runs        *runsSpec         `yaml:"runs"`
+	Zones       *zonesSpec        `yaml:"zones"`
+	Formula     string            `yaml:"formula"`
 	Unknown     string            `yaml:"unknown"`
 	Denominator string            `yaml:"denominator"`
 	Aggregation string            `yaml:"aggregation"`
@@ -62,17 +72,6 @@ type slaIndicatorSpec struct {
 type tierSpec struct {
 	Below  string `yaml:"below"`
 	Credit string `yaml:"credit"`
-}
-
-type exclusionSpec struct {
-	Start      string `yaml:"start"`
-	End        string `yaml:"end"`
-	Effect     string `yaml:"effect"`
-	Category   string `yaml:"category"`
-	Reason     string `yaml:"reason"`
-	Author     string `yaml:"author"`
-	Evidence   string `yaml:"evidence"`
-	ApprovedBy string `yaml:"approvedBy"`
 }
 
 // contracts compiles every contract, after the objectives that they may name.
@@ -100,7 +99,7 @@ func (c *compiler) contract(s *document[slaSpec]) *sla.Contract {
 	if spec.Period != "month" {
 		c.fail(d, "spec.period", spec.Period, "want month: other periods are not supported")
 	}
-	c.fee(d, spec.Fee, out)
+	c.fee(d, "spec.fee", spec.Fee, out)
 	out.Combine = sla.Highest
 	switch {
 	case spec.Combine == "highest" || spec.Combine == "sum":
@@ -125,24 +124,33 @@ func (c *compiler) contract(s *document[slaSpec]) *sla.Contract {
 		out.Objectives = append(out.Objectives, o)
 	}
 	for i := range spec.Exclusions {
-		out.Exclusions = append(out.Exclusions, c.exclusion(d, i, &spec.Exclusions[i]))
+		at := "spec.exclusions[" + strconv.Itoa(i) + "]"
+		out.Exclusions = append(out.Exclusions, c.exclusion(d, at, &spec.Exclusions[i], spec.TimeZone))
+	}
+	out.Terms = c.terms(d, spec.ExclusionTerms)
+	out.Changes = c.changes(d, spec.Changes, out)
+	out.Revision = c.restatement(d, spec.Restatement)
+	out.Chronic = c.chronic(d, spec.Chronic)
+	out.Delays = sla.Delays{ClaimDays: spec.ClaimDays, CauseDays: spec.CauseDays, EvidenceMonths: spec.EvidenceMonths}
+	if spec.ClaimDays < 0 || spec.CauseDays < 0 || spec.EvidenceMonths < 0 {
+		c.fail(d, "spec", nil, "want claimDays, causeDays and evidenceMonths from 0")
 	}
 	return out
 }
 
-func (c *compiler) fee(d *yamlconf.Doc, f *feeSpec, out *sla.Contract) {
+func (c *compiler) fee(d *yamlconf.Doc, at string, f *feeSpec, out *sla.Contract) {
 	out.Fee.Currency = "XXX"
 	if f == nil {
-		c.fail(d, "spec.fee", nil, "is required")
+		c.fail(d, at, nil, "is required")
 		return
 	}
 	if _, err := parseMoney("0", f.Currency); err != nil {
-		c.fail(d, "spec.fee.currency", f.Currency, "want three capital letters, as in ISO 4217")
+		c.fail(d, at+".currency", f.Currency, "want three capital letters, as in ISO 4217")
 		return
 	}
 	m, err := parseMoney(f.Amount, f.Currency)
 	if err != nil {
-		c.fail(d, "spec.fee.amount", f.Amount, "%v", err)
+		c.fail(d, at+".amount", f.Amount, "%v", err)
 		return
 	}
 	out.Fee.Money = m
@@ -151,7 +159,7 @@ func (c *compiler) fee(d *yamlconf.Doc, f *feeSpec, out *sla.Contract) {
 	case "resource":
 		out.Fee.PerResource = true
 	default:
-		c.fail(d, "spec.fee.per", f.Per, "want contract or resource")
+		c.fail(d, at+".per", f.Per, "want contract or resource")
 	}
 }
 
@@ -179,6 +187,7 @@ func (c *compiler) minimum(d *yamlconf.Doc, at, text string, out *sla.Contract) 
 	return m.Minor
 }
 
+// slaObjective compiles one objective of a contract.
 func (c *compiler) slaObjective(d *yamlconf.Doc, i int, o *slaObjectiveSpec, contract *sla.Contract, loc *time.Location) sla.Objective {
 	at := objectivePath(i)
 	out := sla.Objective{Name: o.Name, Unknown: sla.Policy(o.Unknown), Denominator: sla.Denominator(o.Denominator), Aggregation: sla.Aggregation(o.Aggregation)}
@@ -188,12 +197,18 @@ func (c *compiler) slaObjective(d *yamlconf.Doc, i int, o *slaObjectiveSpec, con
 	if !slices.Contains([]sla.Policy{sla.UnknownExclude, sla.UnknownBad, sla.UnknownGood, sla.UnknownCarry}, out.Unknown) {
 		c.fail(d, at+".unknown", o.Unknown, "want exclude, bad, good or carry: what an unknown slot counts as")
 	}
-	switch o.Denominator {
-	case "calendar":
-	case "lifecycle", "traffic", "requests":
-		c.fail(d, at+".denominator", o.Denominator, "is not supported yet; use calendar")
+	if !slices.Contains([]sla.Denominator{sla.Calendar, sla.Lifecycle, sla.Traffic, sla.Requests}, out.Denominator) {
+		c.fail(d, at+".denominator", o.Denominator, "want calendar, lifecycle, traffic or requests: which slots are counted")
+	}
+	switch o.Formula {
+	case "", "slots":
+	case "share":
+		out.Formula = sla.ByShare
+		if out.Denominator == sla.Requests {
+			c.fail(d, at+".formula", o.Formula, "belongs to denominators of slots; requests are counted one by one")
+		}
 	default:
-		c.fail(d, at+".denominator", o.Denominator, "want calendar")
+		c.fail(d, at+".formula", o.Formula, "want slots or share: what a slot counts for")
 	}
 	if !slices.Contains([]sla.Aggregation{sla.Pooled, sla.PerResource, sla.Worst}, out.Aggregation) {
 		c.fail(d, at+".aggregation", o.Aggregation, "want pooled, per-resource or worst")
@@ -204,6 +219,12 @@ func (c *compiler) slaObjective(d *yamlconf.Doc, i int, o *slaObjectiveSpec, con
 	stream := c.slaStream(d, at, o, loc)
 	if stream != nil {
 		out.Slot, out.Reading, out.Stream = stream.Rule, reading(stream.Rule, stream), c.stream(*stream)
+		out.Latency = stream.Op == slo.LTE || stream.Op == slo.LT
+		out.Runs = c.runs(d, at+".runs", o.Runs, stream, loc)
+		out.Zones = c.zones(d, at+".zones", o.Zones, stream)
+		if out.CountsEvents() && o.Zones != nil {
+			c.fail(d, at+".zones", nil, "settles slots, not events: want denominator calendar or lifecycle, and formula slots")
+		}
 	}
 	return out
 }
@@ -345,46 +366,4 @@ func copyStream(s *slo.Stream) *slo.Stream {
 	}
 	out.GroupBy = slices.Clone(s.GroupBy)
 	return &out
-}
-
-func (c *compiler) exclusion(d *yamlconf.Doc, i int, e *exclusionSpec) sla.Exclusion {
-	at := "spec.exclusions[" + strconv.Itoa(i) + "]"
-	out := sla.Exclusion{Effect: sla.Effect(e.Effect), Category: e.Category, Reason: e.Reason, Author: e.Author, Evidence: e.Evidence, ApprovedBy: e.ApprovedBy}
-	out.Start, out.End = c.instant(d, at+".start", e.Start), c.instant(d, at+".end", e.End)
-	if out.End <= out.Start {
-		c.fail(d, at+".end", e.End, "want an end after the start")
-	}
-	if out.Effect != sla.Removed && out.Effect != sla.Available {
-		c.fail(d, at+".effect", e.Effect, "want removed or available")
-	}
-	for _, field := range [][2]string{{"category", e.Category}, {"reason", e.Reason}, {"author", e.Author}} {
-		if field[1] == "" {
-			c.fail(d, at+"."+field[0], nil, "is required")
-		}
-	}
-	if e.ApprovedBy != "" && e.ApprovedBy == e.Author {
-		c.fail(d, at+".approvedBy", e.ApprovedBy, "want somebody else than the author")
-	}
-	if e.ApprovedBy == "" {
-		c.warn(d, at, nil, "is listed in settlements and not applied: it has no approvedBy")
-	}
-	return out
-}
-
-func (c *compiler) instant(d *yamlconf.Doc, at, text string) int64 {
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		c.fail(d, at, text, "want a time with its offset such as %s", "2026-11-02T10:30:00Z")
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-// LoadZone loads the time zone of a contract.
-func LoadZone(c *sla.Contract) (*time.Location, error) {
-	loc, err := loadZone(c.TimeZone)
-	if err != nil {
-		return nil, fmt.Errorf("load time zone %q of contract %s: %w", c.TimeZone, c.Name, err)
-	}
-	return loc, nil
 }
