@@ -18,6 +18,7 @@ type slaSpec struct {
 	Product       string             `yaml:"product"`
 	TimeZone      string             `yaml:"timeZone"`
 	Period        string             `yaml:"period"`
+	FirstDay      int                `yaml:"firstDay"`
 	Fee           *feeSpec           `yaml:"fee"`
 	Objectives    []slaObjectiveSpec `yaml:"objectives"`
 	Combine       string             `yaml:"combine"`
@@ -96,9 +97,7 @@ func (c *compiler) contract(s *document[slaSpec]) *sla.Contract {
 		c.fail(d, "spec.timeZone", spec.TimeZone, "%v", err)
 		loc = time.UTC
 	}
-	if spec.Period != "month" {
-		c.fail(d, "spec.period", spec.Period, "want month: other periods are not supported")
-	}
+	c.period(d, spec, out)
 	c.fee(d, "spec.fee", spec.Fee, out)
 	out.Combine = sla.Highest
 	switch {
@@ -136,6 +135,22 @@ func (c *compiler) contract(s *document[slaSpec]) *sla.Contract {
 		c.fail(d, "spec", nil, "want claimDays, causeDays and evidenceMonths from 0")
 	}
 	return out
+}
+
+// period reads month, with the day on which it begins, or a number of days that
+// end with the month.
+func (c *compiler) period(d *yamlconf.Doc, spec *slaSpec, out *sla.Contract) {
+	days, rolling := strings.CutSuffix(spec.Period, "d")
+	switch n, err := strconv.Atoi(days); {
+	case rolling && err == nil && n >= 1 && n <= 366:
+		out.RollingDays = n
+	case spec.Period != "month":
+		c.fail(d, "spec.period", spec.Period, "want month, or rolling days from 1d to 366d that end with the month")
+	}
+	out.FirstDay = spec.FirstDay
+	if spec.FirstDay < 0 || spec.FirstDay > 28 {
+		c.fail(d, "spec.firstDay", spec.FirstDay, "want a day from 1 to 28, which every month has")
+	}
 }
 
 func (c *compiler) fee(d *yamlconf.Doc, at string, f *feeSpec, out *sla.Contract) {
@@ -241,16 +256,29 @@ func (c *compiler) tiers(d *yamlconf.Doc, at string, specs []tierSpec) []sla.Tie
 			c.fail(d, p, nil, "want below and credit, both in percent")
 			continue
 		}
-		tier := sla.Tier{Below: c.share(d, p+".below", t.Below), Credit: c.share(d, p+".credit", t.Credit)}
+		tier := sla.Tier{Below: c.share(d, p+".below", t.Below), Lost: t.Credit == "lost"}
+		if tier.Lost {
+			tier.Credit = complement(tier.Below) // the least that it can be
+		} else {
+			tier.Credit = c.share(d, p+".credit", t.Credit)
+		}
 		if len(c.errs) > before {
 			continue
 		}
-		if n := len(out); n > 0 && (tier.Below.Cmp(out[n-1].Below) >= 0 || tier.Credit.Cmp(out[n-1].Credit) < 0) {
+		if n := len(out); n > 0 && (tier.Below.Cmp(out[n-1].Below) >= 0 || tier.Credit.Cmp(mostOf(out[n-1], tier.Below)) < 0) {
 			c.fail(d, p, nil, "want bounds that fall from tier to tier, and credits that do not")
 		}
 		out = append(out, tier)
 	}
 	return out
+}
+
+// mostOf returns the greatest credit of a tier down to the bound of the next.
+func mostOf(t sla.Tier, next sla.Ratio) sla.Ratio {
+	if t.Lost {
+		return complement(next)
+	}
+	return t.Credit
 }
 
 // slaStream compiles the SLI and slot of a contract's objective to a stream of

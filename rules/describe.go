@@ -21,7 +21,7 @@ func Describe(c *sla.Contract) string {
 		title += " (" + c.DisplayName + ")"
 	}
 	say("Contract %s with customer %s%s%s.", title, c.Customer, optional(", through reseller ", c.Reseller), optional(", for ", c.Product))
-	say("  Period: the calendar month in %s, from local midnight of its first day to that of the next month's.", c.TimeZone)
+	say("  Period: %s.", periodWords(c))
 	per := "for all resources together"
 	if c.Fee.PerResource {
 		per = "for each resource"
@@ -38,6 +38,17 @@ func Describe(c *sla.Contract) string {
 	describeExclusions(say, c)
 	describeClauses(say, c)
 	return b.String()
+}
+
+func periodWords(c *sla.Contract) string {
+	text := fmt.Sprintf("the calendar month in %s, from local midnight of its first day to that of the next month's", c.TimeZone)
+	if c.FirstDay > 1 {
+		text = fmt.Sprintf("a month in %s, from local midnight of its day %d to that of the next month's", c.TimeZone, c.FirstDay)
+	}
+	if c.RollingDays > 0 {
+		text = fmt.Sprintf("the last %d days, in %s, at the end of %s", c.RollingDays, c.TimeZone, text)
+	}
+	return text
 }
 
 func describeObjective(say func(string, ...any), o *sla.Objective, currency string) {
@@ -71,6 +82,10 @@ func describeObjective(say func(string, ...any), o *sla.Objective, currency stri
 		sla.Worst:       "The resource with the lowest attainment speaks for all",
 	}[o.Aggregation])
 	for _, t := range o.Tiers {
+		if t.Lost {
+			say("    Attainment below %s: credit of the lost share itself, 100 %% - attainment, of the fee.", t.Below)
+			continue
+		}
 		say("    Attainment below %s: credit of %s of the fee.", t.Below, t.Credit)
 	}
 	say("    The lowest tier that is missed counts; attainment equal to a bound meets it%s%s.", atMost(o.Cap), notBelow(o.Minimum, currency))

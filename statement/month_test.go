@@ -20,6 +20,28 @@ func TestMonthsAreWrittenAs202611(t *testing.T) {
 	}
 }
 
+func TestPeriodsOtherThanCalendarMonths(t *testing.T) {
+	f := func(c sla.Contract, start, end string) {
+		t.Helper()
+		loc, err := time.LoadLocation("Europe/London")
+		if err != nil {
+			t.Skip(err)
+		}
+		p, err := Period(&c, "2026-03", loc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04") }
+		if at(p.Start) != start || at(p.End) != end {
+			t.Errorf("%s to %s, want %s to %s", at(p.Start), at(p.End), start, end)
+		}
+	}
+	f(sla.Contract{}, "2026-03-01T00:00", "2026-03-31T23:00")
+	f(sla.Contract{FirstDay: 15}, "2026-03-15T00:00", "2026-04-14T23:00")
+	f(sla.Contract{RollingDays: 365}, "2025-03-31T23:00", "2026-03-31T23:00")
+	f(sla.Contract{RollingDays: 3}, "2026-03-29T00:00", "2026-03-31T23:00")
+}
+
 func TestSpansAreExtended(t *testing.T) {
 	var spans []sla.Span
 	for i, s := range []sla.State{sla.Good, sla.Good, sla.Bad, sla.Good} {

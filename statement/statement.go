@@ -47,7 +47,7 @@ func Build(ctx context.Context, r Reader, q Request) (*sla.Settlement, error) {
 	if err != nil {
 		return nil, fmt.Errorf("settle contract %s: load its time zone: %w", c.Name, err)
 	}
-	period, err := Month(q.Month, loc)
+	period, err := Period(c, q.Month, loc)
 	if err != nil {
 		return nil, fmt.Errorf("settle contract %s: %w", c.Name, err)
 	}

@@ -72,7 +72,7 @@ func (q *settleRequest) settle() (*sla.Settlement, error) {
 	if err != nil {
 		return nil, err
 	}
-	period, err := statement.Month(q.period, loc)
+	period, err := statement.Period(c, q.period, loc)
 	if err != nil {
 		return nil, fmt.Errorf("settle: --period: %w", err)
 	}

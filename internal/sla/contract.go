@@ -61,9 +61,12 @@ type Contract struct {
 	Customer    string `json:"customer"`
 	Reseller    string `json:"reseller,omitempty"`
 	Product     string `json:"product,omitempty"`
-	// TimeZone is the IANA zone of its calendar months.
-	TimeZone string `json:"time_zone"`
-	Fee      Fee    `json:"fee"`
+	// TimeZone is the IANA zone of its calendar months. These begin on FirstDay
+	// (0 for the first); or a period is the RollingDays that end with the month.
+	TimeZone    string `json:"time_zone"`
+	FirstDay    int    `json:"first_day,omitempty"`
+	RollingDays int    `json:"rolling_days,omitempty"`
+	Fee         Fee    `json:"fee"`
 	// Objectives are settled each by itself, then combined.
 	Objectives []Objective `json:"objectives"`
 	Combine    Combine     `json:"combine"`
@@ -134,6 +137,8 @@ func (o *Objective) CountsEvents() bool {
 type Tier struct {
 	Below  Ratio `json:"below"`
 	Credit Ratio `json:"credit"` // share of the fee in scope
+	// Lost makes the credit the lost share itself: what failed is not billed.
+	Lost bool `json:"lost,omitempty"`
 }
 
 // Policy says what an unknown slot counts as. The ledger never knows it.

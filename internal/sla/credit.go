@@ -16,18 +16,21 @@ type award struct {
 
 // tier returns the credit of the lowest tier that the attainment falls below;
 // no value of attainment pays nothing.
-func (o *Objective) tier(attainment *big.Rat) Ratio {
-	credit, lowest := Ratio{Num: 0, Den: 1}, Ratio{}
+func (o *Objective) tier(attainment *big.Rat) *big.Rat {
+	credit, lowest := new(big.Rat), Ratio{}
 	if attainment == nil {
 		return credit
 	}
 	for _, t := range o.Tiers {
 		if attainment.Cmp(t.Below.Rat()) < 0 && (lowest.Den == 0 || t.Below.Cmp(lowest) < 0) {
-			credit, lowest = t.Credit, t.Below
+			credit, lowest = t.Credit.Rat(), t.Below
+			if t.Lost {
+				credit.Sub(one(), attainment)
+			}
 		}
 	}
-	if o.Cap.Den != 0 && credit.Cmp(o.Cap) > 0 {
-		credit = o.Cap
+	if o.Cap.Den != 0 && credit.Cmp(o.Cap.Rat()) > 0 {
+		credit = o.Cap.Rat()
 	}
 	return credit
 }
@@ -36,7 +39,7 @@ func (o *Objective) tier(attainment *big.Rat) Ratio {
 // weight of the contract's fee.
 func (o *Objective) pay(attainment *big.Rat, fee Money, weight *big.Rat) award {
 	rate := o.tier(attainment)
-	return award{fee.Times(rate), new(big.Rat).Mul(rate.Rat(), weight)}
+	return award{fee.Times(rate), new(big.Rat).Mul(rate, weight)}
 }
 
 // atLeast pays nothing where the award is below the minimum.
@@ -65,7 +68,7 @@ func (c *Contract) combine(awards []award, fee Money) award {
 	if c.Cap.Den != 0 && c.Cap.Cmp(limit) < 0 {
 		limit = c.Cap
 	}
-	if top := fee.Times(limit); total.money.Minor > top.Minor {
+	if top := fee.Times(limit.Rat()); total.money.Minor > top.Minor {
 		total.money = top
 	}
 	if l := limit.Rat(); total.share.Cmp(l) > 0 {

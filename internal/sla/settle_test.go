@@ -40,7 +40,7 @@ func elastic(mod func(*Contract)) *Contract {
 		Objectives: []Objective{{Name: "availability", Slot: SlotRule{Length: min1, Bad: BadUnreachable},
 			Reading: "a slot of 1m is bad if the target was unreachable in all of it",
 			Unknown: UnknownExclude, Denominator: Calendar, Aggregation: Pooled,
-			Tiers: []Tier{{percent("99.975"), percent("10")}, {percent("99"), percent("25")}, {percent("95"), percent("100")}}}}}
+			Tiers: []Tier{{Below: percent("99.975"), Credit: percent("10")}, {Below: percent("99"), Credit: percent("25")}, {Below: percent("95"), Credit: percent("100")}}}}}
 	if mod != nil {
 		mod(c)
 	}
@@ -133,12 +133,12 @@ func TestEdgesOfTiers(t *testing.T) { // CONTRACTS case 4, calendar denominators
 	f("2026-11", 10, 11)
 	f("2026-12", 11, 12)
 	p := month(t, "2026-11", "UTC")
-	met := elastic(func(c *Contract) { c.Objectives[0].Tiers = []Tier{{percent("99.5"), percent("10")}} })
+	met := elastic(func(c *Contract) { c.Objectives[0].Tiers = []Tier{{Below: percent("99.5"), Credit: percent("10")}} })
 	if s := met.Settle(p, one1(good(p, "a", slots(p.Start, 216, Bad)))); s.Credit.Amount != "0.00" || s.AttainmentPct != "99.50000" {
 		t.Errorf("99.5 exactly met: %s pays %s", s.AttainmentPct, s.Credit.Amount)
 	}
-	o := Objective{Tiers: []Tier{{percent("99.9"), percent("10")}}}
-	if o.tier(big.NewRat(9_990, 10_000)).Num != 0 || o.tier(big.NewRat(9_989, 10_000)).Cmp(Ratio{Num: 1, Den: 10}) != 0 {
+	o := Objective{Tiers: []Tier{{Below: percent("99.9"), Credit: percent("10")}}}
+	if o.tier(big.NewRat(9_990, 10_000)).Sign() != 0 || o.tier(big.NewRat(9_989, 10_000)).Cmp(big.NewRat(1, 10)) != 0 {
 		t.Error("10 of 10,000 at 99.9 is exactly met, 11 is not")
 	}
 	if s := elastic(nil).Settle(p, one1(good(p, "a", slots(p.Start, 5, Bad)))); s.AttainmentPct != "99.98842" || s.Credit.Amount != "0.00" {
@@ -320,7 +320,7 @@ func drawn(t *rapid.T) (*Contract, Period, Input) {
 		o := &c.Objectives[0]
 		o.Aggregation = rapid.SampledFrom([]Aggregation{Pooled, PerResource, Worst}).Draw(t, "aggregation")
 		c.Fee = Fee{Money{Minor: rapid.Int64Range(0, 1e9).Draw(t, "fee"), Currency: "KWD"}, rapid.Bool().Draw(t, "per resource")}
-		o.Tiers = []Tier{{percent("99.9"), percent("10")}, {percent("90"), percent("33.3")}, {percent("60"), percent("100")}}
+		o.Tiers = []Tier{{Below: percent("99.9"), Credit: percent("10")}, {Below: percent("90"), Credit: percent("33.3")}, {Below: percent("60"), Credit: percent("100")}}
 		if rapid.Bool().Draw(t, "capped") {
 			o.Cap, c.Cap = percent("40"), percent("12.5")
 		}

@@ -54,7 +54,11 @@ func (s *Settlement) creditSteps(o *Objective, p *Part, book fees) {
 		"attainment_pct", p.AttainmentPct, "low_pct", p.Bounds.AttainmentLowPct, "high_pct", p.Bounds.AttainmentHighPct)
 	values := []string{"percent", p.Credit.Percent, "fee", book.total.String(), "amount", p.Credit.Amount}
 	for _, t := range o.Tiers {
-		values = append(values, "below "+exact.Trim(t.Below.Percent()), t.Credit.String())
+		credit := t.Credit.String()
+		if t.Lost {
+			credit = "the lost share"
+		}
+		values = append(values, "below "+exact.Trim(t.Below.Percent()), credit)
 	}
 	if o.Cap.Den != 0 {
 		values = append(values, "cap", o.Cap.String())

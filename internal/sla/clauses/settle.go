@@ -22,7 +22,7 @@ func Settle(c *sla.Contract, p sla.Period, loc *time.Location, in sla.Input) sla
 	for i := range parts {
 		part := &parts[i]
 		part.share = sla.Ratio{Num: uint64(part.period.End - part.period.Start), Den: uint64(p.End - p.Start)}
-		part.contract.Fee.Money = part.contract.Fee.Times(part.share)
+		part.contract.Fee.Money = part.contract.Fee.Times(part.share.Rat())
 		fee.Minor += part.contract.Fee.Minor
 	}
 	var out sla.Settlement
@@ -142,7 +142,7 @@ func prorated(in sla.Input, share sla.Ratio) sla.Input {
 		list = slices.Clone(list)
 		for i, r := range list {
 			if r.Fee != nil {
-				fee := sla.Money{Minor: *r.Fee}.Times(share).Minor
+				fee := sla.Money{Minor: *r.Fee}.Times(share.Rat()).Minor
 				list[i].Fee = &fee
 			}
 		}

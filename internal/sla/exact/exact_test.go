@@ -38,7 +38,7 @@ func TestMoneyKeepsTheCurrencysDecimals(t *testing.T) {
 	if s := (Money{-5, "EUR"}).String(); s != "-0.05" {
 		t.Errorf("minus five cents prints %s", s)
 	}
-	if m := (Money{100, "EUR"}).Times(Ratio{}); m.Minor != 0 {
+	if m := (Money{100, "EUR"}).Times(Ratio{}.Rat()); m.Minor != 0 {
 		t.Errorf("no share of a euro is %v", m)
 	}
 }

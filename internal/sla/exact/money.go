@@ -2,7 +2,7 @@ package exact
 
 import (
 	"fmt"
-	"math/bits"
+	"math/big"
 	"strings"
 )
 
@@ -44,13 +44,12 @@ func (m Money) String() string {
 	return fmt.Sprintf("%s%d.%0*d", sign, minor/unit, places, minor%unit)
 }
 
-// Times returns the share of the amount, which is at most all of it, truncated
-// to the minor unit.
-func (m Money) Times(share Ratio) Money {
-	if share.Den == 0 || m.Minor <= 0 {
+// Times returns the share of the amount, truncated to the minor unit. The share
+// is from 0 to 1; nothing of a debt.
+func (m Money) Times(share *big.Rat) Money {
+	if m.Minor <= 0 {
 		return Money{0, m.Currency}
 	}
-	hi, lo := bits.Mul64(uint64(m.Minor), min(share.Num, share.Den))
-	q, _ := bits.Div64(hi, lo, share.Den)
-	return Money{int64(q), m.Currency}
+	n := new(big.Int).Mul(big.NewInt(m.Minor), share.Num())
+	return Money{min(n.Quo(n, share.Denom()).Int64(), m.Minor), m.Currency}
 }
