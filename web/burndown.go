@@ -33,6 +33,9 @@ func (s *Server) getBurndown(r *http.Request) (any, error) {
 	if i < 0 {
 		return nil, notFound("no objective %s judges the group %s; GET /api/nines/v1/objectives lists both", quoteShort(name), groupID(a.key))
 	}
+	if o := rs.Objectives[i]; len(o.Components) > 0 {
+		return nil, notFound("%s is a composite objective: its budget is spent by its parts, ask for %s and so on", quoteShort(o.Name), quoteShort(o.Components[0].Objective))
+	}
 	logTime, err := s.o.Ledger.LogTime(r.Context())
 	if err != nil {
 		return nil, err
@@ -57,7 +60,7 @@ func (s *Server) burndown(ctx context.Context, o *slo.Objective, a asked, logTim
 		}
 		windows[i] = w
 	}
-	sums, err := s.readSums(ctx, a, windows, logTime)
+	sums, err := s.readSums(ctx, a, windows, logTime, o.Budgeting == slo.RatioTimeslices)
 	if err != nil {
 		return v, err
 	}
@@ -165,14 +168,22 @@ func fineSpans(windows []window, logTime int64) []span {
 	return merged
 }
 
-// readSums reads what the windows need, from one end to the other.
-func (s *Server) readSums(ctx context.Context, a asked, windows []window, logTime int64) (*runningSums, error) {
+// readSums reads what the windows need, from one end to the other. Ratios of
+// slices are in no hour's sums: for them every slot is read.
+func (s *Server) readSums(ctx context.Context, a asked, windows []window, logTime int64, slices bool) (*runningSums, error) {
 	first, last := windows[0].from, windows[len(windows)-1].to
 	for _, w := range windows {
 		first = min(first, w.from)
 	}
 	at := floorTo(max(first, a.group.FirstSlot), hourMs)
 	sums := &runningSums{}
+	if slices {
+		slots, err := s.o.Ledger.GroupSlots(ctx, s.who, a.key, at, ceilTo(last, hourMs))
+		for i := range slots {
+			sums.add(slots[i].Start, sliceOf(&slots[i]))
+		}
+		return sums, err
+	}
 	hours := func(to int64) error {
 		if at >= to {
 			return nil
@@ -201,6 +212,14 @@ func (s *Server) readSums(ctx context.Context, a asked, windows []window, logTim
 		at = f.to
 	}
 	return sums, hours(ceilTo(last, hourMs))
+}
+
+// sliceOf is the ratio of a decided slot, as RatioTimeslices adds it up.
+func sliceOf(sl *ledger.Slot) ledger.Totals {
+	if sl.State != sla.Good && sl.State != sla.Bad {
+		return ledger.Totals{}
+	}
+	return ledger.Totals{Good: slo.SliceShare(sl.Good, sl.Total), Total: slo.SliceUnit}
 }
 
 // totalsOf counts one slot; of an open one the events alone.
