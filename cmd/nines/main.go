@@ -66,13 +66,14 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`,
 		Example: `  nines up                                   everything for this host, http://127.0.0.1:9999
   nines check configs/objectives/*.yaml      find mistakes before a reload
   nines status                               where the objectives stand
-  nines statement --contract demo --month 2026-11`,
+  nines statement --contract demo --month 2026-11
+  nines ledger backup /backup/nines.db        a copy while nines runs`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version,
 	}
 	root.SetVersionTemplate("nines {{.Version}}\n")
 	root.PersistentFlags().BoolVarP(&log.verbose, "verbose", "v", false, "log more")
-	root.AddCommand(newUp(log), newCollector(log), newInit(), newCheck(), newCat(log), newStatus(), newStatement(log), newSettle())
+	root.AddCommand(newUp(log), newCollector(log), newInit(), newCheck(), newCat(log), newStatus(), newStatement(log), newLedger(log), newSettle())
 	return root
 }

@@ -100,13 +100,18 @@ func publish(part, file string) error {
 	return nil
 }
 
-// vacuumInto copies a SQLite ledger page by page, leaving free ones out.
-func vacuumInto(ctx context.Context, l *Ledger, file string, progress Progress) error {
+// copyPages copies a SQLite ledger, on a connection of its own so that commits
+// go on.
+func copyPages(ctx context.Context, l *Ledger, file string, progress Progress) error {
 	db, err := sqliteHandle(l.where, "_txlock=deferred", 1)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	return errors.Join(vacuumInto(ctx, db, file, progress), db.Close())
+}
+
+// vacuumInto copies page by page, leaving free ones out.
+func vacuumInto(ctx context.Context, db *sql.DB, file string, progress Progress) error {
 	var pages, free, size int64
 	for q, n := range map[string]*int64{"page_count": &pages, "freelist_count": &free, "page_size": &size} {
 		if err := db.QueryRowContext(ctx, "PRAGMA "+q).Scan(n); err != nil {
@@ -130,7 +135,7 @@ func vacuumInto(ctx context.Context, l *Ledger, file string, progress Progress) 
 			}
 		}
 	}()
-	_, err = db.ExecContext(ctx, "VACUUM INTO ?", file)
+	_, err := db.ExecContext(ctx, "VACUUM INTO ?", file)
 	close(stop)
 	<-stopped
 	if err != nil {
@@ -190,14 +195,18 @@ func (l *Ledger) Restore(ctx context.Context, file string, progress Progress) er
 	return errors.Join(err, refused, from.Close())
 }
 
-// backup is a ledger that is read only; one of an older schema is a temporary
-// copy that was migrated.
-type backup struct {
-	*Ledger
-	temporary string
+// OpenBackup opens a backup to be read; commits to it fail. Nothing is written
+// to the file or beside it. Of one with an older schema it makes and migrates a
+// copy, which Close removes.
+func OpenBackup(ctx context.Context, file string) (*Ledger, error) {
+	l, err := openBackup(ctx, file)
+	if err != nil {
+		return nil, fmt.Errorf("open backup %s: %w", file, err)
+	}
+	return l, nil
 }
 
-func openBackup(ctx context.Context, file string) (*backup, error) {
+func openBackup(ctx context.Context, file string) (*Ledger, error) {
 	st, err := os.Stat(file)
 	if err != nil {
 		return nil, err
@@ -209,36 +218,39 @@ func openBackup(ctx context.Context, file string) (*backup, error) {
 	if err != nil {
 		return nil, explainSQLite(err)
 	}
-	b := &backup{}
 	switch last := len(sqliteDialect().migrations); {
 	case version > last:
 		return nil, fmt.Errorf("%w: it has schema %d, this release knows up to %d: upgrade nines", ErrNewer, version, last)
 	case version < last:
-		if b.temporary, err = os.MkdirTemp(filepath.Dir(file), ".nines-restore-"); err != nil {
-			return nil, err
-		}
-		copied := filepath.Join(b.temporary, FileName)
-		if err := vacuumInto(ctx, &Ledger{where: file}, copied, Progress(nil).orNone()); err != nil {
-			return nil, errors.Join(err, os.RemoveAll(b.temporary))
-		}
-		file = copied
-	}
-	if b.Ledger, err = openUnchanged(ctx, file, b.temporary == ""); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(b.temporary))
-	}
-	return b, nil
-}
-
-// openUnchanged opens a file; readOnly leaves nothing beside it either.
-func openUnchanged(ctx context.Context, file string, readOnly bool) (*Ledger, error) {
-	if !readOnly {
-		return Open(ctx, Options{Path: file})
+		return migratedCopy(ctx, file)
 	}
 	db, err := immutable(file)
 	if err != nil {
 		return nil, err
 	}
-	return &Ledger{dialect: sqliteDialect(), where: file, rw: db, ro: db}, nil
+	return open(ctx, Options{}, sqliteDialect(), file, db, db)
+}
+
+// migratedCopy opens a copy of the backup, brought up to date.
+func migratedCopy(ctx context.Context, file string) (*Ledger, error) {
+	dir, err := os.MkdirTemp("", "nines-restore-")
+	if err != nil {
+		return nil, err
+	}
+	copied := filepath.Join(dir, FileName)
+	var l *Ledger
+	from, err := immutable(file)
+	if err == nil {
+		err = errors.Join(vacuumInto(ctx, from, copied, Progress(nil).orNone()), from.Close())
+	}
+	if err == nil {
+		l, err = Open(ctx, Options{Path: copied})
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	l.temporary = dir
+	return l, nil
 }
 
 func immutable(file string) (*sql.DB, error) {
@@ -260,15 +272,6 @@ func schemaOf(ctx context.Context, file string) (version int, err error) {
 		err = fmt.Errorf("%w: it is no ledger", ErrDamaged)
 	}
 	return version, err
-}
-
-// Close releases the backup and removes what was made for it.
-func (b *backup) Close() error {
-	err := b.Ledger.Close()
-	if b.temporary != "" {
-		err = errors.Join(err, os.RemoveAll(b.temporary))
-	}
-	return err
 }
 
 func (w *writer) mustBeEmpty() error {

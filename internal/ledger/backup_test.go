@@ -213,6 +213,52 @@ func TestBackupDuringCommits(t *testing.T) {
 	f(openPostgresAt(t, newPostgres(t)))
 }
 
+// A backup of an older schema is read from a copy that is brought up to date.
+func TestMigratedCopy(t *testing.T) {
+	l := openAt(t, t.TempDir())
+	furnish(t, l)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if err := l.Backup(bg, file, nil); err != nil {
+		t.Fatal(err)
+	}
+	before := must(os.ReadFile(file))(t)
+	copied := must(migratedCopy(bg, file))(t)
+	if got, want := read(t, copied), read(t, l); !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %+v\nwant %+v", got, want)
+	}
+	dir := copied.temporary
+	if err := copied.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("the copy is still there: %v", err)
+	}
+	if !reflect.DeepEqual(before, must(os.ReadFile(file))(t)) {
+		t.Fatal("the backup changed")
+	}
+}
+
+// A backup is opened to be read, and cannot be written to.
+func TestOpenBackup(t *testing.T) {
+	l := openAt(t, t.TempDir())
+	furnish(t, l)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if err := l.Backup(bg, file, nil); err != nil {
+		t.Fatal(err)
+	}
+	b := must(OpenBackup(bg, file))(t)
+	defer b.Close()
+	if err := b.Verify(bg); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(must(b.Groups(bg, operator(), GroupFilter{}))(t)); n != 2 {
+		t.Fatalf("%d groups", n)
+	}
+	if _, err := b.Claim(bg, 0, "test"); err == nil {
+		t.Fatal("a backup was claimed")
+	}
+}
+
 func TestRestoreErrors(t *testing.T) {
 	dir := t.TempDir()
 	l := openAt(t, filepath.Join(dir, "target"))

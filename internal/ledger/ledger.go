@@ -72,6 +72,9 @@ type Ledger struct {
 	met     *meters
 	keep    Retention
 
+	// temporary is the directory of a backup's copy, which Close removes.
+	temporary string
+
 	mu    sync.Mutex
 	known map[int32]*knownGroups // by partition, of the newest claim here
 	feed  *feed
@@ -124,9 +127,17 @@ func open(ctx context.Context, o Options, d *dialect, where string, rw, ro *sql.
 	return l, nil
 }
 
+// Where names the ledger for people: its file, or the database's address
+// without secrets.
+func (l *Ledger) Where() string { return l.where }
+
 // Close releases the ledger. Call it after the last commit and read.
 func (l *Ledger) Close() error {
-	return errors.Join(l.ro.Close(), l.rw.Close())
+	err := errors.Join(l.ro.Close(), l.rw.Close())
+	if l.temporary != "" {
+		err = errors.Join(err, os.RemoveAll(l.temporary))
+	}
+	return err
 }
 
 // Run prunes what is older than the retention and packs past days, once an

@@ -57,7 +57,7 @@ func sqliteDialect() *dialect {
 		explain:    explainSQLite,
 		nextCommit: `SELECT COALESCE(MAX(commits), 0) + 1 FROM claims`,
 		integrity:  sqliteIntegrity,
-		copyTo:     vacuumInto,
+		copyTo:     copyPages,
 		tidy: func(ctx context.Context, db *sql.DB) error {
 			_, err := db.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
 			return err
