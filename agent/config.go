@@ -154,26 +154,11 @@ func (c *Config) validateOwn() error {
 
 // prefixed puts a path before each of the joined errors.
 func prefixed(path string, err error) []error {
-	list := unjoin(err)
+	list := yamlconf.Parts(err)
 	for i, e := range list {
 		list[i] = fmt.Errorf("%s.%w", path, e)
 	}
 	return list
-}
-
-// unjoin returns the errors that errors.Join joined.
-func unjoin(err error) []error {
-	if err == nil {
-		return nil
-	}
-	if j, ok := err.(interface{ Unwrap() []error }); ok {
-		var out []error
-		for _, e := range j.Unwrap() {
-			out = append(out, unjoin(e)...)
-		}
-		return out
-	}
-	return []error{err}
 }
 
 func validLabel(n string) bool {

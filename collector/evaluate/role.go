@@ -2,7 +2,6 @@ package evaluate
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -326,11 +325,11 @@ func (o *owner) publish(ctx context.Context, alerts []alert.Alert) error {
 	}
 	recs := make([]bus.Record, 0, len(alerts))
 	for i := range alerts {
-		b, err := json.Marshal(&alerts[i])
+		key, value, err := wire.EncodeAlert(&alerts[i])
 		if err != nil {
-			return fmt.Errorf("encode alert: %w", err)
+			return err
 		}
-		recs = append(recs, bus.Record{Key: []byte(alerts[i].Key()), Value: b,
+		recs = append(recs, bus.Record{Key: key, Value: value,
 			Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeAlert)}}})
 	}
 	_, err := o.alerts.ProduceRetry(ctx, func() []bus.Record { return recs })

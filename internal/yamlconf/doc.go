@@ -163,7 +163,7 @@ func (d *Doc) Errorf(path string, got any, format string, args ...any) Error {
 // name a directory", stands there below prefix; any other stands at prefix.
 func (d *Doc) Place(prefix string, err error) Errors {
 	var out Errors
-	for _, e := range unjoin(err) {
+	for _, e := range Parts(err) {
 		path, reason, ok := strings.Cut(e.Error(), ": ")
 		if !ok || strings.ContainsAny(path, " \n/") {
 			path, reason = "", e.Error()
@@ -173,15 +173,15 @@ func (d *Doc) Place(prefix string, err error) Errors {
 	return out
 }
 
-// unjoin returns the errors that errors.Join joined.
-func unjoin(err error) []error {
+// Parts returns the errors that errors.Join joined, none for nil.
+func Parts(err error) []error {
 	if err == nil {
 		return nil
 	}
 	if j, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error
 		for _, e := range j.Unwrap() {
-			out = append(out, unjoin(e)...)
+			out = append(out, Parts(e)...)
 		}
 		return out
 	}
