@@ -131,7 +131,8 @@ func bad(rule sla.Runs, p sla.Period, down []sla.Interval) []bool {
 		first := p.Index(r.Start, rule.Slot)
 		switch {
 		case rule.RunAligned: // the slot of a run stands in the clock's slot in which it begins
-			for t := r.Start; t+rule.Slot <= r.End; t += rule.Slot {
+			before := max(0, (p.Start-r.Start)/rule.Slot) // slots that begin before the period
+			for t := r.Start + before*rule.Slot; t+rule.Slot <= r.End && t < p.End; t += rule.Slot {
 				k := p.Index(t+1, rule.Slot) - 1
 				mark(k, k+1)
 			}
