@@ -333,7 +333,11 @@ func (w *writer) copyTable(ctx context.Context, from *viewer, t table, copied fu
 	}
 	defer rows.Close()
 	width := strings.Count(t.columns, ",") + 1
-	ins := w.bulk(`INSERT INTO `+t.name+` (`+t.columns+`) VALUES `, ``, width)
+	stored := t.name
+	if stored == "hours" {
+		stored = w.l.dialect.oldHours
+	}
+	ins := w.bulk(`INSERT INTO `+stored+` (`+t.columns+`) VALUES `, ``, width)
 	values, into := make([]any, width), make([]any, width)
 	for i := range values {
 		into[i] = &values[i]

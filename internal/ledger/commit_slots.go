@@ -88,7 +88,11 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 	if err != nil {
 		return 0, err
 	}
-	ins := w.bulk(`INSERT INTO hours (hour, group_id, slots, good, total, good_slots, bad_slots, unknown_slots) VALUES `,
+	stored := w.l.dialect.recentHours
+	if hour < until {
+		stored = w.l.dialect.oldHours
+	}
+	ins := w.bulk(`INSERT INTO `+stored+` (hour, group_id, slots, good, total, good_slots, bad_slots, unknown_slots) VALUES `,
 		` ON CONFLICT (hour, group_id) DO UPDATE SET slots = excluded.slots, good = excluded.good, total = excluded.total,
 			good_slots = excluded.good_slots, bad_slots = excluded.bad_slots, unknown_slots = excluded.unknown_slots`, 8)
 	var slots []Versioned

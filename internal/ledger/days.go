@@ -146,6 +146,11 @@ func (w *writer) packNext(limit int64) (more bool, err error) {
 	if err := w.writeDay(day, rows); err != nil {
 		return false, err
 	}
+	if move := w.l.dialect.moveDay; move != "" {
+		if err := w.exec(move, day, day+dayMillis); err != nil {
+			return false, err
+		}
+	}
 	if n, err := w.execN(`UPDATE packing SET until = ?`, day+dayMillis); err != nil || n > 0 {
 		return true, err
 	}

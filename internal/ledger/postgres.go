@@ -88,14 +88,19 @@ func postgresHandle(c *pgx.ConnConfig) *sql.DB {
 // second fails instead of overwriting what it did not see, and is run again.
 func postgresDialect() *dialect {
 	return &dialect{
-		name:       "postgresql",
-		migrations: []string{postgresSchema1},
-		rebind:     numbered,
-		explain:    explainPostgres,
-		integrity:  func(context.Context, *sql.DB) error { return nil }, // pages have checksums where the cluster was made with them
-		tidy:       func(context.Context, *sql.DB) error { return nil }, // autovacuum does
-		copyTo:     copyRows,
+		name:        "postgresql",
+		migrations:  []string{postgresSchema1},
+		rebind:      numbered,
+		explain:     explainPostgres,
+		integrity:   func(context.Context, *sql.DB) error { return nil }, // pages have checksums where the cluster was made with them
+		tidy:        func(context.Context, *sql.DB) error { return nil }, // autovacuum does
+		recentHours: "recent_hours", oldHours: "old_hours",
+		moveDay: `WITH moved AS (DELETE FROM recent_hours WHERE hour >= ? AND hour < ? RETURNING *)
+			INSERT INTO old_hours SELECT * FROM moved ORDER BY hour, group_id`,
+		copyTo: copyRows,
 		restored: []string{
+			`WITH moved AS (DELETE FROM old_hours WHERE hour >= (SELECT COALESCE(MAX(until), 0) FROM packing) RETURNING *)
+				INSERT INTO recent_hours SELECT * FROM moved`,
 			`SELECT setval('commit_numbers', GREATEST((SELECT MAX(commits) FROM claims), 1))`,
 			`SELECT setval(pg_get_serial_sequence('gaps', 'id'), (SELECT COALESCE(MAX(id), 0) + 1 FROM gaps), false)`,
 			`SELECT setval(pg_get_serial_sequence('unplaced', 'id'), (SELECT COALESCE(MAX(id), 0) + 1 FROM unplaced), false)`,

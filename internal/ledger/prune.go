@@ -55,7 +55,8 @@ type pruning struct {
 func (l *Ledger) Prune(ctx context.Context, r Retention, now int64) error {
 	r = r.orDefault()
 	for _, p := range []pruning{
-		{`DELETE FROM hours WHERE hour < ?`, r.Slots, `SELECT MIN(hour) FROM hours`},
+		{`DELETE FROM ` + l.dialect.oldHours + ` WHERE hour < ?`, r.Slots, `SELECT MIN(hour) FROM ` + l.dialect.oldHours},
+		{`DELETE FROM ` + l.dialect.recentHours + ` WHERE hour < ?`, r.Slots, `SELECT MIN(hour) FROM ` + l.dialect.recentHours},
 		{`DELETE FROM days WHERE day < ?`, r.Slots, ``},
 		{`DELETE FROM slot_versions WHERE start < ?`, r.Slots, ``},
 		{`DELETE FROM sketches WHERE slot < ?`, r.Sketches, `SELECT MIN(slot) FROM sketches`},

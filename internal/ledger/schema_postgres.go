@@ -3,6 +3,8 @@ package ledger
 // postgresSchema1 is sqliteSchema1 as PostgreSQL stores it. Text sorts by its
 // bytes, as SQLite's does. Tables that are rewritten every second or minute keep
 // room on their pages, so that a new version of a row needs no new index entry.
+// Hours are rewritten sixty times: when their day is packed they move from
+// recent_hours, where half of each page is such room, to old_hours without.
 const postgresSchema1 = `
 CREATE SEQUENCE commit_numbers;
 CREATE TABLE claims (
@@ -32,7 +34,7 @@ CREATE TABLE open_slots (
 	slot BYTEA NOT NULL,
 	PRIMARY KEY (group_id, start)
 ) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0.1);
-CREATE TABLE hours (
+CREATE TABLE recent_hours (
 	hour BIGINT NOT NULL,
 	group_id BIGINT NOT NULL,
 	good BIGINT NOT NULL,
@@ -43,6 +45,18 @@ CREATE TABLE hours (
 	slots BYTEA NOT NULL,
 	PRIMARY KEY (hour, group_id)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200000);
+CREATE TABLE old_hours (
+	hour BIGINT NOT NULL,
+	group_id BIGINT NOT NULL,
+	good BIGINT NOT NULL,
+	total BIGINT NOT NULL,
+	good_slots INTEGER NOT NULL,
+	bad_slots INTEGER NOT NULL,
+	unknown_slots INTEGER NOT NULL,
+	slots BYTEA NOT NULL,
+	PRIMARY KEY (hour, group_id)
+);
+CREATE VIEW hours AS SELECT * FROM recent_hours UNION ALL SELECT * FROM old_hours;
 CREATE TABLE days (
 	day BIGINT NOT NULL,
 	group_id BIGINT NOT NULL,
