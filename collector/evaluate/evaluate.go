@@ -76,6 +76,7 @@ type State struct {
 	past      Past
 	streams   func(id string) *slo.Stream
 	readSlots func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error)
+	readHours func(key wire.GroupKey, from, to int64) ([]ledger.HourTotals, error)
 
 	sources  map[int32]*ledger.Position
 	expected int32 // number of telemetry partitions, as the partials say

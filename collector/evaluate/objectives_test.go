@@ -438,3 +438,33 @@ func TestCompositePartsShareAPartition(t *testing.T) {
 		t.Errorf("%s is spread by %s", id, slo.Affinity(id))
 	}
 }
+
+// TestAYearOutlivesARestart: the ledger gives a quarter of hours by itself.
+func TestAYearOutlivesARestart(t *testing.T) {
+	st := requests()
+	o := objective("web", st, nil)
+	o.Burn, o.Window, o.Calendar = nil, 365*day, &slo.Calendar{TimeZone: "UTC", Unit: "year"}
+	set := rules(st, o)
+	m := newMinutes(t, set, st.ID())
+	const hour = 60 * minute
+	yearStart := int64(1_767_225_600_000) // 2026-01-01 UTC
+	first, now := yearStart-30*day, yearStart+200*day
+	hours := func(from, to int64) (out []ledger.HourTotals) {
+		for h := max(from, first); h < to; h += hour {
+			out = append(out, ledger.HourTotals{Start: h, Totals: ledger.Totals{Good: 9, Total: 10, BadSlots: 1}})
+		}
+		return out
+	}
+	key := wire.GroupKey{Stream: st.ID(), Labels: target.Hash()}
+	m.s = New(Config{}, &ledger.Claim{LogTime: now}, m.find, m.lookUp)
+	m.s.SetHours(func(_ wire.GroupKey, from, to int64) ([]ledger.HourTotals, error) { return hours(from, to), nil })
+	loaded := []ledger.Loaded{{Group: ledger.Group{Key: key, Labels: target, FirstSlot: first}, Hours: hours(now-92*day, Since(now))}}
+	if err := m.s.Restore(m.set, loaded, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	m.step(now, m.count(st.ID(), now, 1, 1))
+	n := uint64((Since(now) - yearStart) / hour)
+	if w := m.last["web"].Window; w.Total != 10*n+1 || w.Good != 9*n+1 {
+		t.Errorf("the year holds %d of %d, want %d of %d", w.Good, w.Total, 9*n+1, 10*n+1)
+	}
+}

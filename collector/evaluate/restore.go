@@ -83,8 +83,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 	g.next, g.lastData = g.FirstSlot, g.FirstSlot
 	for i := range l.Hours {
 		h := &l.Hours[i]
-		g.sums.add(h.Start, delta{good: int64(h.Good), total: int64(h.Total),
-			goodSlots: int64(h.GoodSlots), badSlots: int64(h.BadSlots), unknownSlots: int64(h.UnknownSlots)})
+		g.sums.add(h.Start, hourDelta(h))
 		if h.Total > 0 {
 			g.lastData = max(g.lastData, h.Start)
 		}
@@ -115,6 +114,9 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 		case s.alerts[j.alerts[1].key] != nil:
 			j.down = "advisory"
 		}
+	}
+	if err := s.restorePeriods(g, l.Hours); err != nil {
+		return err
 	}
 	return s.restoreSlices(g)
 }

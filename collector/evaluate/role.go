@@ -233,6 +233,9 @@ func (o *owner) restore(ctx context.Context) error {
 	o.state.SetSlots(func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error) {
 		return o.o.Ledger.GroupSlots(ctx, access.Local(), key, from, to)
 	})
+	o.state.SetHours(func(key wire.GroupKey, from, to int64) ([]ledger.HourTotals, error) {
+		return o.o.Ledger.HourTotals(ctx, access.Local(), key, from, to)
+	})
 	o.committed = time.Now()
 	return o.state.Restore(id, loaded, alerts, agents)
 }

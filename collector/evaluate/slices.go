@@ -13,6 +13,42 @@ func (s *State) SetSlots(read func(key wire.GroupKey, from, to int64) ([]ledger.
 	s.readSlots = read
 }
 
+// SetHours lets Restore read the sums of a group's hours in [from, to), Unix
+// milliseconds, for calendar periods that began before what the ledger gives.
+func (s *State) SetHours(read func(key wire.GroupKey, from, to int64) ([]ledger.HourTotals, error)) {
+	s.readHours = read
+}
+
+// restorePeriods adds to calendar periods the hours before those that the ledger
+// has given: it gives those of a quarter, and a year is longer.
+func (s *State) restorePeriods(g *group, given []ledger.HourTotals) error {
+	to := Since(s.logTime)
+	if len(given) > 0 {
+		to = min(to, given[0].Start)
+	}
+	for _, p := range g.sums.periods {
+		from := max(p.events.Start, g.FirstSlot)
+		from -= from % 3_600_000
+		if s.readHours == nil || from >= to {
+			continue
+		}
+		hours, err := s.readHours(g.Key, from, to)
+		if err != nil {
+			return err
+		}
+		for i := range hours {
+			p.add(hours[i].Start, hourDelta(&hours[i]))
+		}
+	}
+	return nil
+}
+
+// hourDelta is what an hour's sums add.
+func hourDelta(h *ledger.HourTotals) delta {
+	return delta{good: int64(h.Good), total: int64(h.Total),
+		goodSlots: int64(h.GoodSlots), badSlots: int64(h.BadSlots), unknownSlots: int64(h.UnknownSlots)}
+}
+
 // share returns what the slot adds to the sums of RatioTimeslices: nothing
 // while it is open or unknown.
 func share(sl *ledger.Slot) (part, whole int64) {

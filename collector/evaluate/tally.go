@@ -6,9 +6,6 @@ import (
 	"nines/internal/slo"
 )
 
-// budgetingSlots is the OpenSLO budgeting method that counts slots.
-const budgetingSlots = slo.Timeslices
-
 // delta is what one change adds to the sums of a group; negative parts take
 // back what a restatement changed.
 type delta struct {
@@ -121,11 +118,15 @@ func (t *tally) add(start int64, d delta) {
 		t.slices.Add(start, d.part, d.whole)
 	}
 	for _, p := range t.periods {
-		p.events.Add(start, d.good, d.total)
-		p.slots.Add(start, d.goodSlots, d.goodSlots+d.badSlots)
-		p.unknown.Add(start, d.unknownSlots, d.unknownSlots)
-		p.slices.Add(start, d.part, d.whole)
+		p.add(start, d)
 	}
+}
+
+func (p *period) add(start int64, d delta) {
+	p.events.Add(start, d.good, d.total)
+	p.slots.Add(start, d.goodSlots, d.goodSlots+d.badSlots)
+	p.unknown.Add(start, d.unknownSlots, d.unknownSlots)
+	p.slices.Add(start, d.part, d.whole)
 }
 
 // window returns the sums over the objective's own window or current period.
