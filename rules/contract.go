@@ -237,6 +237,7 @@ func (c *compiler) slaObjective(d *yamlconf.Doc, i int, o *slaObjectiveSpec, con
 		out.Latency = stream.Op == slo.LTE || stream.Op == slo.LT
 		out.Runs = c.runs(d, at+".runs", o.Runs, stream, loc)
 		out.Zones = c.zones(d, at+".zones", o.Zones, stream)
+		out.Reading += runsWords(out.Runs) + zonesWords(out.Zones)
 		if out.CountsEvents() && o.Zones != nil {
 			c.fail(d, at+".zones", nil, "settles slots, not events: want denominator calendar or lifecycle, and formula slots")
 		}

@@ -54,8 +54,6 @@ func periodWords(c *sla.Contract) string {
 func describeObjective(say func(string, ...any), o *sla.Objective, currency string) {
 	say("  Objective %s:", o.Name)
 	say("    %s.", o.Reading)
-	describeRuns(say, o)
-	describeZones(say, o.Zones)
 	say("    %s.", map[sla.Denominator]string{
 		sla.Calendar:  "Slots are counted over the whole calendar month; time in which a resource was stopped counts as good",
 		sla.Lifecycle: "Only slots wholly inside the time that a resource ran are counted",
@@ -91,10 +89,11 @@ func describeObjective(say func(string, ...any), o *sla.Objective, currency stri
 	say("    The lowest tier that is missed counts; attainment equal to a bound meets it%s%s.", atMost(o.Cap), notBelow(o.Minimum, currency))
 }
 
-func describeRuns(say func(string, ...any), o *sla.Objective) {
-	r := o.Runs
+// runsWords says how unreachable time makes the settled slots, as a sentence that
+// follows the reading of the stream's slots.
+func runsWords(r *sla.Runs) string {
 	if r == nil {
-		return
+		return ""
 	}
 	run := ""
 	switch {
@@ -112,12 +111,13 @@ func describeRuns(say func(string, ...any), o *sla.Objective) {
 	case r.Touched:
 		count = "a slot is bad if such time touches it"
 	}
-	say("    From these, slots of %s are settled, aligned to the contract's time zone.%s Of these slots: %s.", span(r.Slot), run, count)
+	return fmt.Sprintf(". From these, slots of %s are settled, aligned to the contract's time zone.%s Of these slots: %s", span(r.Slot), run, count)
 }
 
-func describeZones(say func(string, ...any), z *sla.Zones) {
+// zonesWords does the same for availability zones.
+func zonesWords(z *sla.Zones) string {
 	if z == nil {
-		return
+		return ""
 	}
 	service := "All instances together are one service"
 	if len(z.Within) > 0 {
@@ -128,7 +128,7 @@ func describeZones(say func(string, ...any), z *sla.Zones) {
 		sla.AllAll:     fmt.Sprintf("at least %d zones are down", z.AtLeast),
 		sla.RegionWide: "every zone in use is down",
 	}[z.Rule]
-	say("    %s, over zones (label %s). A zone is in use when it has a running instance, and down when each of them is bad. A slot is bad if %s; not applicable if fewer than two zones are in use; unknown if the unknown instances decide.", service, z.Label, rule)
+	return fmt.Sprintf(". %s, over zones (label %s). A zone is in use when it has a running instance, and down when each of them is bad. A slot is bad if %s; not applicable if fewer than two zones are in use; unknown if the unknown instances decide", service, z.Label, rule)
 }
 
 func describeExclusions(say func(string, ...any), c *sla.Contract) {
