@@ -54,7 +54,7 @@ CREATE TABLE old_hours (
 	bad_slots INTEGER NOT NULL,
 	unknown_slots INTEGER NOT NULL,
 	slots BYTEA NOT NULL,
-	PRIMARY KEY (hour, group_id)
+	PRIMARY KEY (hour, group_id) WITH (fillfactor = 100)
 );
 CREATE VIEW hours AS SELECT * FROM recent_hours UNION ALL SELECT * FROM old_hours;
 CREATE TABLE days (
