@@ -76,8 +76,7 @@ type Contract struct {
 	// Minimum, in minor units: a smaller credit is not paid.
 	Minimum    int64       `json:"minimum,omitempty"`
 	Exclusions []Exclusion `json:"exclusions,omitempty"`
-	// ExcludePartly excludes slots that an exclusion covers in part; else only
-	// wholly covered slots are excluded.
+	// ExcludePartly excludes slots that are covered in part, too.
 	ExcludePartly bool            `json:"exclude_partly,omitempty"`
 	Terms         []ExclusionTerm `json:"exclusion_terms,omitempty"`
 	Changes       *Changes        `json:"changes,omitempty"`
@@ -119,7 +118,7 @@ type Objective struct {
 	Minimum int64 `json:"minimum,omitempty"`
 }
 
-// Length returns the length of the settled slots in milliseconds.
+// Length returns that of the settled slots in milliseconds.
 func (o *Objective) Length() int64 {
 	if o.Runs != nil {
 		return o.Runs.Slot
@@ -127,8 +126,7 @@ func (o *Objective) Length() int64 {
 	return o.Slot.Length
 }
 
-// CountsEvents tells whether the settlement needs the events of each slot, not
-// only its state.
+// CountsEvents tells whether slots count by their events, not only their state.
 func (o *Objective) CountsEvents() bool {
 	return o.Formula == ByShare || o.Denominator == Traffic || o.Denominator == Requests
 }

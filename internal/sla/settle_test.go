@@ -419,3 +419,64 @@ func TestOrderOfResourcesChangesNothingPooled(t *testing.T) {
 		}
 	})
 }
+
+func TestMergingIsAssociativeAndCommutative(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c, p, _ := drawnCounts(t)
+		o := &c.Objectives[0]
+		var parts [3]func() tally // counted anew each time: add changes its receiver
+		for i := range parts {
+			_, _, in := drawnCounts(t)
+			var r Resource
+			if rs := in.Resources["availability"]; len(rs) > 0 {
+				r = rs[0]
+			}
+			parts[i] = func() tally { return o.count(o.cells(&r, p, nil), c.exclusionMask(p, min1), p.Slots(min1)) }
+		}
+		sum := func(order ...int) tally {
+			var t tally
+			for _, i := range order {
+				part := parts[i]()
+				t.add(part)
+			}
+			return t
+		}
+		left, right := sum(0, 1, 2), sum(2, 1, 0)
+		rest, nested := sum(1, 2), parts[0]()
+		nested.add(rest)
+		for _, other := range []tally{right, nested} {
+			if !reflect.DeepEqual(figures(&left), figures(&other)) {
+				t.Fatalf("%+v\n%+v", figures(&left), figures(&other))
+			}
+		}
+	})
+}
+
+func TestCreditNeverFallsAsAttainmentFalls(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := Objective{Tiers: []Tier{{Below: percent("99.9"), Credit: percent("5")}, {Below: percent("95"), Lost: true}, {Below: percent("60"), Credit: percent("100")}}}
+		if rapid.Bool().Draw(t, "capped") {
+			o.Cap = percent("30")
+		}
+		fee := Money{Minor: rapid.Int64Range(0, 1e12).Draw(t, "fee"), Currency: "JPY"}
+		n := rapid.Int64Range(1, 1e9).Draw(t, "slots")
+		a, b := rapid.Int64Range(0, n).Draw(t, "good"), rapid.Int64Range(0, n).Draw(t, "other")
+		high, low := o.pay(big.NewRat(max(a, b), n), fee, one()), o.pay(big.NewRat(min(a, b), n), fee, one())
+		if low.money.Minor < high.money.Minor || low.share.Cmp(high.share) < 0 || low.money.Minor > fee.Minor {
+			t.Fatalf("%d of %d pays %v, %d pays %v", max(a, b), n, high.money, min(a, b), low.money)
+		}
+	})
+}
+
+func TestThousandsOfDifferentTotalsAreSummedExactly(t *testing.T) {
+	p := Period{"m", 0, 8640 * 5 * min1}
+	r := Resource{Name: "a"}
+	for i := range int64(8640) {
+		r.Spans = append(r.Spans, Span{Start: i * 5 * min1, End: (i + 1) * 5 * min1, State: Good, Good: uint64(900_000 + i), Total: uint64(1_000_000 + i)})
+	}
+	c := elastic(func(c *Contract) { c.Objectives[0].Slot.Length, c.Objectives[0].Formula = 5*min1, ByShare })
+	s := c.Settle(p, one1(r))
+	if s.AttainmentPct != "90.04294" {
+		t.Errorf("attainment %s", s.AttainmentPct)
+	}
+}

@@ -32,6 +32,7 @@ type tally struct {
 	// their lost shares.
 	asGood, asBad uint64
 	guessed       exact.Sum
+	total         *big.Rat // of lost, once it is asked for
 }
 
 // cell is what is known of one slot.
@@ -127,6 +128,7 @@ func (t *tally) add(o tally) {
 	t.asGood += o.asGood
 	t.asBad += o.asBad
 	t.weight.Add(o.weight)
+	t.total = nil
 	t.lost.Merge(o.lost)
 	t.guessed.Merge(o.guessed)
 }
@@ -145,6 +147,9 @@ const (
 func (t *tally) counted(r reading) (good, all *big.Rat) {
 	each, decided := big.NewRat(1, 1), t.Good+t.Bad
 	all = t.weight.Rat()
+	if t.total == nil {
+		t.total = t.lost.Rat()
+	}
 	if decided > 0 {
 		each.Quo(all, rat(decided))
 	}
@@ -156,7 +161,7 @@ func (t *tally) counted(r reading) (good, all *big.Rat) {
 		lost, slots = t.guessed.Rat(), t.asGood+t.asBad
 	}
 	all.Add(all, new(big.Rat).Mul(each, rat(slots)))
-	lost.Add(lost.Mul(lost, each), t.lost.Rat())
+	lost.Add(lost.Mul(lost, each), t.total)
 	return new(big.Rat).Sub(all, lost), all
 }
 

@@ -23,9 +23,8 @@ type Runs struct {
 // Zones says when a service over availability zones is unavailable. A zone is in
 // use when it has a running instance, and down when each of them is bad.
 type Zones struct {
-	Rule ZoneRule `json:"rule"`
-	// AtLeast is how many zones must be down, for AllAll.
-	AtLeast int `json:"at_least,omitempty"`
+	Rule    ZoneRule `json:"rule"`
+	AtLeast int      `json:"at_least,omitempty"` // zones that must be down, for AllAll
 	// Label of the stream's groups names the zone; the values of Within make one
 	// service, such as region.
 	Label  string   `json:"label"`
@@ -74,19 +73,16 @@ type Changes struct {
 
 // Change is what holds from an instant on; what it leaves out stays.
 type Change struct {
-	From   int64  `json:"from"` // Unix milliseconds
-	Reason string `json:"reason"`
-	// Customer is the new owner.
-	Customer string `json:"customer,omitempty"`
-	Fee      *Fee   `json:"fee,omitempty"`
-	// Tiers by the names of objectives.
-	Tiers map[string][]Tier `json:"tiers,omitempty"`
+	From     int64             `json:"from"` // Unix milliseconds
+	Reason   string            `json:"reason"`
+	Customer string            `json:"customer,omitempty"` // the new owner
+	Fee      *Fee              `json:"fee,omitempty"`
+	Tiers    map[string][]Tier `json:"tiers,omitempty"` // by the names of objectives
 }
 
 // Revision says how a settled period may be settled again.
 type Revision struct {
-	// CustomerFavour lets credits only grow.
-	CustomerFavour bool `json:"customer_favour,omitempty"`
+	CustomerFavour bool `json:"customer_favour,omitempty"` // credits only grow
 	// Cutoff is how long after the period's end it may be, in milliseconds.
 	Cutoff int64 `json:"cutoff_ms"`
 }
