@@ -314,7 +314,7 @@ func TestSettlementKeysAreFixed(t *testing.T) {
 
 // drawn is a random contract and input over the slots of one day.
 func drawn(t *rapid.T) (*Contract, Period, Input) {
-	p := Period{"day", 0, 24 * 60 * min1}
+	p := Period{"morning", 0, 6 * 60 * min1}
 	states := rapid.SampledFrom([]State{Good, Good, Good, Bad, Unknown, Open})
 	c := elastic(func(c *Contract) {
 		o := &c.Objectives[0]
@@ -326,16 +326,16 @@ func drawn(t *rapid.T) (*Contract, Period, Input) {
 		}
 		o.Minimum = rapid.Int64Range(0, 1e6).Draw(t, "minimum")
 		for range rapid.IntRange(0, 3).Draw(t, "exclusions") {
-			from := rapid.Int64Range(-10, 1440).Draw(t, "from") * min1
+			from := rapid.Int64Range(-10, 360).Draw(t, "from") * min1
 			c.Exclusions = append(c.Exclusions, Exclusion{Start: from, End: from + rapid.Int64Range(0, 300*min1).Draw(t, "length"),
 				Effect: rapid.SampledFrom([]Effect{Removed, Available}).Draw(t, "effect"), ApprovedBy: rapid.SampledFrom([]string{"", "kim"}).Draw(t, "approved")})
 		}
 	})
 	var rs []Resource
 	for i := range rapid.IntRange(0, 3).Draw(t, "resources") {
-		r := Resource{Name: fmt.Sprint("r", i), Spans: []Span{slots(0, 1440, Good)}}
+		r := Resource{Name: fmt.Sprint("r", i), Spans: []Span{slots(0, 360, Good)}}
 		for range rapid.IntRange(0, 8).Draw(t, "runs") {
-			r.Spans = append(r.Spans, slots(rapid.Int64Range(-20, 1440).Draw(t, "start")*min1, rapid.IntRange(1, 400).Draw(t, "slots"), states.Draw(t, "state")))
+			r.Spans = append(r.Spans, slots(rapid.Int64Range(-20, 360).Draw(t, "start")*min1, rapid.IntRange(1, 100).Draw(t, "slots"), states.Draw(t, "state")))
 		}
 		rs = append(rs, r)
 	}
@@ -359,7 +359,7 @@ func drawnCounts(t *rapid.T) (*Contract, Period, Input) {
 			s.Good = rapid.Uint64Range(0, s.Total).Draw(t, "good")
 		}
 		if rapid.Bool().Draw(t, "stopped") {
-			from := rapid.Int64Range(-10*min1, 1440*min1).Draw(t, "stop")
+			from := rapid.Int64Range(-10*min1, 360*min1).Draw(t, "stop")
 			rs[i].Stopped = []Interval{{from, from + rapid.Int64Range(0, 300*min1).Draw(t, "for")}}
 		}
 	}
@@ -396,7 +396,7 @@ func TestAttainmentNeverRisesAndCreditNeverFallsWhenASlotTurnsBad(t *testing.T) 
 		c.Objectives[0].Unknown = rapid.SampledFrom(policies[:3]).Draw(t, "policy")
 		before := c.Settle(p, in)
 		i := rapid.IntRange(0, len(rs)-1).Draw(t, "resource")
-		slot := rapid.Int64Range(0, 1439).Draw(t, "slot")
+		slot := rapid.Int64Range(0, 359).Draw(t, "slot")
 		rs[i].Spans = append(slices.Clone(rs[i].Spans), slots(slot*min1, 1, Bad))
 		after := c.Settle(p, in)
 		if before.Attainment != nil && after.Attainment != nil && after.Attainment.Cmp(before.Attainment) > 0 {
