@@ -9,9 +9,9 @@ FUZZTIME ?= 60s
 RUNS ?= 5
 
 # Packages whose tests run under the race detector in every `make test`. The
-# others link Prometheus, Alertmanager or Telegraf, which takes minutes to build
-# for it; `make race` runs them all.
-LIGHT := ./internal/... ./agent/probe/... ./agent/discovery/... ./agent/spool/... ./collector/aggregate/... ./collector/evaluate/... ./rules/... ./statement/...
+# others link SQLite, Prometheus, Alertmanager or Telegraf, which takes minutes
+# to build for it; `make race` runs them all.
+LIGHT = $(shell go list ./internal/... ./agent/probe ./agent/discovery ./agent/spool ./agent/gpu ./collector/aggregate ./rules | grep -v internal/ledger)
 
 .PHONY: help
 help: ## list the targets

@@ -365,7 +365,7 @@ func TestWhatIsInUseOrUnusable(t *testing.T) {
 	f(1, "nothing runs on data directory", "cat", "nines.alerts", "--data-dir", dir)
 	f(1, "connection refused; is it running?", "status", "--url", "http://"+free)
 	f(1, "connect to Kafka at "+free, "cat", "nines.alerts", "--brokers", free)
-	f(1, "no ledger in data directory", "statement", "--data-dir", dir, "--contract", "x", "--month", "2026-11")
+	f(1, "no ledger at", "statement", "--data-dir", dir, "--contract", "x", "--month", "2026-11")
 	f(2, "--format", "statement", "--data-dir", dir, "--format", "pdf")
 
 	file := filepath.Join(dir, "file")

@@ -114,6 +114,7 @@ func (s *site) compare(t *testing.T, start, end, downFrom, downTo, blindFrom, bl
 // TestKilledWhileDown kills nines after it has paged: the next process pages
 // nobody again, and still says when it is over.
 func TestKilledWhileDown(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.start(t)
 	s.ready(t, p)

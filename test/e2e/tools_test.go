@@ -14,6 +14,7 @@ import (
 // TestTools lets Prometheus' and Alertmanager's own command lines, nines' other
 // commands and a browser work against a running nines.
 func TestTools(t *testing.T) {
+	t.Parallel()
 	promtool, amtool := need(t, "promtool"), need(t, "amtool")
 	s := newSite(t)
 	p := s.start(t)
