@@ -132,7 +132,8 @@ func printStatus(out io.Writer, o *overview) {
 		}
 	}
 	w.Flush()
-	fmt.Fprintf(out, "\nopen alerts: %d page, %d ticket, %d advisory\n", o.Alerts["page"], o.Alerts["ticket"], o.Alerts["advisory"])
+	fmt.Fprintln(out, "\nBudget left is that of the objective's whole window; what was not measured yet counts as kept.")
+	fmt.Fprintf(out, "open alerts: %d page, %d ticket, %d advisory\n", o.Alerts["page"], o.Alerts["ticket"], o.Alerts["advisory"])
 }
 
 func labelText(labels map[string]string) string {
