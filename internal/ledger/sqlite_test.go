@@ -264,7 +264,7 @@ func TestKill(t *testing.T) {
 		if c.Offset < reported || reported == 0 {
 			t.Fatalf("at offset %d after %d was reported", c.Offset, reported)
 		}
-		slots := must(l.GroupSlots(bg, operator(), group(streamA, 1, "").Key, t0, t0+1e12))(t)
+		slots := must(l.GroupSlots(bg, operator(), group(streamA, 1, "").Key, t0, t0+1e9))(t)
 		if int64(len(slots)) != c.Offset {
 			t.Fatalf("%d slots at offset %d", len(slots), c.Offset)
 		}
@@ -308,7 +308,7 @@ func TestReadersDuringCommits(t *testing.T) {
 	for range 3 {
 		readers.Go(func() {
 			for last := 0; ; {
-				slots, err := l.GroupSlots(bg, operator(), g.Key, t0, t0+1e12)
+				slots, err := l.GroupSlots(bg, operator(), g.Key, t0, t0+1e9)
 				if err != nil || len(slots) < last || len(slots) == 0 {
 					t.Errorf("%d slots after %d, %v", len(slots), last, err)
 					return
