@@ -20,8 +20,8 @@ help: ## list the targets
 .PHONY: build
 build: ui ## build bin/nines and bin/nines-agent, the web page included
 	@mkdir -p bin
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/nines ./cmd/nines
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/nines-agent ./cmd/nines-agent
+	go build -ldflags '$(LDFLAGS)' -o bin/nines ./cmd/nines
+	go build -ldflags '$(LDFLAGS)' -o bin/nines-agent ./cmd/nines-agent
 
 .PHONY: ui
 ui: web/dist/index.html
