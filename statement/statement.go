@@ -15,7 +15,6 @@ import (
 	"nines/internal/access"
 	"nines/internal/ledger"
 	"nines/internal/sla"
-	"nines/internal/sla/clauses"
 )
 
 // Reader is the part of the ledger that a statement reads.
@@ -39,6 +38,16 @@ type Request struct {
 
 // Build settles the month of the contract from the ledger's slots.
 func Build(ctx context.Context, r Reader, q Request) (*sla.Settlement, error) {
+	f, err := Gather(ctx, r, q)
+	if err != nil {
+		return nil, err
+	}
+	return f.Settle(), nil
+}
+
+// Gather reads from the ledger all that the month of the contract is settled
+// from.
+func Gather(ctx context.Context, r Reader, q Request) (*Facts, error) {
 	c := q.Contract
 	if !q.Principal.Sees(c.Customer) {
 		return nil, fmt.Errorf("settle contract %s: %q may not see customer %s", c.Name, q.Principal.Name, c.Customer)
@@ -67,8 +76,7 @@ func Build(ctx context.Context, r Reader, q Request) (*sla.Settlement, error) {
 	if q.AsOf != 0 && q.AsOf < period.End {
 		in.Until = min(q.AsOf, b.until())
 	}
-	s := clauses.Settle(c, period, loc, in)
-	return &s, nil
+	return &Facts{Contract: c, Period: period, Location: loc, Input: in}, nil
 }
 
 // bounds is how far the slots that were read are judged.

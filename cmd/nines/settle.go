@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nines/internal/sla"
-	"nines/internal/sla/clauses"
 	"nines/rules"
 	"nines/statement"
 )
@@ -27,17 +26,18 @@ state is down, unknown, stopped, loss (value: share of traffic lost, 0 to 1) or
 requests (value: total:bad or total:bad:above, of each slot of that time). What is
 not mentioned was good and running.`,
 		Example: `  nines settle --contract bank.yaml --facts november.csv --period 2026-11
-  nines settle --contract bank.yaml --contract objectives.yaml --facts f.csv --exclusions x.yaml --period 2026-11 --format json`,
+  nines settle --contract bank.yaml --contract objectives.yaml --facts f.csv --exclusions x.yaml --period 2026-11 --format json
+  nines settle --contract bank.yaml --facts november.csv --period 2026-11 --format facts | python3 docs/verify/nines_verify.py -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if q.format != "table" && q.format != "json" {
-				return fmt.Errorf("settle: --format: must be table or json, got %q", q.format)
+			if err := checkFormat("settle", q.format); err != nil {
+				return err
 			}
-			s, err := q.settle()
+			facts, err := q.gather()
 			if err != nil {
 				return err
 			}
-			return failed(writeStatement(cmd.OutOrStdout(), s, q.format))
+			return failed(writeStatement(cmd.OutOrStdout(), facts, q.format))
 		},
 	}
 	f := cmd.Flags()
@@ -46,7 +46,7 @@ not mentioned was good and running.`,
 	f.StringVar(&q.facts, "facts", "", "CSV file of facts")
 	f.StringVar(&q.exclusions, "exclusions", "", "YAML file with exclusions beside the contract's")
 	f.StringVar(&q.period, "period", "", "calendar month in the contract's time zone, YYYY-MM")
-	f.StringVar(&q.format, "format", "table", "table or json")
+	f.StringVar(&q.format, "format", "table", formats)
 	for _, name := range []string{"contract", "facts", "period"} {
 		_ = cmd.MarkFlagRequired(name) // the flags exist
 	}
@@ -59,7 +59,7 @@ type settleRequest struct {
 	name, facts, exclusions, period, format string
 }
 
-func (q *settleRequest) settle() (*sla.Settlement, error) {
+func (q *settleRequest) gather() (*statement.Facts, error) {
 	set, err := rules.Load(q.contracts)
 	if err != nil {
 		return nil, err
@@ -95,8 +95,7 @@ func (q *settleRequest) settle() (*sla.Settlement, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := clauses.Settle(c, period, loc, in)
-	return &s, nil
+	return &statement.Facts{Contract: c, Period: period, Location: loc, Input: in}, nil
 }
 
 // choose returns the contract that is meant.

@@ -98,7 +98,7 @@ func TestSettleRefuses(t *testing.T) {
 		}
 	}
 	f(`required flag(s) "contract", "facts", "period" not set`)
-	f("must be table or json", "--contract", contract, "--facts", facts, "--period", "2026-11", "--format", "xml")
+	f("must be table, json or facts", "--contract", contract, "--facts", facts, "--period", "2026-11", "--format", "xml")
 	f("write it as 2026-11", "--contract", contract, "--facts", facts, "--period", "November")
 	f("no such file", "--contract", "none.yaml", "--facts", facts, "--period", "2026-11")
 	f("no such file", "--contract", contract, "--facts", "none.csv", "--period", "2026-11")

@@ -27,11 +27,12 @@ func newStatement(log *logs) *cobra.Command {
 unknown slots, credit, and the steps that lead there. A month that is not over is
 settled up to its last decided slot.`,
 		Example: `  nines statement --contract demo --month 2026-11
-  nines statement --contract demo --month 2026-11 --format json`,
+  nines statement --contract demo --month 2026-11 --format json
+  nines statement --contract demo --month 2026-11 --format facts > november.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "table" && format != "json" {
-				return fmt.Errorf("statement: --format: must be table or json, got %q", format)
+			if err := checkFormat("statement", format); err != nil {
+				return err
 			}
 			if month == "" {
 				month = time.Now().UTC().Format("2006-01")
@@ -41,22 +42,22 @@ settled up to its last decided slot.`,
 				return err
 			}
 			defer led.Close()
-			s, err := settle(cmd.Context(), led, contract, month)
+			facts, err := gather(cmd.Context(), led, contract, month)
 			if err != nil {
 				return failed(err)
 			}
-			return failed(writeStatement(cmd.OutOrStdout(), s, format))
+			return failed(writeStatement(cmd.OutOrStdout(), facts, format))
 		},
 	}
 	cmd.Flags().StringVar(&contract, "contract", "", "name of the contract (needed where there are several)")
 	cmd.Flags().StringVar(&month, "month", "", "calendar month in the contract's time zone, YYYY-MM (default this one)")
-	cmd.Flags().StringVar(&format, "format", "table", "table or json")
+	cmd.Flags().StringVar(&format, "format", "table", formats)
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "data directory with the ledger (default data)")
 	cmd.Flags().StringVar(&file, "config", "", "configuration that names the ledger, where it is elsewhere")
 	return cmd
 }
 
-func settle(ctx context.Context, led *ledger.Ledger, name, month string) (*sla.Settlement, error) {
+func gather(ctx context.Context, led *ledger.Ledger, name, month string) (*statement.Facts, error) {
 	c, err := contractOf(ctx, led, name)
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func settle(ctx context.Context, led *ledger.Ledger, name, month string) (*sla.S
 	if err != nil {
 		return nil, err
 	}
-	return statement.Build(ctx, led, statement.Request{Principal: access.Local(), Contract: c, Month: month, AsOf: now})
+	return statement.Gather(ctx, led, statement.Request{Principal: access.Local(), Contract: c, Month: month, AsOf: now})
 }
 
 // contractOf finds the contract in the rule set in force.
@@ -91,9 +92,22 @@ func contractOf(ctx context.Context, led *ledger.Ledger, name string) (*sla.Cont
 	return rec.Contract, nil
 }
 
-func writeStatement(w io.Writer, s *sla.Settlement, format string) error {
-	if format == "json" {
-		return statement.WriteJSON(w, s)
+// formats are the ways in which a settlement is written.
+const formats = "table, json, or facts: json with all that it was computed from, for docs/verify/nines_verify.py"
+
+func checkFormat(command, format string) error {
+	if !slices.Contains([]string{"table", "json", "facts"}, format) {
+		return fmt.Errorf("%s: --format: must be table, json or facts, got %q", command, format)
 	}
-	return statement.WriteTable(w, s)
+	return nil
+}
+
+func writeStatement(w io.Writer, f *statement.Facts, format string) error {
+	switch format {
+	case "json":
+		return statement.WriteJSON(w, f.Settle())
+	case "facts":
+		return statement.WriteFacts(w, f)
+	}
+	return statement.WriteTable(w, f.Settle())
 }
