@@ -41,6 +41,8 @@ var table = []row{
 	{"internal/sla", 1, "internal/sla/exact internal/sla/slot", "an auditor reads it alone"},
 	{"agent/discovery", 1, "internal/yamlconf", "errors in target files have positions"},
 
+	{"internal/topology", 1, "internal/yamlconf", "regions and zones; who plays or draws them is not its business"},
+
 	{"internal/sla/clauses", 2, "internal/sla internal/sla/exact", "runs, zones, calendars and changes, before and around a settlement"},
 	{"internal/slo", 2, "internal/sla", "an objective judges by the contract's slot rule and exact ratios"},
 	{"internal/wire", 2, "internal/alert internal/hist internal/telemetry", "the bytes of what those define"},
@@ -53,7 +55,9 @@ var table = []row{
 	{"agent/telegraf", 2, "internal/telemetry", "a source of rounds, alone"},
 	{"agent/probe", 2, "agent/discovery internal/hist internal/telemetry internal/yamlconf", "a source of rounds; discovery names its targets"},
 
-	{"agent", 3, "agent/gpu agent/host agent/probe agent/spool agent/telegraf internal/bus internal/hist internal/telemetry internal/wire internal/yamlconf",
+	{"agent/framing", 2, "agent/spool internal/hist internal/telemetry internal/wire", "rounds to numbered frames: what agents and the simulator send alike"},
+
+	{"agent", 3, "agent/framing agent/gpu agent/host agent/probe agent/spool agent/telegraf internal/bus internal/telemetry internal/wire internal/yamlconf",
 		"puts its sources together and sends frames; no collector in it"},
 	{"collector/aggregate", 3, "internal/bus internal/deadletter internal/hist internal/rulelog internal/slo internal/telemetry internal/wire",
 		"telemetry to partials; it never sees the ledger"},
@@ -84,6 +88,7 @@ var beside = map[string]string{
 	"internal/ledger → internal/wire":     "a group's key is the one that partials carry",
 	"internal/rulelog → internal/slo":     "a rule set is slo's",
 	"internal/rulelog → internal/wire":    "topic and record type are wire's",
+	"agent/framing → internal/wire":       "frames are wire's bytes",
 	"internal/deadletter → internal/wire": "topic and headers are wire's",
 }
 

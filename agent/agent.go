@@ -18,6 +18,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"nines/agent/framing"
 	"nines/agent/gpu"
 	"nines/agent/probe"
 	"nines/agent/spool"
@@ -55,7 +56,7 @@ type Agent struct {
 	boot   uint64
 	log    *slog.Logger
 	clock  *Clock
-	framer *framer
+	framer *framing.Framer
 	spool  *spool.Spool
 	inputs *telegraf.Inputs
 	prober *probe.Prober
@@ -79,22 +80,22 @@ func New(opt Options) (*Agent, error) {
 		return nil, fmt.Errorf("configure agent: %w", err)
 	}
 	a := &Agent{opt: opt, cfg: cfg, log: opt.Log, boot: newBoot(), clock: NewClock()}
-	a.framer = newFramer(cfg.Agent, a.boot, cfg.hostLabels())
+	a.framer = framing.New(cfg.Agent, a.boot, cfg.hostLabels())
 	if a.spool, err = spool.New(cfg.Spool.MemoryBytes); err != nil {
 		return nil, err
 	}
-	if a.inputs, err = newInputs(cfg, a.clock.Now, a.framer.sink, opt.Log); err != nil {
+	if a.inputs, err = newInputs(cfg, a.clock.Now, a.framer.Sink, opt.Log); err != nil {
 		return nil, err
 	}
 	a.prober, err = probe.New(probe.Options{
-		Config: cfg.Probes, Dir: cfg.Dir, Agent: cfg.Agent, Boot: a.boot, Sink: a.framer.sink, Clock: a.clock.Now,
+		Config: cfg.Probes, Dir: cfg.Dir, Agent: cfg.Agent, Boot: a.boot, Sink: a.framer.Sink, Clock: a.clock.Now,
 		Log: opt.Log, Metrics: opt.Metrics,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configure probes: %w", err)
 	}
 	if gpu.Present() {
-		a.xids, err = gpu.New(gpu.Options{Clock: a.clock.Now, Sink: a.framer.sink, Log: opt.Log})
+		a.xids, err = gpu.New(gpu.Options{Clock: a.clock.Now, Sink: a.framer.Sink, Log: opt.Log})
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +122,7 @@ func (a *Agent) connect() error {
 		}
 		a.own = client
 	}
-	host := a.framer.host
+	host := a.framer.Host()
 	a.sender = newBusSender(client, a.cfg.Agent, host.Get("zone"), host.Get("host"), a.clock.Now, a.log)
 	return nil
 }
@@ -215,7 +216,7 @@ func (a *Agent) frame(ctx context.Context, failed <-chan struct{}) {
 			a.flush()
 			a.syncClock()
 			timer.Reset(a.untilFlush(lag))
-		case <-a.framer.urgent:
+		case <-a.framer.Urgent():
 			if !pause(ctx, urgentPause-time.Since(last)) {
 				return
 			}
@@ -248,12 +249,12 @@ func (a *Agent) untilFlush(lag time.Duration) time.Duration {
 
 // flush moves what was measured into the spool.
 func (a *Agent) flush() {
-	for _, it := range a.framer.flush(a.clock.Now()) {
+	for _, it := range a.framer.Flush(a.clock.Now()) {
 		lost := a.spool.Put(it)
 		a.self.framed(len(it.Bytes))
 		if lost.Frames > 0 {
 			a.self.dropped(lost)
-			a.framer.repeatSchemas()
+			a.framer.RepeatSchemas()
 		}
 	}
 }

@@ -234,7 +234,7 @@ func TestUrgentRoundLeavesAtOnce(t *testing.T) {
 	a, _ := start(t, Config{Agent: "a", Flush: 30 * time.Second, SelfInterval: time.Hour}, book)
 	schema := telemetry.NewSchema([]telemetry.Series{{Name: "probe_success", Kind: telemetry.Gauge}})
 	began := time.Now()
-	a.framer.sink(telemetry.Round{Schema: schema, Time: a.clock.Now(), Values: []float64{0}, Urgent: true})
+	a.framer.Sink(telemetry.Round{Schema: schema, Time: a.clock.Now(), Values: []float64{0}, Urgent: true})
 	book.wait("the failed probe", func(f []telemetry.Frame) bool { return has(f, "probe_success") })
 	if d := time.Since(began); d > time.Second {
 		t.Errorf("an urgent round took %s", d)

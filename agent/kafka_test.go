@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"nines/agent/framing"
 	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/telemetry"
@@ -66,10 +67,10 @@ func TestFramesSurviveKafkaComingAndGoing(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	r := client.Reader(wire.TopicTelemetry, Partition("z", "a", 3), 0)
+	r := client.Reader(wire.TopicTelemetry, framing.Partition("z", "a", 3), 0)
 	schemas := wire.NewSchemaCache(0)
 	var last uint64
-	for last < a.framer.seq {
+	for last < a.framer.Seq() {
 		recs, err := r.Fetch(ctx, time.Second)
 		if bus.Temporary(err) && ctx.Err() == nil {
 			continue // the connection of before the restart

@@ -92,7 +92,7 @@ func (s *self) run(ctx context.Context) {
 		if !pause(ctx, time.Duration(next-now)*time.Millisecond) {
 			return
 		}
-		s.a.framer.sink(s.round(next))
+		s.a.framer.Sink(s.round(next))
 	}
 }
 

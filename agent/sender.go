@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"nines/agent/framing"
 	"nines/internal/bus"
 	"nines/internal/wire"
 )
@@ -83,7 +84,7 @@ func (s *busSender) Send(ctx context.Context, frame []byte) error {
 		if err != nil {
 			return err
 		}
-		p := Partition(s.zone, s.host, n)
+		p := framing.Partition(s.zone, s.host, n)
 		s.log.Info("sending frames", "topic", wire.TopicTelemetry, "partition", p, "partitions", n)
 		s.producer = s.client.Producer(wire.TopicTelemetry, p)
 	}

@@ -13,7 +13,7 @@ import (
 
 // Files are the shipped files, below this folder.
 //
-//go:embed nines.yaml agent alerting contracts objectives rules
+//go:embed nines.yaml agent alerting contracts objectives rules topology
 var Files embed.FS
 
 // Write writes the shipped files below dir and returns those that it wrote. A

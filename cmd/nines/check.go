@@ -15,6 +15,7 @@ import (
 	"nines/agent/telegraf"
 	"nines/alerting"
 	"nines/collector/ruler"
+	"nines/internal/topology"
 	"nines/internal/yamlconf"
 	"nines/rules"
 )
@@ -26,8 +27,8 @@ func newCheck() *cobra.Command {
 		Short: "Find mistakes in configuration, objectives, contracts, rules and targets",
 		Long: `Reads files as nines would and reports every mistake as file:line:col, all at
 once. The kind is told by the content: nines.yaml, agent.yaml, OpenSLO documents,
-contracts, Prometheus rules, alertmanager.yml, file_sd targets, Telegraf inputs
-(.toml). Folders are searched for YAML, JSON and TOML. A contract that is right is
+contracts, topology, Prometheus rules, alertmanager.yml, file_sd targets, Telegraf
+inputs (.toml). Folders are searched for YAML, JSON and TOML. A contract that is right is
 read out in words.
 
 Exit code 2 if there is a mistake.`,
@@ -40,7 +41,7 @@ Exit code 2 if there is a mistake.`,
 				return err
 			}
 			var errs []error
-			var promises []string
+			var promises, places []string
 			for _, f := range files {
 				kind, err := kindOf(f)
 				switch {
@@ -48,6 +49,8 @@ Exit code 2 if there is a mistake.`,
 					errs = append(errs, err)
 				case kind.promise:
 					promises = append(promises, f)
+				case kind.place:
+					places = append(places, f)
 				default:
 					err := kind.check(f)
 					errs = append(errs, err)
@@ -56,12 +59,28 @@ Exit code 2 if there is a mistake.`,
 					}
 				}
 			}
-			errs = append(errs, checkPromises(cmd, promises, quiet))
+			errs = append(errs, checkPlaces(cmd, places, quiet), checkPromises(cmd, promises, quiet))
 			return errors.Join(errs...)
 		},
 	}
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print mistakes only")
 	return cmd
+}
+
+// checkPlaces reads topologies together, because twins may lie in several files.
+func checkPlaces(cmd *cobra.Command, files []string, quiet bool) error {
+	if len(files) == 0 {
+		return nil
+	}
+	t, err := topology.Load(files...)
+	if err != nil || quiet {
+		return err
+	}
+	for _, f := range files {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: topology, no mistakes\n", f)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "topology: %d regions, %d zones\n", len(t.Regions), t.Zones())
+	return nil
 }
 
 // checkPromises compiles objectives and contracts together, as a reload would,
@@ -96,6 +115,7 @@ func checkPromises(cmd *cobra.Command, files []string, quiet bool) error {
 type fileKind struct {
 	name    string
 	promise bool // objectives and contracts are checked together
+	place   bool // topologies too
 	check   func(file string) error
 }
 
@@ -126,6 +146,8 @@ func kindOf(file string) (fileKind, error) {
 		return false
 	}
 	switch {
+	case len(docs) > 0 && docs[0].Text("kind") == topology.Kind:
+		return fileKind{place: true}, nil
 	case has("apiVersion"):
 		return fileKind{promise: true}, nil
 	case has("rule_files", "evaluation_interval", "tests"):

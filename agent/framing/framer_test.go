@@ -1,25 +1,15 @@
-package agent
+package framing
 
 import (
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"nines/agent/probe"
 	"nines/agent/spool"
 	"nines/internal/hist"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
 )
-
-func contains(s, sub string) bool { return strings.Contains(s, sub) }
-
-func probeConfig(kind string) probe.Config {
-	return probe.Config{Jobs: []probe.Job{{Name: "j", Probe: kind, Targets: []string{"127.0.0.1"}}}}
-}
 
 func schemaOf(names ...string) *telemetry.Schema {
 	series := make([]telemetry.Series, len(names))
@@ -43,13 +33,13 @@ func decode(t *testing.T, schemas *wire.SchemaCache, items []spool.Item) []telem
 }
 
 func TestRoundsOfOneSchemaShareABlock(t *testing.T) {
-	f := newFramer("a", 1, nil)
+	f := New("a", 1, nil)
 	s := telemetry.NewSchema([]telemetry.Series{{Name: "x", Kind: telemetry.Gauge}, {Name: "h", Kind: telemetry.Histogram}})
 	h := &hist.Histogram{Count: 1, Sum: 1, Buckets: []hist.Bucket{{Index: 3, Count: 1}}}
-	f.sink(telemetry.Round{Schema: s, Time: 3000, Values: []float64{3, 0}, Absent: []uint64{2}})
-	f.sink(telemetry.Round{Schema: s, Time: 1000, Values: []float64{1, 0}, Hists: []*hist.Histogram{nil, h}})
-	f.sink(telemetry.Round{Schema: s, Time: 2000, Values: []float64{0, 0}, Absent: []uint64{1}})
-	items := f.flush(5000)
+	f.Sink(telemetry.Round{Schema: s, Time: 3000, Values: []float64{3, 0}, Absent: []uint64{2}})
+	f.Sink(telemetry.Round{Schema: s, Time: 1000, Values: []float64{1, 0}, Hists: []*hist.Histogram{nil, h}})
+	f.Sink(telemetry.Round{Schema: s, Time: 2000, Values: []float64{0, 0}, Absent: []uint64{1}})
+	items := f.Flush(5000)
 	if len(items) != 1 || items[0].From != 1000 || items[0].To != 3000 {
 		t.Fatalf("items %+v", items)
 	}
@@ -83,12 +73,12 @@ func TestTimesWithinABlockAscend(t *testing.T) {
 }
 
 func TestSchemasAreRepeatedEveryMinute(t *testing.T) {
-	f := newFramer("a", 1, nil)
+	f := New("a", 1, nil)
 	s := schemaOf("x")
 	carries := func(at int64) bool {
 		t.Helper()
-		f.sink(telemetry.Round{Schema: s, Time: at, Values: []float64{1}})
-		fr := decode(t, wire.NewSchemaCache(0), f.flush(at))[0]
+		f.Sink(telemetry.Round{Schema: s, Time: at, Values: []float64{1}})
+		fr := decode(t, wire.NewSchemaCache(0), f.Flush(at))[0]
 		return fr.Blocks[0].Schema != nil
 	}
 	want := func(at int64, want bool) {
@@ -105,12 +95,12 @@ func TestSchemasAreRepeatedEveryMinute(t *testing.T) {
 	want(500, true) // the clock was set back
 	s = schemaOf("x", "y")
 	want(63_000, true)
-	f.repeatSchemas()
+	f.RepeatSchemas()
 	want(64_000, true)
 }
 
 func TestLargeFlushIsSplitWithoutHoles(t *testing.T) {
-	f := newFramer("a", 1, nil)
+	f := New("a", 1, nil)
 	f.limit = 2000
 	wide := make([]string, 50)
 	for i := range wide {
@@ -124,18 +114,20 @@ func TestLargeFlushIsSplitWithoutHoles(t *testing.T) {
 			for i := range v {
 				v[i] = rand.Float64()
 			}
-			f.sink(telemetry.Round{Schema: s, Time: int64(r), Values: v})
+			f.Sink(telemetry.Round{Schema: s, Time: int64(r), Values: v})
 			sent += len(v)
 		}
 	}
-	items := f.flush(100)
+	items := f.Flush(100)
 	if len(items) < 5 {
 		t.Fatalf("%d frames", len(items))
 	}
 	got := 0
 	frames := decode(t, wire.NewSchemaCache(0), items)
-	checkOrder(t, frames)
 	for i := range frames {
+		if frames[i].Seq != uint64(i+1) {
+			t.Errorf("frame %d has number %d", i+1, frames[i].Seq)
+		}
 		if len(items[i].Bytes) > f.limit {
 			t.Errorf("frame of %d bytes", len(items[i].Bytes))
 		}
@@ -145,66 +137,6 @@ func TestLargeFlushIsSplitWithoutHoles(t *testing.T) {
 	}
 	if got != sent || f.tooLarge != 0 {
 		t.Fatalf("%d samples of %d, %d rounds given up", got, sent, f.tooLarge)
-	}
-}
-
-func TestSpoolOverflowIsCountedAndSchemasComeAgain(t *testing.T) {
-	a, err := New(Options{Config: Config{Agent: "a", Spool: SpoolConfig{MemoryBytes: 1 << 20}}, Sender: newLogbook(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.spool, err = spool.New(4000); err != nil {
-		t.Fatal(err)
-	}
-	s := schemaOf("x")
-	n := uint64(0)
-	for at := int64(1); a.self.droppedFrames.Load() == 0; at++ {
-		v := make([]float64, 1)
-		a.framer.sink(telemetry.Round{Schema: s, Time: at, Values: v})
-		a.flush()
-		n++
-	}
-	st := a.spool.Stats()
-	if uint64(st.Frames)+a.self.droppedFrames.Load() != n || a.self.frames.Load() != n {
-		t.Fatalf("%d made, %d waiting, %d dropped", n, st.Frames, a.self.droppedFrames.Load())
-	}
-	a.framer.sink(telemetry.Round{Schema: s, Time: 1 << 30, Values: []float64{1}})
-	if fr := decode(t, wire.NewSchemaCache(0), a.framer.flush(a.clock.Now())); fr[0].Blocks[0].Schema == nil {
-		t.Error("the schema was lost with the first frame and did not come again")
-	}
-}
-
-func TestClockSteps(t *testing.T) {
-	mono, wall := time.Duration(0), time.UnixMilli(1_000_000)
-	c := newClock(func() time.Time { return wall.Add(mono) }, func() time.Duration { return mono })
-	pass := func(d time.Duration) { mono += d }
-	want := func(ms int64) {
-		t.Helper()
-		if got := c.Now(); got != ms {
-			t.Errorf("sample clock %d, want %d", got, ms)
-		}
-	}
-	pass(time.Second)
-	want(1_001_000)
-	wall = wall.Add(time.Hour) // somebody sets the clock: nothing bends
-	pass(time.Second)
-	want(1_002_000)
-	if step := c.Sync(); step != time.Hour {
-		t.Errorf("step %s", step)
-	}
-	want(1_002_000 + 3_600_000)
-	wall = wall.Add(-100 * time.Millisecond) // a small one is closed slowly
-	pass(time.Second)
-	if step := c.Sync(); step != 0 {
-		t.Errorf("step %s", step)
-	}
-	want(1_003_000 + 3_600_000 - 5)
-	for range 40 {
-		pass(time.Second)
-		c.Sync()
-	}
-	if off := c.Now() - wall.Add(mono).UnixMilli(); off < -2 || off > 2 {
-		t.Errorf("still %d ms off", off)
 	}
 }
 
@@ -231,41 +163,4 @@ func TestPartitionKeepsZonesTogether(t *testing.T) {
 	if Partition("z", "h", 1) != 0 || Partition("z", "h", 0) != 0 {
 		t.Error("one partition is partition 0")
 	}
-}
-
-func TestShippedConfigurationLoads(t *testing.T) {
-	file := filepath.Join("..", "configs", "agent", "agent.yaml")
-	cfg, err := Load(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cfg.CheckInputs(); err != nil {
-		t.Fatal(err)
-	}
-	cfg.Agent = "a"
-	if _, err := New(Options{Config: cfg, Sender: newLogbook(t)}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestConfigurationFileMistakesHavePositions(t *testing.T) {
-	f := func(text, want string) {
-		t.Helper()
-		file := filepath.Join(t.TempDir(), "agent.yaml")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cfg, err := Load(file)
-		if err == nil {
-			err = cfg.CheckInputs()
-		}
-		if err == nil || !contains(err.Error(), "agent.yaml:"+want) {
-			t.Errorf("got %v, want %q", err, want)
-		}
-	}
-	f("agent: x\nintervall: 1s\n", "2:1: intervall")
-	f("agent: x\ninterval: 1ms\n", "2:11: interval: must lie within")
-	f("agent: x\nprobes:\n  jobs:\n    - name: a\n      probe: sctp\n      targets: [x]\n", "5:14: probes.jobs[0].probe")
-	f("agent: x\ninputs: |\n  [[inputs.mem]]\n  [[inputs.cpu]]\n    nope = 1\n", "5:1: inputs.cpu")
-	f("kafka:\n  brokers: [nowhere]\n", "2:13: kafka.brokers[0]")
 }

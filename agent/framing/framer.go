@@ -1,4 +1,8 @@
-package agent
+// Package framing makes an agent's rounds into numbered frames, and says which
+// partition they go to. It promises numbers from 1 without holes, blocks of one
+// schema each with ascending times, and schemas with the first frame that needs
+// them and every minute. The agent and the fleet simulator send what it makes.
+package framing
 
 import (
 	"cmp"
@@ -23,9 +27,9 @@ const (
 
 var errTooLarge = errors.New("one round is larger than a frame may be")
 
-// framer collects rounds and makes frames of them. The sink is safe for
-// concurrent use; everything else belongs to one goroutine.
-type framer struct {
+// Framer collects rounds and makes frames of them. Sink is safe for concurrent
+// use; everything else belongs to one goroutine.
+type Framer struct {
 	agent string
 	boot  uint64
 	host  telemetry.Labels
@@ -42,20 +46,20 @@ type framer struct {
 	schema map[uint64]int64 // fingerprint → when it was last sent, Unix ms
 	size   int              // of the last frame: a guess at the next
 
-	// Totals since the boot began.
-	samples, bytes uint64
-	tooLarge       uint64
+	tooLarge uint64 // rounds given up since the boot began
 }
 
-func newFramer(agent string, boot uint64, host telemetry.Labels) *framer {
-	return &framer{
+// New returns the framer of one boot of an agent. boot is random for each
+// process and not zero; host are the labels of every frame.
+func New(agent string, boot uint64, host telemetry.Labels) *Framer {
+	return &Framer{
 		agent: agent, boot: boot, host: host, limit: maxFrame,
 		urgent: make(chan struct{}, 1), schema: map[uint64]int64{},
 	}
 }
 
-// sink is the telemetry.Sink of every source.
-func (f *framer) sink(r telemetry.Round) {
+// Sink is the telemetry.Sink of every source.
+func (f *Framer) Sink(r telemetry.Round) {
 	f.mu.Lock()
 	f.pending = append(f.pending, r)
 	f.mu.Unlock()
@@ -67,9 +71,9 @@ func (f *framer) sink(r telemetry.Round) {
 	}
 }
 
-// flush makes frames of the rounds collected so far; none where there are none.
+// Flush makes frames of the rounds collected so far; none where there are none.
 // now is the send time they carry, Unix milliseconds.
-func (f *framer) flush(now int64) []spool.Item {
+func (f *Framer) Flush(now int64) []spool.Item {
 	f.mu.Lock()
 	rounds := f.pending
 	f.pending = f.spare[:0]
@@ -83,13 +87,22 @@ func (f *framer) flush(now int64) []spool.Item {
 	return items
 }
 
-// repeatSchemas makes the next frame carry every schema again: frames that
+// Urgent receives after a round that should leave at once.
+func (f *Framer) Urgent() <-chan struct{} { return f.urgent }
+
+// Host returns the labels of every frame.
+func (f *Framer) Host() telemetry.Labels { return f.host }
+
+// Seq returns the number of the last frame made, 0 before the first.
+func (f *Framer) Seq() uint64 { return f.seq }
+
+// RepeatSchemas makes the next frame carry every schema again: frames that
 // carried them were lost.
-func (f *framer) repeatSchemas() { clear(f.schema) }
+func (f *Framer) RepeatSchemas() { clear(f.schema) }
 
 // frames appends the blocks as one frame, or as several where one would be too
 // large.
-func (f *framer) frames(items []spool.Item, bs []telemetry.Block, now int64) []spool.Item {
+func (f *Framer) frames(items []spool.Item, bs []telemetry.Block, now int64) []spool.Item {
 	it, err := f.frame(bs, now)
 	if err == nil {
 		return append(items, it)
@@ -104,7 +117,7 @@ func (f *framer) frames(items []spool.Item, bs []telemetry.Block, now int64) []s
 
 // frame encodes the blocks under the next sequence number, which it takes only
 // if the frame is small enough.
-func (f *framer) frame(bs []telemetry.Block, now int64) (spool.Item, error) {
+func (f *Framer) frame(bs []telemetry.Block, now int64) (spool.Item, error) {
 	fr := telemetry.Frame{Agent: f.agent, Boot: f.boot, Seq: f.seq + 1, SendTime: now, Host: f.host, Blocks: bs}
 	var carried []uint64
 	b := f.enc.AppendFrame(make([]byte, 0, f.size+f.size/4+256), &fr, func(fp uint64) bool {
@@ -123,10 +136,8 @@ func (f *framer) frame(bs []telemetry.Block, now int64) (spool.Item, error) {
 	f.expireSchemas(now)
 	f.seq++
 	f.size = len(b)
-	f.bytes += uint64(len(b))
 	it := spool.Item{Seq: f.seq, Bytes: b, From: bs[0].Times[0], To: bs[0].Times[0]}
 	for i := range bs {
-		f.samples += uint64(bs[i].Samples())
 		it.From = min(it.From, bs[i].Times[0])
 		it.To = max(it.To, bs[i].Times[len(bs[i].Times)-1])
 	}
@@ -134,7 +145,7 @@ func (f *framer) frame(bs []telemetry.Block, now int64) (spool.Item, error) {
 }
 
 // expireSchemas forgets schemas that no source uses any more.
-func (f *framer) expireSchemas(now int64) {
+func (f *Framer) expireSchemas(now int64) {
 	if len(f.schema) < 256 {
 		return
 	}

@@ -1,4 +1,4 @@
-package agent
+package framing
 
 import "github.com/cespare/xxhash/v2"
 
