@@ -34,6 +34,9 @@ type Config struct {
 	PageWindow int64
 	// RetireAfter is how long a silent group stays expected [7 d].
 	RetireAfter int64
+	// AwayAfter is the step of log time beyond which the collector itself was
+	// away [10 s]: the silence before it is nobody else's.
+	AwayAfter int64
 }
 
 func (c *Config) defaults() {
@@ -47,6 +50,7 @@ func (c *Config) defaults() {
 	def(&c.BlindAfter, 60_000)
 	def(&c.PageWindow, 300_000)
 	def(&c.RetireAfter, 7*86_400_000)
+	def(&c.AwayAfter, 10_000)
 }
 
 // Rules finds a rule set by its ID.
@@ -105,6 +109,7 @@ type State struct {
 	touched map[*group]bool // since the last look at alerts
 	changed map[*group]bool // since the last batch
 	open    map[*group]bool // with slots to close
+	late    map[*group]bool // with closed slots that this partial changed
 	regions map[string]*region
 	alerts  map[string]*alert.Alert // firing, by key
 	outages map[uint64]*outage      // by the hash of the group's labels
@@ -136,6 +141,7 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		touched:        map[*group]bool{},
 		changed:        map[*group]bool{},
 		open:           map[*group]bool{},
+		late:           map[*group]bool{},
 		regions:        map[string]*region{},
 		alerts:         map[string]*alert.Alert{},
 		outages:        map[uint64]*outage{},
@@ -265,7 +271,7 @@ func (s *State) passTime(t int64) {
 	if t <= s.logTime {
 		return
 	}
-	if t > s.logTime+10_000 {
+	if t > s.logTime+s.cfg.AwayAfter {
 		for _, r := range s.regions {
 			r.seen = max(r.seen, t)
 		}
@@ -326,6 +332,7 @@ func (s *State) add(p *wire.Partial) error {
 			return err
 		}
 	}
+	s.restate()
 	for i := range p.Sketches {
 		k := &p.Sketches[i]
 		s.out.Sketches = append(s.out.Sketches, ledger.Sketch{Group: k.Group, Slot: k.Slot, Hist: k.Hist})

@@ -153,7 +153,9 @@ func (s *State) count(c *wire.BinCount) error {
 	sl.Total += c.Total
 	sl.Blind += c.Blind
 	sl.dirty = true
-	sl.late = sl.late || decided(sl.State)
+	if decided(sl.State) {
+		sl.late, s.late[g] = true, true
+	}
 	g.sums.add(start, delta{good: int64(c.Good), total: int64(c.Total)})
 	if g.byBins() {
 		setBin(&sl.Slot, c, int((c.Bin-start)/g.stream.Bin), g.bins())
@@ -272,8 +274,7 @@ func restoreEvidence(sl *ledger.Slot, g *group, teller string) {
 	}
 }
 
-// close decides every slot that has ended by the time closed, and those that
-// late data changed.
+// close decides every slot that has ended by the time closed.
 func (s *State) close(g *group, closed int64) error {
 	if g.stream == nil || g.FirstSlot == 0 {
 		return nil
@@ -295,32 +296,12 @@ func (s *State) close(g *group, closed int64) error {
 		s.decide(g, sl)
 	}
 	for start, sl := range g.slots {
-		if start < g.next && (sl.late || !decided(sl.State)) {
+		if start < g.next && !decided(sl.State) {
 			s.decide(g, sl)
 		}
 	}
 	return nil
 }
-
-// decide gives the slot its state, or restates it.
-func (s *State) decide(g *group, sl *slot) {
-	was := sl.State
-	counts := sla.Counts{Good: clamp(sl.Good), Total: sl.Total}
-	sl.State, sl.Reason = g.stream.Rule.Decide(sl.Start, g.stream.Bin, counts, sl.Vantages)
-	sl.Version++
-	sl.late, sl.dirty = false, true
-	if was != sl.State {
-		g.sums.add(sl.Start, stateDelta(was, -1))
-		g.sums.add(sl.Start, stateDelta(sl.State, +1))
-	}
-	g.reshare(sl)
-	s.changed[g] = true
-	s.touched[g] = true
-}
-
-// clamp takes a count below zero for none: more bad events than events were
-// told of.
-func clamp(n uint64) uint64 { return uint64(max(int64(n), 0)) }
 
 // collect hands what changed in the group to the next batch.
 func (g *group) collect(s *State) {

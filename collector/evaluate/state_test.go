@@ -513,3 +513,14 @@ func TestCountsTakenBackAreFailures(t *testing.T) {
 		t.Errorf("bad events alone: ok %v, fail %v", ok, fail)
 	}
 }
+
+// A commit may come between two partials of one second of log time: a closed
+// slot that the second one changed has its new version by then.
+func TestLateDataIsDecidedBeforeTheNextCommit(t *testing.T) {
+	f := newFixture(t, 1, down(1, 1).set())
+	f.seconds(0, 30, 1)
+	f.seconds(30, 300)
+	f.wantSlot("closed", 0, sla.Unknown, 30, 30, 1)
+	f.apply(0, epoch+299_950, f.bin("a", epoch+30_000, 1)) // within the last second
+	f.wantSlot("changed within a second that is turned", 0, sla.Unknown, 31, 31, 2)
+}

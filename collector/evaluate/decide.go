@@ -1,0 +1,37 @@
+package evaluate
+
+import "nines/internal/sla"
+
+// restate decides again what the partial changed of closed slots. It is not left
+// to the next second: a commit in between would write new counts under the
+// version of the old ones.
+func (s *State) restate() {
+	for g := range s.late {
+		for _, sl := range g.slots {
+			if sl.late {
+				s.decide(g, sl)
+			}
+		}
+	}
+	clear(s.late)
+}
+
+// decide gives the slot its state, or restates it.
+func (s *State) decide(g *group, sl *slot) {
+	was := sl.State
+	counts := sla.Counts{Good: clamp(sl.Good), Total: sl.Total}
+	sl.State, sl.Reason = g.stream.Rule.Decide(sl.Start, g.stream.Bin, counts, sl.Vantages)
+	sl.Version++
+	sl.late, sl.dirty = false, true
+	if was != sl.State {
+		g.sums.add(sl.Start, stateDelta(was, -1))
+		g.sums.add(sl.Start, stateDelta(sl.State, +1))
+	}
+	g.reshare(sl)
+	s.changed[g] = true
+	s.touched[g] = true
+}
+
+// clamp takes a count below zero for none: more bad events than events were
+// told of.
+func clamp(n uint64) uint64 { return uint64(max(int64(n), 0)) }
