@@ -72,6 +72,8 @@ var table = []row{
 	{"web", 4, "internal/access internal/alert internal/hist internal/ledger internal/sla internal/slo internal/telemetry internal/wire statement",
 		"shows the ledger; ruler and notify are handlers that cmd gives it"},
 	{"configs", 4, "", "data only"},
+	{"internal/replay", 4, "collector/aggregate collector/evaluate internal/access internal/alert internal/ledger internal/slo internal/telemetry internal/wire",
+		"the two pure states over a ledger, without Kafka; whoever simulates, replays or tests drives it"},
 
 	{"cmd/nines", 5, "*", "wires everything"},
 	{"cmd/nines-agent", 5, "agent agent/telegraf", "the agent alone stays lean"},
