@@ -31,27 +31,6 @@ func parsePercent(text string) (sla.Ratio, error) {
 	return reduced(r.Num, r.Den*100), nil
 }
 
-// parseMoney reads a non-negative amount such as 10000.00 in the currency, three
-// capital letters of ISO 4217. More decimals than the currency has are refused.
-func parseMoney(amount, currency string) (sla.Money, error) {
-	if len(currency) != 3 || strings.Trim(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return sla.Money{}, fmt.Errorf("want a currency of three capital letters (ISO 4217), not %q", currency)
-	}
-	places := sla.Exponent(currency)
-	whole, fraction, dot := strings.Cut(amount, ".")
-	if whole == "" || (dot && fraction == "") || strings.Trim(whole+fraction, "0123456789") != "" {
-		return sla.Money{}, fmt.Errorf("want an amount such as 10000.00")
-	}
-	if len(fraction) > places {
-		return sla.Money{}, fmt.Errorf("%s has %d decimals", currency, places)
-	}
-	minor, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", places-len(fraction)), 10, 64)
-	if err != nil || minor > 1e17 {
-		return sla.Money{}, fmt.Errorf("want an amount below 10^17 minor units")
-	}
-	return sla.Money{Minor: minor, Currency: currency}, nil
-}
-
 // reduced returns the ratio divided by the greatest common divisor.
 func reduced(num, den uint64) sla.Ratio {
 	a, b := num, den

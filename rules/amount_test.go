@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"nines/internal/sla"
+	"nines/internal/sla/exact"
 )
 
 func TestDecimalsAreReadExactly(t *testing.T) {
@@ -33,7 +34,7 @@ func TestDecimalsAreReadExactly(t *testing.T) {
 func TestAmountsKeepTheCurrencysDecimals(t *testing.T) {
 	f := func(amount, currency, printed string, minor int64) {
 		t.Helper()
-		m, err := parseMoney(amount, currency)
+		m, err := exact.ParseMoney(amount, currency)
 		if err != nil || m.String() != printed || m.Minor != minor {
 			t.Errorf("%s %s reads %d, prints %s (%v)", amount, currency, m.Minor, m, err)
 		}
@@ -44,7 +45,7 @@ func TestAmountsKeepTheCurrencysDecimals(t *testing.T) {
 	f("3335", "JPY", "3335", 3335)
 	f("1.2345", "CLF", "1.2345", 12_345)
 	for _, bad := range [][2]string{{"1.001", "EUR"}, {"1.1", "JPY"}, {"-1", "EUR"}, {"1,000", "EUR"}, {"1", "eur"}, {"1", "EURO"}, {"", "EUR"}, {".5", "EUR"}, {"1.", "EUR"}, {"999999999999999999", "EUR"}} {
-		if m, err := parseMoney(bad[0], bad[1]); err == nil {
+		if m, err := exact.ParseMoney(bad[0], bad[1]); err == nil {
 			t.Errorf("%s %s is accepted as %v", bad[0], bad[1], m)
 		}
 	}

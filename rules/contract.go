@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nines/internal/sla"
+	"nines/internal/sla/exact"
 	"nines/internal/slo"
 	"nines/internal/yamlconf"
 )
@@ -159,11 +160,11 @@ func (c *compiler) fee(d *yamlconf.Doc, at string, f *feeSpec, out *sla.Contract
 		c.fail(d, at, nil, "is required")
 		return
 	}
-	if _, err := parseMoney("0", f.Currency); err != nil {
+	if _, err := exact.ParseMoney("0", f.Currency); err != nil {
 		c.fail(d, at+".currency", f.Currency, "want three capital letters, as in ISO 4217")
 		return
 	}
-	m, err := parseMoney(f.Amount, f.Currency)
+	m, err := exact.ParseMoney(f.Amount, f.Currency)
 	if err != nil {
 		c.fail(d, at+".amount", f.Amount, "%v", err)
 		return
@@ -195,7 +196,7 @@ func (c *compiler) minimum(d *yamlconf.Doc, at, text string, out *sla.Contract) 
 	if text == "" {
 		return 0
 	}
-	m, err := parseMoney(text, out.Fee.Currency)
+	m, err := exact.ParseMoney(text, out.Fee.Currency)
 	if err != nil {
 		c.fail(d, at, text, "%v", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"nines/internal/sla"
 	"nines/internal/yamlconf"
@@ -64,15 +63,6 @@ func (r *factReader) fail(column int, reason, got string) {
 	r.errs = append(r.errs, yamlconf.Error{File: r.file, Line: line, Col: col, Path: factColumns[column], Reason: reason, Got: strconv.Quote(got)})
 }
 
-// broken reports what is no CSV.
-func (r *factReader) broken(err error) {
-	e := yamlconf.Error{File: r.file, Line: 1, Col: 1, Reason: err.Error()}
-	if p := (*csv.ParseError)(nil); errors.As(err, &p) {
-		e.Line, e.Col, e.Reason = p.Line, p.Column, "is no CSV: "+p.Err.Error()
-	}
-	r.errs = append(r.errs, e)
-}
-
 func (r *factReader) header() bool {
 	row, err := r.csv.Read()
 	want := "want the header " + strings.Join(factColumns, ",")
@@ -81,7 +71,7 @@ func (r *factReader) header() bool {
 		r.errs = append(r.errs, yamlconf.Error{File: r.file, Line: 1, Col: 1, Reason: want})
 		return false
 	case err != nil:
-		r.broken(err)
+		r.errs = append(r.errs, yamlconf.NoCSV(r.file, err))
 		return false
 	case !slices.Equal(row, factColumns):
 		r.errs = append(r.errs, yamlconf.Error{File: r.file, Line: 1, Col: 1, Reason: want, Got: strconv.Quote(strings.Join(row, ","))})
@@ -97,7 +87,7 @@ func (r *factReader) next() bool {
 		return false
 	}
 	if err != nil {
-		r.broken(err)
+		r.errs = append(r.errs, yamlconf.NoCSV(r.file, err))
 		return false
 	}
 	line, col := r.csv.FieldPos(0)
@@ -120,12 +110,11 @@ func (r *factReader) next() bool {
 }
 
 func (r *factReader) instant(column int, text string) int64 {
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil || t.Nanosecond()%1_000_000 != 0 {
-		r.fail(column, "want a time with its offset, to the millisecond, such as 2026-11-02T10:30:00Z", text)
-		return 0
+	at, err := yamlconf.ParseInstant(text)
+	if err != nil {
+		r.fail(column, err.Error(), text)
 	}
-	return t.UnixMilli()
+	return at
 }
 
 // place checks resource and zone.

@@ -3,6 +3,7 @@ package exact
 import (
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 )
 
@@ -52,4 +53,25 @@ func (m Money) Times(share *big.Rat) Money {
 	}
 	n := new(big.Int).Mul(big.NewInt(m.Minor), share.Num())
 	return Money{min(n.Quo(n, share.Denom()).Int64(), m.Minor), m.Currency}
+}
+
+// ParseMoney reads a non-negative amount such as 10000.00 in the currency, three
+// capital letters of ISO 4217. More decimals than the currency has are refused.
+func ParseMoney(amount, currency string) (Money, error) {
+	if len(currency) != 3 || strings.Trim(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return Money{}, fmt.Errorf("want a currency of three capital letters (ISO 4217), not %q", currency)
+	}
+	places := Exponent(currency)
+	whole, fraction, dot := strings.Cut(amount, ".")
+	if whole == "" || (dot && fraction == "") || strings.Trim(whole+fraction, "0123456789") != "" {
+		return Money{}, fmt.Errorf("want an amount such as 10000.00")
+	}
+	if len(fraction) > places {
+		return Money{}, fmt.Errorf("%s has %d decimals", currency, places)
+	}
+	minor, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", places-len(fraction)), 10, 64)
+	if err != nil || minor > 100_000_000_000_000_000 {
+		return Money{}, fmt.Errorf("want an amount below 10^17 minor units")
+	}
+	return Money{Minor: minor, Currency: currency}, nil
 }
