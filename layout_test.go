@@ -62,7 +62,7 @@ var table = []row{
 		"puts its sources together and sends frames; no collector in it"},
 	{"collector/aggregate", 3, "internal/bus internal/deadletter internal/hist internal/rulelog internal/slo internal/telemetry internal/wire",
 		"telemetry to partials; it never sees the ledger"},
-	{"collector/evaluate", 3, "internal/access internal/alert internal/bus internal/deadletter internal/hist internal/ledger internal/rulelog internal/sla internal/slo internal/telemetry internal/wire",
+	{"collector/evaluate", 3, "internal/access internal/alert internal/bus internal/deadletter internal/hist internal/ledger internal/rulelog internal/sla internal/sla/clauses internal/slo internal/telemetry internal/wire",
 		"partials to slots, alerts and the ledger"},
 	{"collector/ruler", 3, "internal/alert internal/bus internal/hist internal/telemetry internal/wire internal/yamlconf",
 		"telemetry to series and alerts; objectives are none of its business"},

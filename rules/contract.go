@@ -35,6 +35,7 @@ type slaSpec struct {
 	ClaimDays      int              `yaml:"claimDays"`
 	CauseDays      int              `yaml:"causeDays"`
 	EvidenceMonths int              `yaml:"evidenceMonths"`
+	TierAlerts     string           `yaml:"tierAlerts"`
 }
 
 type feeSpec struct {
@@ -81,7 +82,7 @@ func (c *compiler) contracts() {
 	for _, s := range c.slas {
 		before := len(c.errs)
 		if out := c.contract(s); len(c.errs) == before {
-			c.addContract(s.doc, out)
+			c.addContract(s.doc, out, s.Spec.TierAlerts)
 		}
 	}
 }
@@ -132,6 +133,9 @@ func (c *compiler) contract(s *document[slaSpec]) *sla.Contract {
 	out.Revision = c.restatement(d, spec.Restatement)
 	out.Chronic = c.chronic(d, spec.Chronic)
 	out.Delays = sla.Delays{ClaimDays: spec.ClaimDays, CauseDays: spec.CauseDays, EvidenceMonths: spec.EvidenceMonths}
+	if !slices.Contains([]string{"", "page", "ticket", "advisory", slo.TierAlertsOff}, spec.TierAlerts) {
+		c.fail(d, "spec.tierAlerts", spec.TierAlerts, "want page, ticket (as without), advisory or off: how alerts on credit tiers reach people")
+	}
 	if spec.ClaimDays < 0 || spec.CauseDays < 0 || spec.EvidenceMonths < 0 {
 		c.fail(d, "spec", nil, "want claimDays, causeDays and evidenceMonths from 0")
 	}

@@ -311,8 +311,9 @@ func (c *compiler) stream(s slo.Stream) string {
 	return id
 }
 
-func (c *compiler) addContract(d *yamlconf.Doc, contract *sla.Contract) {
-	raw, err := json.Marshal(slo.ContractRecord{File: filepath.Base(d.File()), Text: c.texts[d.File()], Contract: contract})
+func (c *compiler) addContract(d *yamlconf.Doc, contract *sla.Contract, tierAlerts string) {
+	raw, err := json.Marshal(slo.ContractRecord{File: filepath.Base(d.File()), Text: c.texts[d.File()],
+		TierAlerts: tierAlerts, Contract: contract})
 	if err != nil {
 		c.fail(d, "", nil, "cannot be stored: %v", err)
 		return

@@ -5,34 +5,22 @@ import (
 	"time"
 
 	"nines/internal/sla"
+	"nines/internal/sla/clauses"
 )
 
 // Month returns the calendar month, named as 2026-11, in a time zone. It has as
 // many minutes as it has: 28 to 31 days, clock changes included.
 func Month(name string, loc *time.Location) (sla.Period, error) {
-	t, err := time.ParseInLocation("2006-01", name, loc)
-	if err != nil {
-		return sla.Period{}, fmt.Errorf("read month %q: write it as 2026-11", name)
-	}
-	return sla.Period{Name: name, Start: t.UnixMilli(), End: t.AddDate(0, 1, 0).UnixMilli()}, nil
+	return Period(&sla.Contract{}, name, loc)
 }
 
-// Period returns the period of a contract that a month names: the calendar
-// month, or the one that begins on the contract's first day, or the rolling days
-// that end with it.
+// Period returns the period of a contract that a month names.
 func Period(c *sla.Contract, month string, loc *time.Location) (sla.Period, error) {
-	p, err := Month(month, loc)
+	first, err := time.ParseInLocation("2006-01", month, loc)
 	if err != nil {
-		return p, err
+		return sla.Period{}, fmt.Errorf("read month %q: write it as 2026-11", month)
 	}
-	if c.FirstDay > 1 {
-		first := time.UnixMilli(p.Start).In(loc).AddDate(0, 0, c.FirstDay-1)
-		p.Start, p.End = first.UnixMilli(), first.AddDate(0, 1, 0).UnixMilli()
-	}
-	if c.RollingDays > 0 {
-		p.Start = time.UnixMilli(p.End).In(loc).AddDate(0, 0, -c.RollingDays).UnixMilli()
-	}
-	return p, nil
+	return clauses.Period(c, first), nil
 }
 
 // appendSpan adds one slot to spans, extending the last where it continues it.

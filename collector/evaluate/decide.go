@@ -26,6 +26,7 @@ func (s *State) decide(g *group, sl *slot) {
 	if was != sl.State {
 		g.sums.add(sl.Start, stateDelta(was, -1))
 		g.sums.add(sl.Start, stateDelta(sl.State, +1))
+		s.countTiers(g, sl.Start, was, sl.State)
 	}
 	g.reshare(sl)
 	s.changed[g] = true

@@ -104,6 +104,11 @@ type State struct {
 	compositesOver map[string][]*slo.Objective
 	parts          map[string]*slo.Objective
 	stale          bool
+	// promises are the contracts' objectives by stream, standings those of their
+	// groups that have something to tell of.
+	promises  map[string][]*promise
+	standings map[*standing]bool
+	parted    bool // other evaluators judge groups, too
 
 	groups  map[wire.GroupKey]*group
 	touched map[*group]bool // since the last look at alerts
@@ -145,6 +150,8 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		regions:        map[string]*region{},
 		alerts:         map[string]*alert.Alert{},
 		outages:        map[uint64]*outage{},
+		promises:       map[string][]*promise{},
+		standings:      map[*standing]bool{},
 	}
 	for _, p := range claim.Sources {
 		c := p
@@ -289,6 +296,9 @@ func (s *State) useRules(id string) error {
 		return fmt.Errorf("rule set %s is not on %s: was the topic deleted?", id, wire.TopicRules)
 	}
 	if err := usable(def); err != nil {
+		return fmt.Errorf("use rule set %s: %w", id, err)
+	}
+	if err := s.usePromises(def); err != nil {
 		return fmt.Errorf("use rule set %s: %w", id, err)
 	}
 	s.stale = s.ruleID != ""

@@ -36,7 +36,8 @@ type group struct {
 	// one came; interval the newest distance between two bins of one vantage.
 	lastSample, lastData, interval int64
 	isNew                          bool
-	reported                       int64  // log time of the last status
+	reported                       int64 // log time of the last status
+	tiers                          []*standing
 	state                          string // as last reported
 }
 
@@ -87,7 +88,7 @@ func (s *State) bind(g *group) {
 	}
 	objectives := s.objectives[g.Key.Stream]
 	g.sums = newTally(s.layoutOf(g.Key.Stream), objectives)
-	g.judged = nil
+	g.judged, g.tiers = nil, nil
 	for _, o := range objectives {
 		g.judged = append(g.judged, newJudged(g, o))
 	}
@@ -332,6 +333,7 @@ func (g *group) collect(s *State) {
 	if g.Retired != 0 && g.next >= g.Retired {
 		delete(s.groups, g.Key)
 		delete(s.open, g)
+		s.dropTiers(g)
 		s.seekOrphans()
 	}
 }

@@ -257,6 +257,7 @@ func (s *State) sweep() {
 	for _, name := range slices.Sorted(maps.Keys(s.regions)) {
 		s.judgeBlind(name, s.regions[name])
 	}
+	s.judgeTiers()
 	s.resolveOrphans()
 	s.forgetOutages()
 }

@@ -33,6 +33,11 @@ func (s *State) resolveOrphans() {
 			}
 		}
 	}
+	for st := range s.standings {
+		for _, a := range st.alerts {
+			owned[a.risk.key], owned[a.missed.key] = true, true
+		}
+	}
 	for _, r := range s.regions {
 		owned[r.blind.key] = true
 	}

@@ -105,6 +105,9 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 			g.next = max(g.next, sl.Start+g.length())
 		}
 	}
+	if err := s.restoreTiers(g, l); err != nil {
+		return err
+	}
 	s.restoreSlots(g, l.Slots)
 	for _, j := range g.judged {
 		switch {

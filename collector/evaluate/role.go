@@ -236,6 +236,11 @@ func (o *owner) restore(ctx context.Context) error {
 	o.state.SetHours(func(key wire.GroupKey, from, to int64) ([]ledger.HourTotals, error) {
 		return o.o.Ledger.HourTotals(ctx, access.Local(), key, from, to)
 	})
+	n, err := o.o.Client.Partitions(ctx, wire.TopicPartials)
+	if err != nil {
+		return err
+	}
+	o.state.SetParted(n > 1)
 	o.committed = time.Now()
 	return o.state.Restore(id, loaded, alerts, agents)
 }

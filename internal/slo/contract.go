@@ -7,12 +7,18 @@ import (
 	"nines/internal/sla"
 )
 
+// TierAlertsOff switches the alerts on a contract's credit tiers off.
+const TierAlertsOff = "off"
+
 // ContractRecord is how a rule set carries a contract.
 type ContractRecord struct {
 	// File is the base name of the contract's file, and Text its bytes, so that
 	// a dispute reads what the parties signed.
 	File string `json:"file"`
 	Text string `json:"text"`
+	// TierAlerts is the severity of the alerts on its credit tiers: ticket where
+	// it is empty, TierAlertsOff for none.
+	TierAlerts string `json:"tier_alerts,omitempty"`
 	// Contract is what package rules made of it.
 	Contract *sla.Contract `json:"contract"`
 }

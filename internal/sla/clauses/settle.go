@@ -18,13 +18,7 @@ func Settle(c *sla.Contract, p sla.Period, loc *time.Location, in sla.Input) sla
 		laid, in := lay(parts[0].contract, p, loc, in)
 		return laid.Settle(p, in)
 	}
-	fee := sla.Money{Currency: c.Fee.Currency}
-	for i := range parts {
-		part := &parts[i]
-		part.share = sla.Ratio{Num: uint64(part.period.End - part.period.Start), Den: uint64(p.End - p.Start)}
-		part.contract.Fee.Money = part.contract.Fee.Times(part.share.Rat())
-		fee.Minor += part.contract.Fee.Minor
-	}
+	fee := prorate(c, p, parts)
 	var out sla.Settlement
 	if c.Changes.Apart {
 		out = apart(c, p, loc, in, parts)
@@ -83,6 +77,19 @@ func split(c *sla.Contract, p sla.Period) []part {
 		parts = append(parts, next)
 	}
 	return parts
+}
+
+// prorate gives each part its share of the period and of its fee, and returns
+// the sum of these fees.
+func prorate(c *sla.Contract, p sla.Period, parts []part) sla.Money {
+	fee := sla.Money{Currency: c.Fee.Currency}
+	for i := range parts {
+		part := &parts[i]
+		part.share = sla.Ratio{Num: uint64(part.period.End - part.period.Start), Den: uint64(p.End - p.Start)}
+		part.contract.Fee.Money = part.contract.Fee.Times(part.share.Rat())
+		fee.Minor += part.contract.Fee.Minor
+	}
+	return fee
 }
 
 // applied returns the contract with a change.
