@@ -47,8 +47,8 @@ var table = []row{
 	{"internal/inventory", 2, "internal/sla internal/sla/exact internal/yamlconf", "facts in time and how they are written; who stores them is above"},
 	{"internal/slo", 2, "internal/sla", "an objective judges by the contract's slot rule and exact ratios"},
 	{"internal/wire", 2, "internal/alert internal/hist internal/telemetry", "the bytes of what those define"},
-	{"internal/ledger", 2, "internal/access internal/alert internal/hist internal/sla internal/slo internal/telemetry internal/wire",
-		"stores slots, alerts, sketches, rule sets and positions; every read takes a principal"},
+	{"internal/ledger", 2, "internal/access internal/alert internal/hist internal/inventory internal/sla internal/slo internal/telemetry internal/wire",
+		"stores slots, alerts, sketches, rule sets, positions, facts and exclusions; every read takes a principal"},
 	{"internal/deadletter", 2, "internal/bus internal/wire", "records that could not be used, on their topic"},
 	{"internal/rulelog", 2, "internal/bus internal/slo internal/wire", "rule sets on their topic"},
 	{"agent/host", 2, "internal/telemetry", "a source of rounds, alone"},
@@ -87,12 +87,13 @@ var table = []row{
 var beside = map[string]string{
 	"internal/sla/slot → internal/sla/exact": "arithmetic below arithmetic",
 
-	"internal/ledger → internal/slo":      "windows and rule sets are stored as slo defines them",
-	"internal/ledger → internal/wire":     "a group's key is the one that partials carry",
-	"internal/rulelog → internal/slo":     "a rule set is slo's",
-	"internal/rulelog → internal/wire":    "topic and record type are wire's",
-	"agent/framing → internal/wire":       "frames are wire's bytes",
-	"internal/deadletter → internal/wire": "topic and headers are wire's",
+	"internal/ledger → internal/inventory": "facts are stored as inventory defines them",
+	"internal/ledger → internal/slo":       "windows and rule sets are stored as slo defines them",
+	"internal/ledger → internal/wire":      "a group's key is the one that partials carry",
+	"internal/rulelog → internal/slo":      "a rule set is slo's",
+	"internal/rulelog → internal/wire":     "topic and record type are wire's",
+	"agent/framing → internal/wire":        "frames are wire's bytes",
+	"internal/deadletter → internal/wire":  "topic and headers are wire's",
 }
 
 // only says who may import what is not ours; the first row that fits decides.

@@ -102,16 +102,16 @@ func Applicable(list []Exclusion, contract string) []sla.Exclusion {
 func (x *Exclusion) May(step Step, author, reason string) error {
 	switch {
 	case author == "":
-		return fmt.Errorf("say who you are: an author is required")
+		return Refusal("say who you are: an author is required")
 	case step == Approve && x.State == StateProposed && author == x.Author:
-		return fmt.Errorf("exclusion %d was proposed by %s: somebody else has to approve it", x.ID, author)
+		return Refusal(fmt.Sprintf("exclusion %d was proposed by %s: somebody else has to approve it", x.ID, author))
 	case (step == Reject || step == Withdraw) && reason == "":
-		return fmt.Errorf("say why: a reason is required to %s an exclusion", step)
+		return Refusal(fmt.Sprintf("say why: a reason is required to %s an exclusion", step))
 	case step == Approve && x.State == StateProposed, step == Reject && x.State == StateProposed,
 		step == Withdraw && (x.State == StateProposed || x.State == StateApproved):
 		return nil
 	case step != Approve && step != Reject && step != Withdraw:
-		return fmt.Errorf("there is no step %q; there are approve, reject and withdraw", step)
+		return Refusal(fmt.Sprintf("there is no step %q; there are approve, reject and withdraw", step))
 	}
-	return fmt.Errorf("exclusion %d is %s: it cannot be %s", x.ID, x.State, map[Step]string{Approve: "approved", Reject: "rejected", Withdraw: "withdrawn"}[step])
+	return Refusal(fmt.Sprintf("exclusion %d is %s: it cannot be %s", x.ID, x.State, map[Step]string{Approve: "approved", Reject: "rejected", Withdraw: "withdrawn"}[step]))
 }

@@ -44,6 +44,8 @@ func tables() []table {
 		{"unplaced", "id, log_time, stream, labels_hash, from_time, to_time, good, total"},
 		{"agents", "agent, boot, host, frames, samples, repeats, gap_frames, last_seq, newest, skew, first_seen, last_seen"},
 		{"state", "kind, state_key, body"},
+		{"inventory_facts", "id, resource, attribute, effective, value, withdrawn, recorded, author, reason, supersedes"},
+		{"exclusion_events", "id, exclusion, contract, customer, step, recorded, author, reason, proposed"},
 	}
 }
 

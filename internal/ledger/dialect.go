@@ -52,6 +52,9 @@ type dialect struct {
 	// lockRetry begins a transaction that is run again: it waits for the commits
 	// under way and keeps others from beginning, so that it does not fail again.
 	lockRetry string
+	// lockFacts and lockEvents let those who add to the inventory, and to the
+	// exclusions, take turns.
+	lockFacts, lockEvents string
 	// share follows a SELECT whose row must stay until the transaction ends.
 	share string
 	// nextCommit is the query for a commit's number.

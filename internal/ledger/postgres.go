@@ -89,7 +89,7 @@ func postgresHandle(c *pgx.ConnConfig) *sql.DB {
 func postgresDialect() *dialect {
 	return &dialect{
 		name:        "postgresql",
-		migrations:  []string{postgresSchema1},
+		migrations:  []string{postgresSchema1, postgresInventory},
 		rebind:      numbered,
 		explain:     explainPostgres,
 		integrity:   func(context.Context, *sql.DB) error { return nil }, // pages have checksums where the cluster was made with them
@@ -118,6 +118,8 @@ func postgresDialect() *dialect {
 		lockDays:   noCommits,
 		lockOrder:  `LOCK TABLE schema_version IN EXCLUSIVE MODE`,
 		lockRetry:  noCommits,
+		lockFacts:  `LOCK TABLE inventory_facts IN SHARE ROW EXCLUSIVE MODE`,
+		lockEvents: `LOCK TABLE exclusion_events IN SHARE ROW EXCLUSIVE MODE`,
 		share:      ` FOR SHARE`,
 		nextCommit: `SELECT nextval('commit_numbers')`,
 	}

@@ -17,7 +17,7 @@ const maxFindings = 20
 // Verify reads the whole ledger and reports what is wrong with it: pages and
 // indexes by the database's own check, blobs that do not decode, hours whose
 // totals are not the sums of their slots, packed days that differ from their hours, slots both open and final, rows of
-// unknown groups. It takes seconds per gigabyte, and commits go on meanwhile.
+// unknown groups, facts and exclusions in an impossible order. It takes seconds per gigabyte, and commits go on meanwhile.
 // An ErrDamaged names each fault.
 func (l *Ledger) Verify(ctx context.Context) error { return l.VerifyWith(ctx, nil) }
 
@@ -32,7 +32,7 @@ func (l *Ledger) VerifyWith(ctx context.Context, progress Progress) error {
 		if c.total, err = c.v.countRows([]table{{name: "hours"}, {name: "open_slots"}, {name: "slot_versions"}, {name: "sketches"}, {name: "statuses"}}); err != nil {
 			return err
 		}
-		for _, f := range []func() error{c.hours, c.days, c.open, c.versions, c.sketches, c.statuses, c.orphans} {
+		for _, f := range []func() error{c.hours, c.days, c.open, c.versions, c.sketches, c.statuses, c.orphans, c.inventory} {
 			if err := f(); err != nil {
 				return err
 			}
