@@ -1,23 +1,14 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
-	"os/exec"
-	"strings"
+	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
-
-	"nines/collector/aggregate"
-	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/rulelog"
 	"nines/internal/sla"
@@ -26,180 +17,142 @@ import (
 	"nines/internal/wire"
 )
 
-// brokerEnv makes this program a broker with its data in the folder named, so
-// that the broker's CPU time is another process's.
-const brokerEnv = "NINES_BENCH_BROKER"
-
-// The fleet of the benchmark: what a collector reads in 20 s.
+// The fleet of the benchmark.
 const (
-	benchHosts      = 1000
-	benchRounds     = 20
+	benchHosts      = 10_000
 	benchRegions    = 29
+	benchZones      = 92
+	benchObjectives = 1000
 	benchPartitions = 2
-	benchObjectives = 100
+	// tickShare is how many ticks a second of the log has, as the role writes.
+	tickShare = 4
 )
 
 // AggregateSamplesPerCPUSecond is how many samples the role aggregates in a
 // second of CPU time, from Kafka's fetch to acknowledged partials, the broker
-// being another process: frames of 100 samples, one frame a batch as agents
-// send them, 100 objectives grouped by region.
+// being another process: 10,000 hosts with frames of 100 samples, one round a
+// frame and one frame a batch as agents send them; every host feeds each of
+// 1,000 objectives, in the group of its region.
 func (suite) AggregateSamplesPerCPUSecond() benchmark {
-	return benchmark{Name: "aggregate_samples_per_cpu_second", Unit: "M samples/s·core", Better: higher,
-		Prepare: func() (func() (float64, error), error) { return aggregateOnce, nil }}
+	f := &fleetLog{frames: 10, rounds: 1}
+	return benchmark{Name: "aggregate_samples_per_cpu_second", Unit: "M samples/s·core", Better: higher, Target: 20,
+		Prepare: f.prepare, Clean: f.remove}
 }
 
-// aggregateOnce fills a fresh log and lets a fresh role read it.
-func aggregateOnce() (rate float64, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	addr, stop, err := childBroker(ctx)
+// AggregateSamplesPerCPUSecondTenRounds is the same with ten rounds a frame.
+func (suite) AggregateSamplesPerCPUSecondTenRounds() benchmark {
+	f := &fleetLog{frames: 2, rounds: 10}
+	return benchmark{Name: "aggregate_samples_per_cpu_second_10_rounds", Unit: "M samples/s·core", Better: higher,
+		Prepare: f.prepare, Clean: f.remove}
+}
+
+// fleetLog is a broker's data with what a fleet sent: written once, read by each
+// run in a copy of its own, so that each finds a fresh log without checkpoints.
+type fleetLog struct {
+	frames, rounds int // of a host; of a frame
+	dir            string
+}
+
+func (f *fleetLog) prepare() (func() (float64, error), error) {
+	dir, err := os.MkdirTemp("", "nines-bench")
 	if err != nil {
-		return 0, err
+		return nil, err
+	}
+	f.dir = dir
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	addr, stop, err := childBroker(ctx, filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
 	}
 	defer stop()
 	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{addr}}})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer client.Close()
-	rules, err := fill(ctx, client)
+	return f.run, f.fill(ctx, client)
+}
+
+func (f *fleetLog) remove() { os.RemoveAll(f.dir) }
+
+// run lets a fresh role read the log.
+func (f *fleetLog) run() (rate float64, err error) {
+	copied := filepath.Join(f.dir, "run")
+	defer os.RemoveAll(copied)
+	if err := os.CopyFS(copied, os.DirFS(filepath.Join(f.dir, "log"))); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	addr, stop, err := childBroker(ctx, copied)
 	if err != nil {
 		return 0, err
 	}
-	set := metrics.NewSet()
-	role, err := aggregate.New(aggregate.Options{Client: client, Rules: rules, Owner: "bench", Log: slog.New(slog.DiscardHandler), Metrics: set})
+	defer stop()
+	cpu, err := childRole(ctx, addr)
 	if err != nil {
 		return 0, err
 	}
-	start, err := cpuTime()
-	if err != nil {
-		return 0, err
-	}
-	rctx, end := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- role.Run(rctx) }()
-	for !caughtUp(set) {
-		select {
-		case err := <-done:
-			end()
-			return 0, errors.Join(errors.New("the role ended"), err)
-		case <-ctx.Done():
-			end()
-			return 0, errors.New("the role did not catch up within 3 minutes")
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	stopAt, err := cpuTime()
-	end()
-	<-done
-	return benchHosts * benchRounds * 100 / (stopAt - start).Seconds() / 1e6, err
-}
-
-// caughtUp tells whether every partition has been read to its end.
-func caughtUp(set *metrics.Set) bool {
-	var b bytes.Buffer
-	set.WritePrometheus(&b)
-	return strings.Count(b.String(), "nines_aggregate_lag_records{") == benchPartitions &&
-		strings.Count(b.String(), "nines_aggregate_lag_records{partition=\"0\"} 0\n")+
-			strings.Count(b.String(), "nines_aggregate_lag_records{partition=\"1\"} 0\n") == benchPartitions
-}
-
-// childBroker starts this program as a broker.
-func childBroker(ctx context.Context) (addr string, stop func(), err error) {
-	dir, err := os.MkdirTemp("", "nines-bench")
-	if err != nil {
-		return "", nil, err
-	}
-	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), brokerEnv+"="+dir)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("start broker: %w", err)
-	}
-	stop = func() {
-		in.Close() // the child ends with its standard input
-		cmd.Wait()
-		os.RemoveAll(dir)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		stop()
-		return "", nil, fmt.Errorf("start broker: %w", err)
-	}
-	return strings.TrimSpace(line), stop, nil
-}
-
-// serveBroker is the child: it serves until its standard input ends.
-func serveBroker(dir string) error {
-	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: dir, RetentionBytes: 4 << 30}})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		<-b.Ready()
-		fmt.Println(b.Addr())
-		io.Copy(io.Discard, os.Stdin)
-		cancel()
-	}()
-	return b.Run(ctx)
+	return float64(benchHosts*f.frames*f.rounds*100) / cpu.Seconds() / 1e6, nil
 }
 
 // fill creates the topics and writes the rules, the fleet's frames and the
 // ticks between them.
-func fill(ctx context.Context, client *bus.Client) (*rulelog.Log, error) {
-	for _, t := range []bus.Topic{{Name: wire.TopicTelemetry, Partitions: benchPartitions}, {Name: wire.TopicPartials, Partitions: 1},
+func (f *fleetLog) fill(ctx context.Context, client *bus.Client) error {
+	for _, t := range []bus.Topic{{Name: wire.TopicTelemetry, Partitions: benchPartitions}, {Name: wire.TopicPartials, Partitions: 1, MaxMessageBytes: 8 << 20},
 		{Name: wire.TopicCheckpoints, Compact: true}, {Name: wire.TopicRules, Compact: true}, {Name: wire.TopicDeadLetter}} {
 		if _, err := client.EnsureTopic(ctx, t); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	rules := rulelog.New(client)
 	if err := rules.Load(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	id, err := rules.Publish(ctx, benchRules())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	errs := make([]error, benchPartitions)
 	var wg sync.WaitGroup
 	for p := range benchPartitions {
-		wg.Go(func() { errs[p] = fillPartition(ctx, client.Producer(wire.TopicTelemetry, int32(p)), p, id) })
+		wg.Go(func() { errs[p] = f.fillPartition(ctx, client.Producer(wire.TopicTelemetry, int32(p)), p, id) })
 	}
 	wg.Wait()
-	return rules, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
-// fillPartition writes one partition's share of the fleet, one frame a batch.
-func fillPartition(ctx context.Context, p *bus.Producer, partition int, rules string) error {
-	header := func(typ string) []bus.Header { return []bus.Header{{Key: wire.HeaderType, Value: []byte(typ)}} }
+// fillPartition writes one partition's share of the fleet. The hosts' frames
+// spread evenly over their interval, and so do the ticks.
+func (f *fleetLog) fillPartition(ctx context.Context, p *bus.Producer, partition int, rules string) error {
+	send := func(typ string, key, value []byte) error {
+		_, err := p.Produce(ctx, []bus.Record{{Key: key, Value: value, Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(typ)}}}})
+		return err
+	}
+	const own = benchHosts / benchPartitions
 	var enc wire.Encoder
-	base := time.Now().Add(-time.Minute).UnixMilli()
-	for round := range benchRounds {
-		at := base + int64(round)*1000
-		tick := wire.Tick{Clock: at, Incarnation: 1, RuleSet: rules, Owner: "bench"}
-		batches := [][]bus.Record{{{Value: wire.AppendTick(nil, &tick), Headers: header(wire.TypeTick)}}}
-		for host := partition; host < benchHosts; host += benchPartitions {
-			f := hostFrame()
-			f.Agent, f.Boot, f.Seq, f.SendTime = fmt.Sprintf("host-%d", host), uint64(host+1), uint64(round+1), at
-			f.Host = telemetry.NewLabels(map[string]string{"host": f.Agent, "zone": fmt.Sprintf("zone-%d", host%92), "region": fmt.Sprintf("region-%d", host%benchRegions)})
-			for i := range f.Blocks {
-				f.Blocks[i].Times[0] = at
+	var frame telemetry.Frame
+	model := newHostModel()
+	// Shortly before a whole minute, so that each run has a checkpoint amid it.
+	base := time.Now().Add(-10*time.Minute).Truncate(time.Minute).UnixMilli() - 6000
+	ticks := tickShare * f.rounds
+	for n := range f.frames {
+		start := base + int64(n*f.rounds)*1000
+		for i := range own {
+			due := int64(i) * int64(f.rounds) * 1000 / own // of the frame, in its interval
+			if i%((own+ticks-1)/ticks) == 0 {
+				tick := wire.Tick{Clock: start + due + int64(f.rounds)*1000, Incarnation: 1, RuleSet: rules, Owner: "bench"}
+				if err := send(wire.TypeTick, nil, wire.AppendTick(nil, &tick)); err != nil {
+					return err
+				}
 			}
-			value := enc.AppendFrame(nil, f, func(uint64) bool { return round == 0 })
-			batches = append(batches, []bus.Record{{Key: []byte(f.Agent), Value: value, Headers: header(wire.TypeFrame)}})
-		}
-		for _, recs := range batches {
-			if _, err := p.Produce(ctx, recs); err != nil {
+			host := i*benchPartitions + partition
+			frame.Agent, frame.Boot, frame.Seq = fmt.Sprintf("host-%d", host), uint64(host+1), uint64(n+1)
+			frame.Host = telemetry.NewLabels(map[string]string{"host": frame.Agent,
+				"zone": fmt.Sprintf("zone-%d", host%benchZones), "region": fmt.Sprintf("region-%d", host%benchRegions)})
+			model.fill(&frame, host, n*f.rounds, f.rounds, start+due)
+			if err := send(wire.TypeFrame, []byte(frame.Agent), enc.AppendFrame(nil, &frame, func(uint64) bool { return n == 0 })); err != nil {
 				return err
 			}
 		}
@@ -207,12 +160,12 @@ func fillPartition(ctx context.Context, p *bus.Producer, partition int, rules st
 	return nil
 }
 
-// benchRules judges the probes' columns of every host by region, under as many
-// thresholds as there are objectives.
+// benchRules judges ten latencies of every host by region, under a hundred
+// thresholds each.
 func benchRules() *slo.RuleSet {
 	set := &slo.RuleSet{Streams: map[string]*slo.Stream{}}
 	for i := range benchObjectives {
-		st := &slo.Stream{Sample: &slo.Selector{Metric: fmt.Sprintf("probe_%d", i%10)}, Op: slo.LTE, Threshold: float64(i+1) / 500,
+		st := &slo.Stream{Sample: &slo.Selector{Metric: fmt.Sprintf("probe_%d", i%10)}, Op: slo.LTE, Threshold: float64(i/10+1) / 500,
 			GroupBy: []string{"region"}, Bin: 1000, Rule: sla.SlotRule{Length: 60_000, Bad: sla.BadRatio, MaxRatio: sla.Ratio{Num: 1, Den: 100}, MinCount: 1}}
 		set.Streams[st.ID()] = st
 	}

@@ -33,11 +33,10 @@ type result struct {
 }
 
 func main() {
-	if dir := os.Getenv(brokerEnv); dir != "" {
-		if err := serveBroker(dir); err != nil {
-			fmt.Fprintln(os.Stderr, "bench: broker:", err)
-			os.Exit(1)
-		}
+	if was, err := child(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	} else if was {
 		return
 	}
 	only := flag.String("only", "", "comma-separated names; all where empty")
@@ -100,6 +99,9 @@ func names(all []benchmark) string {
 }
 
 func measure(b benchmark, runs int) (result, error) {
+	if b.Clean != nil {
+		defer b.Clean()
+	}
 	once, err := b.Prepare()
 	if err != nil {
 		return result{}, fmt.Errorf("prepare: %w", err)

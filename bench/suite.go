@@ -22,6 +22,8 @@ type benchmark struct {
 	// Prepare sets up what is not measured and returns what is: each call is a
 	// run and gives the figure.
 	Prepare func() (run func() (float64, error), err error)
+	// Clean, where set, removes what Prepare left, also after it failed.
+	Clean func()
 }
 
 // suite carries the benchmarks: each exported method that returns a benchmark
