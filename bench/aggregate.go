@@ -34,7 +34,7 @@ const (
 // frame and one frame a batch as agents send them; every host feeds each of
 // 1,000 objectives, in the group of its region.
 func (suite) AggregateSamplesPerCPUSecond() benchmark {
-	f := &fleetLog{frames: 10, rounds: 1}
+	f := &fleetLog{frames: 20, rounds: 1}
 	return benchmark{Name: "aggregate_samples_per_cpu_second", Unit: "M samples/s·core", Better: higher, Target: 20,
 		Prepare: f.prepare, Clean: f.remove}
 }

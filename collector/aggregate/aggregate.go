@@ -11,7 +11,6 @@ package aggregate
 import (
 	"fmt"
 
-	"nines/internal/hist"
 	"nines/internal/slo"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
@@ -66,21 +65,38 @@ type State struct {
 	newest      map[string]bootKey // an agent's newest boot
 	counters    map[counterKey]*counter
 
-	// The current stretch.
-	from      int64
-	sinceCut  int
-	bins      int
-	cells     map[cellKey]*cell
-	dirty     []*cell
-	announced map[wire.GroupKey]*group
-	sketches  map[sketchKey]*hist.Histogram
-	unplaced  []wire.Unplaced
-	gaps      []wire.Gap
-	regions   map[string]*wire.RegionSeen
-	seen      map[bootKey]*wire.AgentSeen
+	// What hosts feed, resolved with their first frames.
+	classes    map[string]*class
+	laddersBy  map[string]*ladder // by the cells and thresholds
+	scales     map[string]*scale  // by the thresholds
+	groups     map[wire.GroupKey]*group
+	cellSerial uint64
+	order      []seat  // of the cells, in the order of a partial's counts
+	unranked   []*cell // not yet in it
 
+	// The current stretch.
+	from         int64
+	sinceCut     int
+	bins         int
+	dirty        []*cell
+	climbed      []*ladder
+	unplaced     []wire.Unplaced
+	gaps         []wire.Gap
+	regions      map[string]*region
+	heardRegions []*region
+	// Since the last sketch cut.
+	sketches map[sketchKey]*sketch
+	heard    []*boot
+
+	spare   []wire.BinCount // memory for the next partial
 	decoder wire.Decoder
 	frame   telemetry.Frame
+	// The schemas of the frame before, by their turn in it: mostly those of
+	// this one. looked counts this one's.
+	recent [16]*schema
+	looked int
+	// The last answer of binStart.
+	binTime, binLength, binFrom int64
 	// Of the frame being applied: the newest sample time of its boot's frame
 	// before, 0 where there was none, and whether those before it were missed.
 	before int64
@@ -99,34 +115,32 @@ type bootKey struct {
 
 // boot is what is known of one agent process.
 type boot struct {
-	lastSeq  uint64
-	newest   int64 // newest sample time
-	used     int64 // log time
-	host     telemetry.Labels
-	resolved map[uint64]*resolved
+	key     bootKey
+	lastSeq uint64
+	newest  int64 // newest sample time
+	used    int64 // log time
+	host    telemetry.Labels
+	class   *class     // nil where it has to be found anew
+	schemas []resolved // that it sent
+	region  *region
+	heard   bool // since the last sketch cut
+	seen    sighting
 }
 
-type group struct {
-	labels telemetry.Labels
-	minute int64 // of log time, when last announced
+// sighting is a boot's entry in the next list of agents; see wire.AgentSeen.
+type sighting struct {
+	frames, samples, repeats uint64
+	newest, skew             int64
 }
 
-type cellKey struct {
-	group   wire.GroupKey
-	vantage string
-}
+// region is an entry of the next list of regions, if it has frames.
+type region struct{ seen wire.RegionSeen }
 
-// cell collects the current stretch's bins of one group and vantage point.
-type cell struct {
-	cellKey
-	bins  []wire.BinCount
-	dirty bool
-	fed   int64 // the last sweep that found it in use
-}
-
-type sketchKey struct {
-	group wire.GroupKey
-	slot  int64
+// outdate has the boot's schemas resolved again with their next frame.
+func (b *boot) outdate() {
+	for i := range b.schemas {
+		b.schemas[i].plan, b.schemas[i].counters = nil, nil
+	}
 }
 
 // NewState returns the state of a partition at position pos, before any
@@ -140,11 +154,12 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		boots:     map[bootKey]*boot{},
 		newest:    map[string]bootKey{},
 		counters:  map[counterKey]*counter{},
-		cells:     map[cellKey]*cell{},
-		announced: map[wire.GroupKey]*group{},
-		sketches:  map[sketchKey]*hist.Histogram{},
-		regions:   map[string]*wire.RegionSeen{},
-		seen:      map[bootKey]*wire.AgentSeen{},
+		classes:   map[string]*class{},
+		laddersBy: map[string]*ladder{},
+		scales:    map[string]*scale{},
+		groups:    map[wire.GroupKey]*group{},
+		sketches:  map[sketchKey]*sketch{},
+		regions:   map[string]*region{},
 	}
 }
 
@@ -256,13 +271,7 @@ func (s *State) tick(t *wire.Tick) error {
 			return err
 		}
 		s.rules = next
-		for _, b := range s.boots {
-			b.outdate()
-		}
-		s.cells = map[cellKey]*cell{}
-		for _, c := range s.dirty {
-			s.cells[c.cellKey] = c
-		}
+		s.outdatePlans()
 	}
 	if s.logTime == 0 {
 		s.beginTime(now)
@@ -288,11 +297,17 @@ func (s *State) beginTime(now int64) {
 
 // Lookup implements wire.Schemas.
 func (s *State) Lookup(fp uint64) *telemetry.Schema {
-	if sc := s.schemas[fp]; sc != nil {
-		sc.used = s.logTime
-		return sc.def
+	at := s.looked % len(s.recent)
+	s.looked++
+	sc := s.recent[at]
+	if sc == nil || sc.def.Fingerprint != fp {
+		if sc = s.schemas[fp]; sc == nil {
+			return nil
+		}
+		s.recent[at] = sc
 	}
-	return nil
+	sc.used = s.logTime
+	return sc.def
 }
 
 // Add implements wire.Schemas.

@@ -5,12 +5,9 @@ import (
 	"encoding/gob"
 	"fmt"
 	"hash/crc32"
-	"maps"
-	"slices"
 
 	"nines/internal/slo"
 	"nines/internal/telemetry"
-	"nines/internal/wire"
 )
 
 // checkpoint is the state between two stretches, at a sketch cut: no bins, no
@@ -79,8 +76,7 @@ func (s *State) Checkpoint(last uint32) ([]byte, error) {
 		c.Schemas = append(c.Schemas, savedSchema{sc.def.Series, sc.used})
 	}
 	for k, b := range s.boots {
-		c.Boots = append(c.Boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host,
-			slices.Sorted(maps.Keys(b.resolved))})
+		c.Boots = append(c.Boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host, b.sent()})
 	}
 	for k, n := range s.counters {
 		c.Counters = append(c.Counters, savedCounter{k.agent, k.boot, k.series, k.stream, k.from, uint8(k.role), n.value, n.time, n.used, n.fresh})
@@ -90,6 +86,15 @@ func (s *State) Checkpoint(last uint32) ([]byte, error) {
 		return nil, fmt.Errorf("encode checkpoint of partition %d: %w", s.source, err)
 	}
 	return buf.Bytes(), nil
+}
+
+// sent returns the fingerprints of the schemas that the boot has sent.
+func (b *boot) sent() []uint64 {
+	out := make([]uint64, len(b.schemas))
+	for i := range b.schemas {
+		out[i] = b.schemas[i].fingerprint
+	}
+	return out
 }
 
 // Restore returns the state that Checkpoint wrote, and the checksum of the
@@ -117,11 +122,11 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 	}
 	for _, b := range c.Boots {
 		k := bootKey{b.Agent, b.Boot}
-		known := make(map[uint64]*resolved, len(b.Schemas))
-		for _, fp := range b.Schemas {
-			known[fp] = &resolved{stale: true}
+		known := make([]resolved, len(b.Schemas))
+		for i, fp := range b.Schemas {
+			known[i].fingerprint = fp
 		}
-		s.boots[k] = &boot{lastSeq: b.LastSeq, newest: b.Newest, used: b.Used, host: b.Host, resolved: known}
+		s.boots[k] = &boot{key: k, lastSeq: b.LastSeq, newest: b.Newest, used: b.Used, host: b.Host, schemas: known}
 		if b.Current {
 			s.newest[b.Agent] = k
 		}
@@ -131,45 +136,4 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 		s.counters[k] = &counter{value: n.Value, time: n.Time, used: n.Used, fresh: n.Fresh}
 	}
 	return s, c.LastCRC, nil
-}
-
-// Split returns the partial as each of n partitions of nines.partials receives
-// it: the groups that belong there, and on partition 0 what is of no group.
-// Empty ones are published too, for they carry the log time.
-func Split(p *wire.Partial, n int32) []*wire.Partial {
-	out := make([]*wire.Partial, n)
-	for i := range out {
-		out[i] = &wire.Partial{Source: p.Source, Sources: p.Sources, Incarnation: p.Incarnation,
-			From: p.From, To: p.To, LogTime: p.LogTime, RuleSet: p.RuleSet}
-	}
-	for _, g := range p.Groups {
-		q := out[PartitionOf(g.Key, n)]
-		q.Groups = append(q.Groups, g)
-	}
-	for _, c := range p.Counts {
-		q := out[PartitionOf(c.Group, n)]
-		q.Counts = append(q.Counts, c)
-	}
-	for _, k := range p.Sketches {
-		q := out[PartitionOf(k.Group, n)]
-		q.Sketches = append(q.Sketches, k)
-	}
-	for _, u := range p.Unplaced {
-		q := out[PartitionOf(u.Group, n)]
-		q.Unplaced = append(q.Unplaced, u)
-	}
-	out[0].Gaps, out[0].Regions, out[0].Agents = p.Gaps, p.Regions, p.Agents
-	return out
-}
-
-// PartitionOf returns the partition of nines.partials that carries the group.
-// Groups of equal labels in the parts of a composite objective share one.
-func PartitionOf(k wire.GroupKey, n int32) int32 {
-	h := k.Labels
-	stream := slo.Affinity(k.Stream)
-	for i := 0; i < len(stream); i++ {
-		h = h*31 + uint64(stream[i])
-	}
-	h ^= h >> 33
-	return int32(h % uint64(n))
 }

@@ -1,7 +1,6 @@
 package aggregate
 
 import (
-	"nines/internal/hist"
 	"nines/internal/slo"
 	"nines/internal/wire"
 )
@@ -9,10 +8,6 @@ import (
 // sample adds one value to the stretch.
 func (s *State) sample(fd *feed, t int64, v float64) {
 	st := fd.stream
-	if fd.counter != nil {
-		s.increment(fd, t, v)
-		return
-	}
 	if t < st.From || t >= st.Until || v != v {
 		return
 	}
@@ -20,25 +15,25 @@ func (s *State) sample(fd *feed, t int64, v float64) {
 	if !ok {
 		return
 	}
-	c := s.bin(fd.cell, t-mod(t, st.def.Bin))
-	c.Newest = max(c.Newest, t)
-	c.Good += good
-	c.Total += total
+	c := s.bin(fd.cell, s.binStart(t, st.def.Bin))
+	c.newest = max(c.newest, t)
+	c.good += good
+	c.total += total
 	if fd.role == roleBlind {
 		if v >= 1 {
-			c.Blind++
+			c.blind++
 		}
 		return
 	}
 	if st.def.Histogram {
-		s.sketch(fd.cell.group, t-mod(t, st.def.Rule.Length)).Observe(v)
+		s.sketchOf(fd.cell, t-mod(t, st.def.Rule.Length)).Observe(v)
 	}
 }
 
 // increment turns a cumulative value into what happened since the last one. It
 // happened before t, so it belongs to the bin that ends at or holds t-1 ms.
-func (s *State) increment(fd *feed, t int64, v float64) {
-	c, st := fd.counter, fd.stream
+func (s *State) increment(fd *feed, c *counter, t int64, v float64) {
+	st := fd.stream
 	if !(v >= 0) || v >= 1<<63 {
 		return
 	}
@@ -70,14 +65,14 @@ func (s *State) increment(fd *feed, t int64, v float64) {
 	}
 	if prevTime != 0 && t-prevTime > st.def.Rule.Length || prevTime == 0 && s.missed {
 		if inc > 0 {
-			s.unplaced = append(s.unplaced, wire.Unplaced{Group: fd.cell.group, From: prevTime, To: t, Good: good, Total: total})
+			s.unplaced = append(s.unplaced, wire.Unplaced{Group: fd.cell.group.key, From: prevTime, To: t, Good: good, Total: total})
 		}
 		return
 	}
-	b := s.bin(fd.cell, at-mod(at, st.def.Bin))
-	b.Good += good
-	b.Total += total
-	b.Newest = max(b.Newest, t)
+	b := s.bin(fd.cell, s.binStart(at, st.def.Bin))
+	b.good += good
+	b.total += total
+	b.newest = max(b.newest, t)
 }
 
 // counts returns what an increment adds to good and total. Where bad events are
@@ -95,59 +90,65 @@ func (st *stream) counts(r role, inc uint64) (good, total uint64) {
 	return 0, inc
 }
 
-func (s *State) bin(c *cell, start int64) *wire.BinCount {
-	if !c.dirty {
-		c.dirty = true
-		s.dirty = append(s.dirty, c)
-	}
-	for i := len(c.bins) - 1; i >= 0; i-- {
-		if c.bins[i].Bin == start {
-			return &c.bins[i]
-		}
-	}
-	c.bins = append(c.bins, wire.BinCount{Group: c.group, Vantage: c.vantage, Bin: start})
-	s.bins++
-	return &c.bins[len(c.bins)-1]
-}
-
-func (s *State) sketch(gk wire.GroupKey, slot int64) *hist.Histogram {
-	k := sketchKey{gk, slot}
-	h := s.sketches[k]
-	if h == nil {
-		h = &hist.Histogram{}
-		s.sketches[k] = h
-	}
-	return h
-}
-
 // worth returns what a sample adds to good and total; it is not ok where the
 // value says nothing, such as a ratio above one.
 func (st *stream) worth(r role, v float64) (good, total uint64, ok bool) {
 	switch {
+	case st.op >= opLTE && r == roleSample:
+		if st.op.holds(v, st.def.Threshold) {
+			return 1, 1, true
+		}
+		return 0, 1, true
 	case r == roleBlind:
 		return 0, 0, true
 	case r != roleSample:
 		n, ok := slo.GaugeCount(v)
 		good, total = st.counts(r, n)
 		return good, total, ok
-	case st.def.Op == slo.Success, st.def.Op == slo.Failure:
+	case st.op == opRatio:
 		good, ok = slo.RawRatio(v, st.def.Op)
 		return good, slo.RatioUnit, ok
-	case compare(v, st.def.Op, st.def.Threshold):
-		return 1, 1, true
 	}
 	return 0, 1, true
 }
 
-func compare(v float64, op slo.Op, threshold float64) bool {
-	switch op {
+// op is a stream's comparison as a number.
+type op uint8
+
+const (
+	opNone op = iota // an unknown one, which nothing meets
+	opRatio
+	opLTE
+	opLT
+	opGTE
+	opGT
+)
+
+func opOf(o slo.Op) op {
+	switch o {
+	case slo.Success, slo.Failure:
+		return opRatio
 	case slo.LTE:
-		return v <= threshold
+		return opLTE
 	case slo.LT:
-		return v < threshold
+		return opLT
 	case slo.GTE:
-		return v >= threshold
+		return opGTE
 	case slo.GT:
+		return opGT
+	}
+	return opNone
+}
+
+func (o op) holds(v, threshold float64) bool {
+	switch o {
+	case opLTE:
+		return v <= threshold
+	case opLT:
+		return v < threshold
+	case opGTE:
+		return v >= threshold
+	case opGT:
 		return v > threshold
 	}
 	return false

@@ -1,7 +1,10 @@
 package aggregate
 
 import (
-	"sort"
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
 
 	"nines/internal/wire"
 )
@@ -18,70 +21,150 @@ func (s *State) cut(sketches bool) *wire.Partial {
 			g.To = s.logTime
 		}
 	}
+	s.cutCells(p)
+	s.cutRegions(p)
 	s.from, s.sinceCut, s.bins, s.gaps, s.unplaced = s.pos, 0, 0, nil, nil
-	for _, c := range s.dirty {
-		p.Counts = append(p.Counts, c.bins...)
-		c.bins, c.dirty = c.bins[:0], false
-	}
-	s.dirty = s.dirty[:0]
-	sort.Slice(p.Counts, func(i, j int) bool { return lessCount(&p.Counts[i], &p.Counts[j]) })
-	for _, r := range s.regions {
-		p.Regions = append(p.Regions, *r)
-	}
-	clear(s.regions)
-	sort.Slice(p.Regions, func(i, j int) bool { return p.Regions[i].Region < p.Regions[j].Region })
 	if sketches {
 		s.sketchMark = s.logTime / sketchEvery
 		s.cutSketches(p)
+		s.cutAgents(p)
+	}
+	for i := range p.Unplaced {
+		s.announce(p, s.groups[p.Unplaced[i].Group])
+	}
+	if sketches {
 		s.forget()
 	}
-	s.announce(p)
 	return p
 }
 
-func (s *State) cutSketches(p *wire.Partial) {
-	for k, h := range s.sketches {
-		p.Sketches = append(p.Sketches, wire.Sketch{Group: k.group, Slot: k.slot, Hist: *h})
-	}
-	clear(s.sketches)
-	sort.Slice(p.Sketches, func(i, j int) bool {
-		a, b := &p.Sketches[i], &p.Sketches[j]
-		if a.Group != b.Group {
-			return lessGroup(a.Group, b.Group)
+// cutCells moves the bins into the partial, sorted.
+func (s *State) cutCells(p *wire.Partial) {
+	laddered := s.sumLadders(false)
+	s.ranked()
+	p.Counts = slices.Grow(s.spare[:0], s.bins)
+	s.spare = nil
+	if len(s.dirty)+laddered < len(s.order)/8 {
+		for _, i := range s.touched() {
+			s.cutSeat(p, &s.order[i])
 		}
-		return a.Slot < b.Slot
-	})
-	for _, a := range s.seen {
-		p.Agents = append(p.Agents, *a)
-	}
-	clear(s.seen)
-	sort.Slice(p.Agents, func(i, j int) bool {
-		a, b := &p.Agents[i], &p.Agents[j]
-		if a.Agent != b.Agent {
-			return a.Agent < b.Agent
+	} else {
+		for i := range s.order {
+			s.cutSeat(p, &s.order[i])
 		}
-		return a.Boot < b.Boot
-	})
+	}
+	s.dirty = s.dirty[:0]
+	s.resetLadders()
 }
 
-// announce adds the labels of the groups that the partial mentions and that
-// were not announced in this minute of log time.
-func (s *State) announce(p *wire.Partial) {
-	minute := s.logTime / 60_000
-	mention := func(k wire.GroupKey) {
-		if g := s.announced[k]; g != nil && g.minute != minute {
-			g.minute = minute
-			p.Groups = append(p.Groups, wire.GroupLabels{Key: k, Labels: g.labels})
+// touched returns the places of the cells that the stretch added to, in order.
+func (s *State) touched() []int {
+	var at []int
+	for _, c := range s.dirty {
+		at = append(at, c.rank)
+	}
+	for _, l := range s.climbed {
+		if l.dirty { // else it was summed into its cells
+			for _, r := range l.rungs {
+				at = append(at, r.cell.rank)
+			}
 		}
 	}
-	for i := range p.Counts {
-		mention(p.Counts[i].Group)
+	slices.Sort(at)
+	return at
+}
+
+// cutSeat appends what the stretch added to one cell.
+func (s *State) cutSeat(p *wire.Partial, st *seat) {
+	l := st.ladder
+	if l != nil && !l.mixed {
+		if !l.dirty {
+			return
+		}
+	} else if !st.cell.dirty {
+		return
 	}
-	for i := range p.Sketches {
-		mention(p.Sketches[i].Group)
+	if minute := int32(s.logTime / 60_000); st.minute != minute {
+		st.minute = minute
+		s.announce(p, st.cell.group)
 	}
-	for i := range p.Unplaced {
-		mention(p.Unplaced[i].Group)
+	if l == nil || l.mixed {
+		s.cutBins(p, st)
+		return
+	}
+	for i := range l.bins {
+		b := &l.bins[i]
+		p.Counts = append(p.Counts, wire.BinCount{Group: st.key, Vantage: st.vantage, Bin: b.start,
+			Good: b.good(st.rung), Total: b.total, Newest: b.newest})
+	}
+}
+
+func (s *State) cutBins(p *wire.Partial, st *seat) {
+	c := st.cell
+	if len(c.bins) > 1 {
+		slices.SortFunc(c.bins, func(a, b bin) int { return cmp.Compare(a.start, b.start) })
+	}
+	for i := range c.bins {
+		b := &c.bins[i]
+		p.Counts = append(p.Counts, wire.BinCount{Group: st.key, Vantage: st.vantage, Bin: b.start,
+			Good: b.good, Total: b.total, Blind: b.blind, Newest: b.newest})
+	}
+	if cap(c.bins) > keepBins {
+		c.bins = c.one[:]
+	}
+	c.bins, c.dirty = c.bins[:0], false
+}
+
+// Recycle hands a partial's memory back for the next ones: its caller keeps
+// nothing of its Counts.
+func (s *State) Recycle(p *wire.Partial) {
+	if cap(p.Counts) > cap(s.spare) {
+		s.spare = p.Counts[:0]
+	}
+	p.Counts = nil
+}
+
+func (s *State) cutRegions(p *wire.Partial) {
+	for _, r := range s.heardRegions {
+		p.Regions = append(p.Regions, r.seen)
+		r.seen.Frames, r.seen.Newest = 0, 0
+	}
+	s.heardRegions = s.heardRegions[:0]
+	slices.SortFunc(p.Regions, func(a, b wire.RegionSeen) int { return strings.Compare(a.Region, b.Region) })
+}
+
+func (s *State) cutSketches(p *wire.Partial) {
+	all := slices.SortedFunc(maps.Values(s.sketches), func(a, b *sketch) int {
+		return cmp.Or(compareGroups(a.group.key, b.group.key), cmp.Compare(a.slot, b.slot))
+	})
+	for _, k := range all {
+		k.cut = true
+		s.announce(p, k.group)
+		p.Sketches = append(p.Sketches, wire.Sketch{Group: k.group.key, Slot: k.slot, Hist: k.hist})
+	}
+	clear(s.sketches)
+}
+
+func (s *State) cutAgents(p *wire.Partial) {
+	slices.SortFunc(s.heard, func(a, b *boot) int {
+		return cmp.Or(strings.Compare(a.key.Agent, b.key.Agent), cmp.Compare(a.key.Boot, b.key.Boot))
+	})
+	p.Agents = slices.Grow(p.Agents, len(s.heard))
+	for _, b := range s.heard {
+		p.Agents = append(p.Agents, wire.AgentSeen{Agent: b.key.Agent, Boot: b.key.Boot, Host: b.host,
+			Frames: b.seen.frames, Samples: b.seen.samples, Repeats: b.seen.repeats,
+			LastSeq: b.lastSeq, Newest: b.seen.newest, Skew: b.seen.skew})
+		b.heard = false
+	}
+	s.heard = s.heard[:0]
+}
+
+// announce adds the group's labels to a partial that mentions it, unless they
+// were announced in this minute of log time.
+func (s *State) announce(p *wire.Partial, g *group) {
+	if minute := s.logTime / 60_000; g != nil && g.minute != minute {
+		g.minute = minute
+		p.Groups = append(p.Groups, wire.GroupLabels{Key: g.key, Labels: g.labels})
 	}
 }
 
@@ -108,6 +191,7 @@ func (s *State) forget() {
 	for fp, sc := range s.schemas {
 		if sc.used < s.logTime-agentLife {
 			delete(s.schemas, fp)
+			clear(s.recent[:])
 		}
 	}
 	if s.logTime >= s.swept+sweepEvery {
@@ -115,49 +199,50 @@ func (s *State) forget() {
 	}
 }
 
-// sweep drops the cells and labels of groups that no boot feeds any more, and
-// what boots resolved of schemas that are forgotten.
+// sweep drops the cells and labels of groups that no boot feeds any more, the
+// plans of hosts that are gone, and what boots resolved of schemas that are
+// forgotten.
 func (s *State) sweep() {
 	s.swept = s.logTime
 	for _, b := range s.boots {
-		for fp, res := range b.resolved {
-			if s.schemas[fp] == nil {
-				delete(b.resolved, fp)
-				continue
-			}
-			for i := range res.feeds {
-				res.feeds[i].cell.fed = s.swept
-			}
+		b.region = nil
+		b.schemas = slices.DeleteFunc(b.schemas, func(r resolved) bool { return s.schemas[r.fingerprint] == nil })
+		for i := range b.schemas {
+			b.schemas[i].plan.feedUntil(s.swept)
+		}
+		if b.class != nil {
+			b.class.fed = s.swept
 		}
 	}
-	live := make(map[wire.GroupKey]bool, len(s.announced))
-	for k, c := range s.cells {
+	clear(s.regions)
+	for k, c := range s.classes {
+		c.plans = slices.DeleteFunc(c.plans, func(p *plan) bool { return p.fed != s.swept })
 		if c.fed != s.swept {
-			delete(s.cells, k)
-		} else {
-			live[k.group] = true
+			delete(s.classes, k)
 		}
 	}
-	for k := range s.announced {
-		if !live[k] {
-			delete(s.announced, k)
+	for k, l := range s.laddersBy {
+		if l.fed != s.swept {
+			delete(s.laddersBy, k)
 		}
 	}
+	clear(s.scales) // ladders keep theirs
+	s.sweepCells()
 }
 
-func lessGroup(a, b wire.GroupKey) bool {
-	if a.Stream != b.Stream {
-		return a.Stream < b.Stream
+// feedUntil marks all that the plan feeds as in use by the sweep.
+func (p *plan) feedUntil(swept int64) {
+	if p == nil || p.fed == swept {
+		return
 	}
-	return a.Labels < b.Labels
-}
-
-func lessCount(a, b *wire.BinCount) bool {
-	if a.Group != b.Group {
-		return lessGroup(a.Group, b.Group)
+	p.fed = swept
+	for i := range p.feeds {
+		p.feeds[i].cell.fed = swept
 	}
-	if a.Vantage != b.Vantage {
-		return a.Vantage < b.Vantage
+	for i := range p.steps {
+		p.steps[i].ladder.fed = swept
+		for _, r := range p.steps[i].ladder.rungs {
+			r.cell.fed = swept
+		}
 	}
-	return a.Bin < b.Bin
 }

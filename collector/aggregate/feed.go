@@ -2,12 +2,13 @@ package aggregate
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"sort"
 
 	"nines/internal/slo"
 	"nines/internal/telemetry"
-	"nines/internal/wire"
 )
 
 // metricBlind is the series that a prober sends instead of a result when its
@@ -35,6 +36,7 @@ const forever = int64(1) << 62
 type stream struct {
 	id  string
 	def *slo.Stream
+	op  op
 	span
 	selectors []selector
 }
@@ -56,7 +58,7 @@ func compileStream(id string, def *slo.Stream, sp span) (*stream, error) {
 	if def == nil || def.Bin <= 0 || def.Rule.Length <= 0 {
 		return nil, fmt.Errorf("compile stream %s: its bins and slots need a length above zero", id)
 	}
-	s := &stream{id: id, def: def, span: sp}
+	s := &stream{id: id, def: def, op: opOf(def.Op), span: sp}
 	add := func(r role, sel *slo.Selector) error {
 		if sel == nil {
 			return nil
@@ -146,14 +148,13 @@ func (s *stream) takes(r role, k telemetry.Kind) bool {
 	return k == telemetry.Counter
 }
 
-// group returns the key and labels of the group that the series belongs to.
-func (s *stream) group(series *telemetry.Series, host telemetry.Labels) (wire.GroupKey, telemetry.Labels) {
+// group returns the labels of the group that the series belongs to.
+func (s *stream) group(series *telemetry.Series, host telemetry.Labels) telemetry.Labels {
 	m := make(map[string]string, len(s.def.GroupBy))
 	for _, name := range s.def.GroupBy {
 		m[name] = get(series.Labels, host, name)
 	}
-	labels := telemetry.NewLabels(m)
-	return wire.GroupKey{Stream: s.id, Labels: labels.Hash()}, labels
+	return telemetry.NewLabels(m)
 }
 
 // ruleSet is the list of streams that count, by the ticks read so far.
@@ -163,18 +164,30 @@ type ruleSet struct {
 	// byMetric holds, in the same order, the streams that a metric can feed, so
 	// that a new owner resolves a fleet in less than a take-over's time.
 	byMetric map[string][]*stream
+	labels   []string // that any stream reads, sorted
 }
 
 func (r *ruleSet) index() {
 	r.byMetric = map[string][]*stream{}
+	read := map[string]bool{}
 	for _, s := range r.streams {
+		for _, name := range s.def.GroupBy {
+			read[name] = true
+		}
+		if s.def.Vantage != "" {
+			read[s.def.Vantage] = true
+		}
 		for i := range s.selectors {
+			for j := range s.selectors[i].matchers {
+				read[s.selectors[i].matchers[j].label] = true
+			}
 			m := s.selectors[i].metric
 			if have := r.byMetric[m]; len(have) == 0 || have[len(have)-1] != s {
 				r.byMetric[m] = append(have, s)
 			}
 		}
 	}
+	r.labels = slices.Sorted(maps.Keys(read))
 }
 
 // next returns the streams in force after a tick at log time now names the set

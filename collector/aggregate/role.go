@@ -114,7 +114,7 @@ func (r *Role) generation(ctx context.Context, gen *bus.Generation) error {
 			defer r.owned.Add(-1)
 			o := &owner{Role: r, gen: gen, partition: p, sources: int32(sources), log: r.o.Log.With("partition", p)}
 			for i := range sinks {
-				o.sinks = append(o.sinks, r.o.Client.Producer(wire.TopicPartials, int32(i)))
+				o.sinks = append(o.sinks, &sink{Producer: r.o.Client.Producer(wire.TopicPartials, int32(i))})
 			}
 			o.keep(ctx)
 			r.problems.Delete(p)
@@ -130,7 +130,7 @@ type owner struct {
 	gen       *bus.Generation
 	partition int32
 	sources   int32
-	sinks     []*bus.Producer
+	sinks     []*sink
 	state     *State
 	log       *slog.Logger
 	set       uint64 // number of the next checkpoint
@@ -258,18 +258,21 @@ func typeOf(rec *bus.Record) string {
 	return wire.TypeOf(rec.Value, nil)
 }
 
+// sink is a partition of nines.partials, with memory for the next partial.
+type sink struct {
+	*bus.Producer
+	enc wire.PartialEncoder
+	buf []byte
+}
+
 // publish sends the partial to every partition of nines.partials and returns
-// when all have it.
+// when all have it. The partial's memory goes back to the state.
 func (o *owner) publish(ctx context.Context, p *wire.Partial) error {
 	parts := Split(p, int32(len(o.sinks)))
 	errs := make([]error, len(parts))
 	var wg sync.WaitGroup
 	for i, part := range parts {
-		rec := bus.Record{Value: wire.AppendPartial(nil, part),
-			Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypePartial)}}}
-		send := func() {
-			_, errs[i] = o.sinks[i].ProduceRetry(ctx, func() []bus.Record { return []bus.Record{rec} })
-		}
+		send := func() { errs[i] = o.sinks[i].send(ctx, part) }
 		if i == len(parts)-1 {
 			send()
 		} else {
@@ -277,7 +280,15 @@ func (o *owner) publish(ctx context.Context, p *wire.Partial) error {
 		}
 	}
 	wg.Wait()
+	o.state.Recycle(p)
 	return errors.Join(errs...)
+}
+
+func (s *sink) send(ctx context.Context, p *wire.Partial) error {
+	s.buf = s.enc.Append(s.buf[:0], p)
+	rec := bus.Record{Value: s.buf, Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypePartial)}}}
+	_, err := s.ProduceRetry(ctx, func() []bus.Record { return []bus.Record{rec} })
+	return err
 }
 
 // bury sends a record that could not be used to nines.deadletter.

@@ -327,8 +327,8 @@ func TestWhatNobodyFeedsIsForgotten(t *testing.T) {
 	f.tick(epoch + agentLife + 60_000)
 	f.tick(epoch + agentLife + 2*sweepEvery)
 	s := f.state
-	if len(s.boots) != 1 || len(s.schemas) != 1 || len(s.counters) != 2 || len(s.cells) != 1 || len(s.announced) != 1 {
-		t.Errorf("boots %d, schemas %d, counters %d, cells %d, groups %d", len(s.boots), len(s.schemas), len(s.counters), len(s.cells), len(s.announced))
+	if len(s.boots) != 1 || len(s.schemas) != 1 || len(s.counters) != 2 || len(s.order) != 1 || len(s.groups) != 1 || len(s.classes) != 1 {
+		t.Errorf("boots %d, schemas %d, counters %d, cells %d, groups %d", len(s.boots), len(s.schemas), len(s.counters), len(s.order), len(s.groups))
 	}
 	f.frame("g", 7, 3, counted, epoch+agentLife+2*sweepEvery, 1, 5)
 	f.tick(epoch + agentLife + 2*sweepEvery + 1000)
@@ -376,7 +376,7 @@ func TestMatchersAndOperators(t *testing.T) {
 	f(false, slo.Matcher{Label: "region", Match: slo.NotRegexp, Value: "r.*"})
 	f(false, slo.Matcher{Label: "region", Match: "?", Value: "r1"})
 	ops := func(op slo.Op, lt, eq, gt bool) {
-		if compare(1, op, 2) != lt || compare(2, op, 2) != eq || compare(3, op, 2) != gt {
+		if o := opOf(op); o.holds(1, 2) != lt || o.holds(2, 2) != eq || o.holds(3, 2) != gt {
 			t.Errorf("operator %s", op)
 		}
 	}

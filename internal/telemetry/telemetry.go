@@ -7,6 +7,7 @@ package telemetry
 import (
 	"cmp"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -228,10 +229,11 @@ func (b *Block) SetAbsent(i int) {
 // Samples returns how many values the block holds, absent ones not counted.
 func (b *Block) Samples() int {
 	n := len(b.Values)
-	for i := range b.Values {
-		if b.IsAbsent(i) {
-			n--
+	for i, w := range b.Absent {
+		if rest := len(b.Values) - i*64; rest < 64 {
+			w &= 1<<max(rest, 0) - 1
 		}
+		n -= bits.OnesCount64(w)
 	}
 	return n
 }

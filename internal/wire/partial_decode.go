@@ -56,9 +56,21 @@ func list[T any](r *partialReader, element string, size int, read func() T) []T 
 
 func (r *partialReader) dictionary() {
 	r.streams = list(r, "streams", 2, func() string { return r.id("stream") })
-	r.groups = list(r, "group keys", 9, func() GroupKey {
-		stream := pick(r, "group key", r.streams)
-		return GroupKey{Stream: stream, Labels: r.fixed64("group key")}
+	labels := list(r, "label hashes", 8, func() uint64 { return r.fixed64("label hash") })
+	stream, label := uint64(0), int64(-1)
+	r.groups = list(r, "group keys", 1, func() (k GroupKey) {
+		at := r.p
+		v := r.uvarint("group key")
+		if v&otherStream != 0 {
+			label, stream = int64(v>>1), r.uvarint("group key")
+		} else {
+			label += 1 + unzigzag(v>>1)
+		}
+		if uint64(label) >= uint64(len(labels)) || stream >= uint64(len(r.streams)) {
+			r.fail(at, "group key", ErrCorrupt)
+			return k
+		}
+		return GroupKey{Stream: r.streams[stream], Labels: labels[label]}
 	})
 	r.vantages = list(r, "vantage points", 1, func() string { return r.string("vantage point") })
 }

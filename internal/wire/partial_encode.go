@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Bits of a count's flags: what is written of it. Counts are sorted, so that
 // most of a row follows from the row before.
@@ -19,9 +22,22 @@ const (
 
 // AppendPartial appends the partial's bytes to dst. Equal partials give equal
 // bytes. The order of its lists is kept; Counts sorted by group, vantage and
-// bin come out smallest.
-func AppendPartial(dst []byte, p *Partial) []byte {
-	d := newPartialDictionary(p)
+// bin come out smallest, and soonest.
+func AppendPartial(dst []byte, p *Partial) []byte { return new(PartialEncoder).Append(dst, p) }
+
+// PartialEncoder is AppendPartial with memory for the next partial. The zero
+// value is ready. It is for one goroutine.
+type PartialEncoder struct {
+	d      partialDictionary
+	counts []byte
+}
+
+// Append appends the partial's bytes to dst, as AppendPartial does.
+func (e *PartialEncoder) Append(dst []byte, p *Partial) []byte {
+	d := &e.d
+	d.reset()
+	e.counts = d.appendCounts(e.counts[:0], p.Counts)
+	d.mention(p)
 	dst = append(dst, MagicPartial, version)
 	dst = appendUvarint(dst, uint64(uint32(p.Source)))
 	dst = appendUvarint(dst, uint64(uint32(p.Sources)))
@@ -32,86 +48,12 @@ func AppendPartial(dst []byte, p *Partial) []byte {
 	dst = appendID(dst, p.RuleSet)
 	dst = d.append(dst)
 	dst = d.appendGroups(dst, p.Groups)
-	dst = d.appendCounts(dst, p.Counts)
+	dst = append(dst, e.counts...)
 	dst = d.appendSketches(dst, p)
 	dst = d.appendUnplaced(dst, p)
 	dst = appendGaps(dst, p)
 	dst = appendRegions(dst, p)
 	return appendAgents(dst, p)
-}
-
-// partialDictionary gives streams, groups and vantage points small numbers, in
-// the order of their first mention.
-type partialDictionary struct {
-	streams, vantages []string
-	groups            []GroupKey
-	streamAt          map[string]int
-	vantageAt         map[string]int
-	groupAt           map[GroupKey]int
-}
-
-func newPartialDictionary(p *Partial) *partialDictionary {
-	d := &partialDictionary{streamAt: map[string]int{}, vantageAt: map[string]int{}, groupAt: map[GroupKey]int{}}
-	for i := range p.Counts {
-		c := &p.Counts[i]
-		if i == 0 || c.Group != p.Counts[i-1].Group {
-			d.group(c.Group)
-		}
-		if i == 0 || c.Vantage != p.Counts[i-1].Vantage {
-			d.vantage(c.Vantage)
-		}
-	}
-	for i := range p.Groups {
-		d.group(p.Groups[i].Key)
-	}
-	for i := range p.Sketches {
-		d.group(p.Sketches[i].Group)
-	}
-	for i := range p.Unplaced {
-		d.group(p.Unplaced[i].Group)
-	}
-	return d
-}
-
-func (d *partialDictionary) group(k GroupKey) int {
-	if i, ok := d.groupAt[k]; ok {
-		return i
-	}
-	if _, ok := d.streamAt[k.Stream]; !ok {
-		d.streamAt[k.Stream] = len(d.streams)
-		d.streams = append(d.streams, k.Stream)
-	}
-	i := len(d.groups)
-	d.groupAt[k] = i
-	d.groups = append(d.groups, k)
-	return i
-}
-
-func (d *partialDictionary) vantage(v string) int {
-	if i, ok := d.vantageAt[v]; ok {
-		return i
-	}
-	i := len(d.vantages)
-	d.vantageAt[v] = i
-	d.vantages = append(d.vantages, v)
-	return i
-}
-
-func (d *partialDictionary) append(dst []byte) []byte {
-	dst = appendUvarint(dst, uint64(len(d.streams)))
-	for _, s := range d.streams {
-		dst = appendID(dst, s)
-	}
-	dst = appendUvarint(dst, uint64(len(d.groups)))
-	for _, g := range d.groups {
-		dst = appendUvarint(dst, uint64(d.streamAt[g.Stream]))
-		dst = binary.LittleEndian.AppendUint64(dst, g.Labels)
-	}
-	dst = appendUvarint(dst, uint64(len(d.vantages)))
-	for _, v := range d.vantages {
-		dst = appendString(dst, v)
-	}
-	return dst
 }
 
 func (d *partialDictionary) appendGroups(dst []byte, groups []GroupLabels) []byte {
@@ -123,6 +65,9 @@ func (d *partialDictionary) appendGroups(dst []byte, groups []GroupLabels) []byt
 	return dst
 }
 
+// maxCountSize is the most that one count takes.
+const maxCountSize = 1 + 7*binary.MaxVarintLen64
+
 func (d *partialDictionary) appendCounts(dst []byte, counts []BinCount) []byte {
 	dst = appendUvarint(dst, uint64(len(counts)))
 	if len(counts) == 0 {
@@ -131,36 +76,62 @@ func (d *partialDictionary) appendCounts(dst []byte, counts []BinCount) []byte {
 	unit := binUnit(counts)
 	dst = appendVarint(dst, counts[0].Bin)
 	dst = appendUvarint(dst, uint64(unit))
-	group, vantage, bin := -1, 0, counts[0].Bin
-	var last GroupKey
+	last := countPlace{group: -1, bin: counts[0].Bin, unit: unit}
 	for i := range counts {
-		c := &counts[i]
-		g, v := group, d.vantageAt[c.Vantage]
-		if i == 0 || c.Group != last {
-			g, last = d.groupAt[c.Group], c.Group
-		}
-		flags := countFlags(c, g-group, v != vantage, c.Bin != bin)
-		dst = append(dst, flags)
-		if flags&countGroup == groupPlace {
-			dst = appendUvarint(dst, uint64(g))
-		}
-		if flags&countVantage != 0 {
-			dst = appendUvarint(dst, uint64(v))
-		}
-		if flags&countBin != 0 {
-			dst = appendVarint(dst, (c.Bin-bin)/unit)
-		}
-		dst = appendUvarint(dst, c.Total)
-		if flags&countAllGood == 0 {
-			dst = appendUvarint(dst, c.Good)
-		}
-		if flags&countBlind != 0 {
-			dst = appendUvarint(dst, c.Blind)
-		}
-		dst = appendVarint(dst, c.Newest-c.Bin)
-		group, vantage, bin = g, v, c.Bin
+		dst = slices.Grow(dst, maxCountSize)
+		n := last.put(dst[len(dst):len(dst)+maxCountSize], d, counts, i)
+		dst = dst[:len(dst)+n]
 	}
 	return dst
+}
+
+// countPlace is where the count before stands.
+type countPlace struct {
+	group, vantage int
+	bin, unit      int64
+}
+
+// put writes count i to b, which has room for it, and returns its size.
+func (l *countPlace) put(b []byte, d *partialDictionary, counts []BinCount, i int) int {
+	c := &counts[i]
+	g, v := l.group, l.vantage
+	if i == 0 || c.Group != counts[i-1].Group {
+		g = d.group(c.Group)
+	}
+	if i == 0 || c.Vantage != counts[i-1].Vantage {
+		v = d.vantage(c.Vantage)
+	}
+	flags := countFlags(c, g-l.group, v != l.vantage, c.Bin != l.bin)
+	b[0] = flags
+	n := 1
+	if flags&countGroup == groupPlace {
+		n += putUvarint(b[n:], uint64(g))
+	}
+	if flags&countVantage != 0 {
+		n += putUvarint(b[n:], uint64(v))
+	}
+	if flags&countBin != 0 {
+		n += putUvarint(b[n:], zigzag((c.Bin-l.bin)/l.unit))
+	}
+	n += putUvarint(b[n:], c.Total)
+	if flags&countAllGood == 0 {
+		n += putUvarint(b[n:], c.Good)
+	}
+	if flags&countBlind != 0 {
+		n += putUvarint(b[n:], c.Blind)
+	}
+	n += putUvarint(b[n:], zigzag(c.Newest-c.Bin))
+	l.group, l.vantage, l.bin = g, v, c.Bin
+	return n
+}
+
+// putUvarint is binary.PutUvarint, quick for the small numbers that most are.
+func putUvarint(b []byte, v uint64) int {
+	if v < 0x80 {
+		b[0] = byte(v)
+		return 1
+	}
+	return binary.PutUvarint(b, v)
 }
 
 func countFlags(c *BinCount, groupStep int, otherVantage, otherBin bool) byte {
@@ -192,6 +163,9 @@ func binUnit(counts []BinCount) int64 {
 	unit := uint64(0)
 	for i := 1; i < len(counts); i++ {
 		d := counts[i].Bin - counts[i-1].Bin
+		if d == 0 {
+			continue
+		}
 		if d < 0 {
 			d = -d
 		}

@@ -1,0 +1,204 @@
+package aggregate
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"nines/internal/telemetry"
+	"nines/internal/wire"
+)
+
+// class is what hosts are to the rules: the values of the labels that any
+// matcher, grouping or vantage point reads. Hosts of a class share plans.
+type class struct {
+	plans []*plan
+	fed   int64 // the last sweep that found it in use
+}
+
+// plan says which columns of a schema feed what, for hosts of a class: ids are
+// resolved once, so that a sample costs no map look-up and no string.
+type plan struct {
+	fingerprint uint64
+	steps       []ladderFeed
+	feeds       []feed
+	counters    int // how many of the feeds are counted
+	fed         int64
+}
+
+// ladderFeed ties a column to a ladder.
+type ladderFeed struct {
+	col    int
+	ladder *ladder
+}
+
+// feed ties a column to a cell.
+type feed struct {
+	col     int
+	role    role
+	counted bool // it is of a cumulative series, and counter its place in resolved.counters
+	counter int
+	series  *telemetry.Series
+	stream  *stream
+	cell    *cell
+}
+
+// resolved is a schema as one boot sends it. Without a plan, it has to be
+// resolved anew, as rules or host labels have changed since; that the boot has
+// sent the schema is of use then: its counters did not begin just now.
+type resolved struct {
+	fingerprint uint64
+	plan        *plan
+	counters    []*counter
+}
+
+// counterKey identifies a cumulative series as one stream's role sees it. Boot
+// is zero for counters that outlive their agent's process.
+type counterKey struct {
+	agent  string
+	boot   uint64
+	series uint64
+	stream string
+	from   int64
+	role   role
+}
+
+type counter struct {
+	value uint64
+	time  int64 // 0: no value yet
+	used  int64
+	fresh bool
+}
+
+// classify finds the boot's class and has its schemas resolved again with their
+// next frame.
+func (s *State) classify(b *boot) {
+	b.outdate()
+	var key []byte
+	for _, name := range s.rules.labels {
+		v := b.host.Get(name)
+		key = append(binary.AppendUvarint(key, uint64(len(v))), v...)
+	}
+	if b.class = s.classes[string(key)]; b.class == nil {
+		b.class = &class{fed: s.swept}
+		s.classes[string(key)] = b.class
+	}
+}
+
+// resolved returns what the boot knows of the schema, nil where it has not sent
+// it. An agent's frames have their blocks in the same order, so that i, the
+// block's place, is mostly its place here too.
+func (b *boot) resolved(fp uint64, i int) *resolved {
+	if i < len(b.schemas) && b.schemas[i].fingerprint == fp {
+		return &b.schemas[i]
+	}
+	for i := range b.schemas {
+		if b.schemas[i].fingerprint == fp {
+			return &b.schemas[i]
+		}
+	}
+	return nil
+}
+
+// resolve gives the boot the plan of the schema, and the counters that it
+// needs. Res is not nil where the boot sent the schema before: counters that are
+// new here are not new there.
+func (s *State) resolve(b *boot, res *resolved, def *telemetry.Schema) *resolved {
+	known := res != nil
+	if !known {
+		b.schemas = append(b.schemas, resolved{fingerprint: def.Fingerprint})
+		res = &b.schemas[len(b.schemas)-1]
+	}
+	res.plan = s.plan(b, def)
+	if res.plan.counters > 0 {
+		res.counters = make([]*counter, 0, res.plan.counters)
+	}
+	for i := range res.plan.feeds {
+		if fd := &res.plan.feeds[i]; fd.counted {
+			res.counters = append(res.counters, s.counterOf(b.key, fd, known))
+		}
+	}
+	return res
+}
+
+// plan returns the plan of the schema for the boot's class.
+func (s *State) plan(b *boot, def *telemetry.Schema) *plan {
+	for _, p := range b.class.plans {
+		if p.fingerprint == def.Fingerprint {
+			return p
+		}
+	}
+	p := &plan{fingerprint: def.Fingerprint, fed: s.swept}
+	for col := range def.Series {
+		feeds, ladders := s.ladders(s.feeds(col, &def.Series[col], b.host))
+		for _, l := range ladders {
+			p.steps = append(p.steps, ladderFeed{col, l})
+		}
+		for _, fd := range feeds {
+			s.feedBy(fd.cell, nil, ladderRung{})
+			if fd.counted {
+				fd.counter = p.counters
+				p.counters++
+			}
+			p.feeds = append(p.feeds, fd)
+		}
+	}
+	b.class.plans = append(b.class.plans, p)
+	return p
+}
+
+// feeds returns what the column feeds.
+func (s *State) feeds(col int, series *telemetry.Series, host telemetry.Labels) (out []feed) {
+	var by []string // the grouping that labels and hash are of
+	var labels telemetry.Labels
+	var hash uint64
+	for _, st := range s.rules.byMetric[series.Name] {
+		role, ok := st.match(series, host)
+		if !ok {
+			continue
+		}
+		if by == nil || !slices.Equal(by, st.def.GroupBy) {
+			by = st.def.GroupBy
+			labels = st.group(series, host)
+			hash = labels.Hash()
+		}
+		vantage := ""
+		if st.def.Vantage != "" {
+			vantage = get(series.Labels, host, st.def.Vantage)
+		}
+		out = append(out, feed{col: col, role: role, counted: st.takes(role, telemetry.Counter), series: series, stream: st,
+			cell: s.cell(wire.GroupKey{Stream: st.id, Labels: hash}, labels, vantage)})
+	}
+	return out
+}
+
+func (s *State) counterOf(key bootKey, fd *feed, known bool) *counter {
+	series := fd.series
+	ck := counterKey{agent: key.Agent, series: seriesHash(series), stream: fd.stream.id, from: fd.stream.From, role: fd.role}
+	if series.Fresh {
+		ck.boot = key.Boot
+	}
+	c := s.counters[ck]
+	if c == nil {
+		c = &counter{fresh: series.Fresh && !known, used: s.logTime}
+		s.counters[ck] = c
+	}
+	return c
+}
+
+func seriesHash(s *telemetry.Series) uint64 {
+	return xxhash.Sum64String(s.Name) ^ s.Labels.Hash()*31
+}
+
+// outdatePlans has all boots' schemas resolved again: the rules have changed.
+func (s *State) outdatePlans() {
+	s.sumLadders(true)
+	s.resetLadders()
+	s.keepDirty()
+	s.classes, s.laddersBy, s.scales = map[string]*class{}, map[string]*ladder{}, map[string]*scale{}
+	for _, b := range s.boots {
+		b.outdate()
+		b.class = nil
+	}
+}
