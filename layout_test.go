@@ -70,6 +70,9 @@ var table = []row{
 	{"rules", 3, "internal/sla internal/sla/exact internal/slo internal/yamlconf", "text to what slo and sla run"},
 	{"statement", 3, "internal/access internal/ledger internal/sla internal/sla/clauses", "slots of the ledger through sla to a page"},
 
+	{"internal/sim", 3, "agent/framing agent/spool internal/bus internal/hist internal/telemetry internal/topology internal/wire internal/yamlconf",
+		"plays a fleet with the agents' own framer and spool; it never sees a collector"},
+
 	{"web", 4, "internal/access internal/alert internal/hist internal/ledger internal/sla internal/slo internal/telemetry internal/wire statement",
 		"shows the ledger; ruler and notify are handlers that cmd gives it"},
 	{"configs", 4, "", "data only"},

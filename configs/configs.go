@@ -1,5 +1,5 @@
 // Package configs is the configuration that ships: what `nines init` writes out
-// and `nines up` starts from.
+// and `nines up` starts from, and worked examples.
 package configs
 
 import (
@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // Files are the shipped files, below this folder.
@@ -16,14 +19,47 @@ import (
 //go:embed nines.yaml agent alerting contracts objectives rules topology
 var Files embed.FS
 
+//go:embed examples
+var examples embed.FS
+
 // Write writes the shipped files below dir and returns those that it wrote. A
 // file that exists is left as it is.
-func Write(dir string) (written []string, err error) {
-	err = fs.WalkDir(Files, ".", func(path string, d fs.DirEntry, err error) error {
+func Write(dir string) (written []string, err error) { return write(Files, dir) }
+
+// Examples returns the names of the worked examples, in order.
+func Examples() []string {
+	entries, err := examples.ReadDir("examples")
+	if err != nil {
+		return nil // the folder is embedded: it is there
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// WriteExample does with the worked example of that name what Write does with
+// the shipped files.
+func WriteExample(name, dir string) (written []string, err error) {
+	if !slices.Contains(Examples(), name) {
+		return nil, fmt.Errorf("no example is called %q; there are: %s", name, strings.Join(Examples(), ", "))
+	}
+	sub, err := fs.Sub(examples, path.Join("examples", name))
+	if err != nil {
+		return nil, err
+	}
+	return write(sub, dir)
+}
+
+func write(files fs.FS, dir string) (written []string, err error) {
+	err = fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		data, err := Files.ReadFile(path)
+		data, err := fs.ReadFile(files, path)
 		if err != nil {
 			return err
 		}

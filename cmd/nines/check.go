@@ -15,6 +15,7 @@ import (
 	"nines/agent/telegraf"
 	"nines/alerting"
 	"nines/collector/ruler"
+	"nines/internal/sim"
 	"nines/internal/topology"
 	"nines/internal/yamlconf"
 	"nines/rules"
@@ -148,6 +149,11 @@ func kindOf(file string) (fileKind, error) {
 	switch {
 	case len(docs) > 0 && docs[0].Text("kind") == topology.Kind:
 		return fileKind{place: true}, nil
+	case len(docs) > 0 && docs[0].Text("kind") == sim.Kind:
+		return fileKind{name: "simulation", check: func(f string) error {
+			_, err := sim.Load(f)
+			return err
+		}}, nil
 	case has("apiVersion"):
 		return fileKind{promise: true}, nil
 	case has("rule_files", "evaluation_interval", "tests"):

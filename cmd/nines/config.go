@@ -35,6 +35,9 @@ type Config struct {
 	Web        web.Config      `yaml:"web,omitempty"`
 	// Agent is the file of the agent that `nines up` runs.
 	Agent string `yaml:"agent,omitempty"`
+	// Simulation is a file of hosts that `nines up` plays on the Topology.
+	Topology   []string `yaml:"topology,omitempty"`
+	Simulation string   `yaml:"simulation,omitempty"`
 
 	file string  // where it was read from
 	read *Config // as it was read
@@ -80,7 +83,7 @@ func loadConfig(file string) (*Config, error) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
-	for _, list := range [][]string{c.Objectives, c.Contracts, c.Ruler.Rules} {
+	for _, list := range [][]string{c.Objectives, c.Contracts, c.Topology, c.Ruler.Rules} {
 		for i := range list {
 			at(&list[i])
 		}
@@ -91,6 +94,7 @@ func loadConfig(file string) (*Config, error) {
 	at(&c.Ruler.Dir)
 	at(&c.Alerting.AlertmanagerFile)
 	at(&c.Agent)
+	at(&c.Simulation)
 	c.Kafka = c.Kafka.RelativeTo(dir)
 	read := *c
 	c.file, c.read = file, &read
@@ -115,6 +119,9 @@ func (c *Config) Check(doc *yamlconf.Doc) yamlconf.Errors {
 		bad("topics.partials_partitions", n, "more than one needs a ledger on PostgreSQL: set ledger.postgres, or 1")
 	}
 	c.Ledger.check(bad)
+	if c.Simulation != "" && len(c.Topology) == 0 {
+		bad("simulation", c.Simulation, "needs a topology on which it is played: set topology")
+	}
 	for path, d := range map[string]yamlconf.Duration{
 		"topics.retention": c.Topics.Retention, "evaluate.lateness": c.Evaluate.Lateness, "evaluate.hard_bound": c.Evaluate.HardBound,
 		"evaluate.blind_after": c.Evaluate.BlindAfter, "evaluate.retire_after": c.Evaluate.RetireAfter,
@@ -175,9 +182,11 @@ func (c *Config) checkFiles(doc *yamlconf.Doc) yamlconf.Errors {
 	}
 	each("objectives", c.Objectives)
 	each("contracts", c.Contracts)
+	each("topology", c.Topology)
 	each("ruler.rules", c.Ruler.Rules)
 	need("alerting.alertmanager_file", c.Alerting.AlertmanagerFile)
 	need("agent", c.Agent)
+	need("simulation", c.Simulation)
 	need("ledger.password_file", c.Ledger.PasswordFile)
 	return errs
 }

@@ -29,7 +29,7 @@ import (
 const agentGrace = 2500 * time.Millisecond
 
 func newUp(logs *logs) *cobra.Command {
-	var dataDir, listen, file string
+	var dataDir, listen, file, example string
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run everything for this host: broker, agent, collector, page",
@@ -39,13 +39,25 @@ to DATA-DIR/config, where it can be edited; Ctrl-C stops everything, and the nex
 start goes on from the data directory.
 
 The embedded broker is for one machine. Name Kafka's brokers in the
-configuration to use a cluster instead.`,
+configuration to use a cluster instead.
+
+--example NAME starts a worked example instead: its configuration and data go to
+data-NAME, and hosts are simulated, with faults by a script. A configuration that
+names a simulation has no agent for this host unless it names one too.`,
 		Example: `  nines up
   nines up --data-dir /var/lib/nines --listen 127.0.0.1:8080
-  nines up --config /etc/nines/nines.yaml`,
+  nines up --config /etc/nines/nines.yaml
+  nines up --example gulf                     a region, four customers, 40 simulated hosts`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := upConfig(dataDir, listen, file)
+			if example != "" && file != "" {
+				return errors.New("--example: brings its own configuration; leave out --config")
+			}
+			read := func() (*Config, error) { return upConfig(dataDir, listen, file) }
+			if example != "" {
+				read = func() (*Config, error) { return exampleConfig(example, dataDir, listen) }
+			}
+			cfg, err := read()
 			if err != nil {
 				return err
 			}
@@ -55,6 +67,7 @@ configuration to use a cluster instead.`,
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "where broker, ledger, series and configuration are kept (default data)")
 	cmd.Flags().StringVar(&listen, "listen", "", "address of the page and the API (default 127.0.0.1:9999)")
 	cmd.Flags().StringVar(&file, "config", "", "configuration to use (default DATA-DIR/config/nines.yaml)")
+	cmd.Flags().StringVar(&example, "example", "", "worked example with simulated hosts: "+strings.Join(configs.Examples(), ", "))
 	return cmd
 }
 
@@ -85,7 +98,8 @@ func upConfig(dataDir, listen, file string) (*Config, error) {
 func runUp(ctx context.Context, cfg *Config, out io.Writer, logs *logs) error {
 	// What is wrong with files is told at once, before anything starts.
 	local, err := newLocalAgent(cfg)
-	if err := errors.Join(err, checkFiles(cfg)); err != nil {
+	played, simErr := newSimulation(cfg)
+	if err := errors.Join(err, simErr, checkFiles(cfg)); err != nil {
 		return err
 	}
 	if err := portFree(cfg.Web.Listen, "--listen"); err != nil {
@@ -95,6 +109,13 @@ func runUp(ctx context.Context, cfg *Config, out io.Writer, logs *logs) error {
 		return failed(err)
 	}
 	log := logs.logger()
+	if played != nil {
+		if err := played.prefill(ctx, cfg, log); ctx.Err() != nil {
+			return errStopped
+		} else if err != nil {
+			return failed(fmt.Errorf("make up history: %w", err))
+		}
+	}
 	embedded := len(cfg.Kafka.Brokers) == 0
 	var own *broker.Broker
 	if embedded {
@@ -117,15 +138,20 @@ func runUp(ctx context.Context, cfg *Config, out io.Writer, logs *logs) error {
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
-	if err := local.start(a.client, log.With("role", "agent"), a.agentSet); err != nil {
-		return err
+	if played != nil {
+		a.group.Add(played.part(a.client, cfg.Topics.TelemetryPartitions, log.With("role", "simulation")))
 	}
-	a.group.Add(local.part(cfg.Topics.TelemetryPartitions))
+	if played == nil || cfg.Agent != "" {
+		if err := local.start(a.client, log.With("role", "agent"), a.agentSet); err != nil {
+			return err
+		}
+		a.group.Add(local.part(cfg.Topics.TelemetryPartitions))
+	}
 	if err := writeRunFile(cfg); err != nil {
 		return failed(err)
 	}
 	defer os.Remove(runFile(cfg.DataDir))
-	banner(out, cfg, local, embedded)
+	banner(out, cfg, local, played, embedded)
 	logs.open()
 	go reloadOnHUP(ctx, a, log)
 	return failed(a.group.Run(ctx))
@@ -198,23 +224,33 @@ func awaitTicks(ctx context.Context, client *bus.Client, partitions int) error {
 	return nil
 }
 
-func banner(out io.Writer, cfg *Config, l *localAgent, embedded bool) {
-	running, absent := l.boot.Inputs()
-	slices.Sort(running)
+func banner(out io.Writer, cfg *Config, l *localAgent, played *simulation, embedded bool) {
 	kafka := "Kafka at " + strings.Join(cfg.Kafka.Brokers, ", ")
 	if embedded {
 		kafka = "broker for this machine at " + cfg.Kafka.Brokers[0]
 	}
 	fmt.Fprintf(out, "nines %s\n", version)
 	fmt.Fprintf(out, "  page      http://%s\n", cfg.Web.Listen)
+	if played != nil {
+		played.describe(out)
+	}
+	if l.boot != nil {
+		measured(out, l)
+	}
+	fmt.Fprintf(out, "  data      %s (%s)\n", cfg.DataDir, kafka)
+	fmt.Fprintf(out, "  config    %s\n", absolute(cfg.file))
+	fmt.Fprintf(out, "  stop      Ctrl-C\n")
+}
+
+// measured says what the agent of this host measures.
+func measured(out io.Writer, l *localAgent) {
+	running, absent := l.boot.Inputs()
+	slices.Sort(running)
 	fmt.Fprintf(out, "  measures  host %s: %s\n", l.boot.Name(), strings.Join(running, " "))
 	if len(absent) > 0 {
 		fmt.Fprintf(out, "            no hardware here for: %s\n", strings.Join(absent, " "))
 	}
 	fmt.Fprintf(out, "  probes    %s\n", probed(l.setup().cfg.Probes))
-	fmt.Fprintf(out, "  data      %s (%s)\n", cfg.DataDir, kafka)
-	fmt.Fprintf(out, "  config    %s\n", absolute(cfg.file))
-	fmt.Fprintf(out, "  stop      Ctrl-C\n")
 }
 
 // absolute returns the path as it can be opened from anywhere.

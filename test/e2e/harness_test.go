@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -244,15 +243,15 @@ probes:
 // process is one run of nines.
 type process struct {
 	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	log  *output
 	done chan struct{}
 	err  error
 }
 
-func (s *site) start(t *testing.T) *process {
+func (s *site) start(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{log: &bytes.Buffer{}, done: make(chan struct{})}
-	p.cmd = exec.Command(binary, "up", "--data-dir", s.dir, "--listen", s.listen)
+	p := &process{log: &output{}, done: make(chan struct{})}
+	p.cmd = exec.Command(binary, append([]string{"up", "--data-dir", s.dir, "--listen", s.listen}, args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {

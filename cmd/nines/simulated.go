@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"nines/agent/framing"
+	"nines/configs"
+	"nines/internal/bus"
+	"nines/internal/ledger"
+	"nines/internal/replay"
+	"nines/internal/service"
+	"nines/internal/sim"
+	"nines/internal/topology"
+	"nines/internal/wire"
+	"nines/rules"
+)
+
+// simulation is the hosts that `nines up` plays where the configuration names
+// them.
+type simulation struct {
+	cfg   sim.Config
+	top   *topology.Topology
+	hosts int
+	salt  uint64 // of the boots of this process
+}
+
+// newSimulation reads and checks the simulation; nil where there is none. start
+// makes the player.
+func newSimulation(cfg *Config) (*simulation, error) {
+	if cfg.Simulation == "" {
+		return nil, nil
+	}
+	top, topErr := topology.Load(cfg.Topology...)
+	c, err := sim.Load(cfg.Simulation)
+	if err := errors.Join(topErr, err); err != nil {
+		return nil, err
+	}
+	s := &simulation{cfg: c, top: top, salt: rand.Uint64()}
+	f, err := s.fleet(0)
+	if err != nil {
+		return nil, err
+	}
+	s.hosts = f.Hosts()
+	return s, nil
+}
+
+// fleet makes the fleet whose first measurement is at start.
+func (s *simulation) fleet(start int64) (*sim.Fleet, error) {
+	return sim.New(sim.Options{Config: s.cfg, Topology: s.top, Start: start, Salt: s.salt})
+}
+
+// part waits for the topic's first ticks, because objectives count from there,
+// and plays from the next whole second on.
+func (s *simulation) part(client *bus.Client, partitions int, log *slog.Logger) service.Part {
+	return service.Part{Name: "simulation", Grace: agentGrace, Run: func(ctx context.Context) error {
+		if err := awaitTicks(ctx, client, partitions); err != nil || ctx.Err() != nil {
+			return err
+		}
+		fleet, err := s.fleet(time.Now().Truncate(time.Second).UnixMilli())
+		if err != nil {
+			return err
+		}
+		player, err := sim.NewPlayer(sim.PlayerOptions{Fleet: fleet, Client: client, Log: log})
+		if err != nil {
+			return err
+		}
+		return player.Run(ctx)
+	}}
+}
+
+// Steps of the history: frames of many seconds, as a spool gives them, and few
+// ticks, because nobody is alerted about the past.
+const (
+	historyFlush = 10_000
+	historyTick  = 30 * time.Second
+)
+
+// prefill plays the simulation's history into a ledger that is empty: the same
+// frames through the same judgement, without Kafka. Any other ledger is left as
+// it is.
+func (s *simulation) prefill(ctx context.Context, cfg *Config, log *slog.Logger) error {
+	if s.cfg.History.Lasts == 0 {
+		return nil
+	}
+	o, err := cfg.ledgerOptions()
+	if err != nil {
+		return err
+	}
+	o.Log = log
+	led, err := ledger.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer led.Close()
+	if at, err := led.LogTime(ctx); err != nil || at != 0 {
+		return err
+	}
+	set, err := rules.Load(slices.Concat(cfg.Objectives, cfg.Contracts))
+	if err != nil {
+		return err
+	}
+	p, err := replay.New(ctx, replay.Options{Rules: set.RuleSet, Ledger: led, Partitions: cfg.Topics.TelemetryPartitions,
+		Evaluate: cfg.Evaluate.state(), TickEvery: historyTick})
+	if err != nil {
+		return err
+	}
+	end := time.Now().Truncate(historyFlush * time.Millisecond).UnixMilli()
+	b := newBar(os.Stderr, "making up history")
+	defer b.end()
+	return s.history(p, end, cfg.Topics.TelemetryPartitions, b.show)
+}
+
+// history plays up to end.
+func (s *simulation) history(p *replay.Pipeline, end int64, partitions int, progress func(done, total int64)) error {
+	lasts := s.cfg.History.Lasts.Truncate(historyFlush * time.Millisecond).Milliseconds()
+	start := end - lasts
+	fleet, err := sim.New(sim.Options{Config: s.cfg.Past(), Topology: s.top, Start: start, Salt: s.salt + 1, Flush: historyFlush, ServicesOnly: true})
+	if err != nil {
+		return err
+	}
+	if err := p.Tick(start); err != nil {
+		return err
+	}
+	for now := start + historyFlush; now <= end; now += historyFlush {
+		frames, err := fleet.Advance(now)
+		if err != nil {
+			return err
+		}
+		for _, f := range frames {
+			if err := p.Record(int(framing.Partition(f.Zone, f.Host, partitions)), wire.TypeFrame, f.Item.Bytes); err != nil {
+				return err
+			}
+		}
+		if err := p.Tick(now); err != nil {
+			return err
+		}
+		progress(now-start, lasts)
+	}
+	return p.Commit()
+}
+
+// describe says what is simulated.
+func (s *simulation) describe(out io.Writer) {
+	fmt.Fprintf(out, "  SIMULATED %d hosts and all that they measure: nothing on this page is real\n", s.hosts)
+	var faults []string
+	for _, f := range s.cfg.Faults {
+		every := ""
+		if f.Every > 0 {
+			every = " every " + short(f.Every)
+		}
+		faults = append(faults, fmt.Sprintf("%s after %s for %s%s", f.Name, short(f.At), short(f.Lasts), every))
+	}
+	for i, line := range faults {
+		head := "            "
+		if i == 0 {
+			head = "  faults    "
+		}
+		fmt.Fprintf(out, "%s%s\n", head, line)
+	}
+}
+
+// short prints a duration without the zeros that Go appends.
+func short(d time.Duration) string {
+	s := d.String()
+	s = strings.Replace(s, "m0s", "m", 1)
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// exampleDir is where a worked example is kept unless told otherwise: never where
+// real data is.
+func exampleDir(name string) string { return "data-" + name }
+
+// exampleConfig writes a worked example's files where they are absent, and reads
+// its configuration.
+func exampleConfig(name, dataDir, listen string) (*Config, error) {
+	if !slices.Contains(configs.Examples(), name) {
+		return nil, fmt.Errorf("--example: no example is called %q; there are: %s", name, strings.Join(configs.Examples(), ", "))
+	}
+	if dataDir == "" {
+		dataDir = exampleDir(name)
+	}
+	dir := filepath.Join(dataDir, "config")
+	if _, err := configs.WriteExample(name, dir); err != nil {
+		return nil, failed(fmt.Errorf("write to data directory %s: %w; choose another with --data-dir", dataDir, err))
+	}
+	cfg, err := loadConfig(filepath.Join(dir, "nines.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Simulation == "" {
+		return nil, fmt.Errorf("--example: data directory %s holds a configuration of its own, without a simulation; choose another with --data-dir", dataDir)
+	}
+	return cfg, cfg.complete(dataDir, listen)
+}

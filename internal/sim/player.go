@@ -1,0 +1,225 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nines/agent/framing"
+	"nines/internal/bus"
+	"nines/internal/wire"
+)
+
+const (
+	// maxBatch bounds the bytes of one request to Kafka: below the usual limit
+	// of 1 MB even where nothing compresses.
+	maxBatch = 900_000
+	// ackWait is how long a stopping player waits for what it sent last.
+	ackWait = time.Second
+)
+
+// PlayerOptions configure a Player.
+type PlayerOptions struct {
+	Fleet *Fleet
+	// Client is where frames go, to nines.telemetry.
+	Client *bus.Client
+	// Rate is how fast the fleet's time passes: 1, the default, is real time. Log
+	// time is the brokers' real time, so that what is played faster must lie in
+	// the past.
+	Rate float64
+	// Log is where the player says what changes; nil discards it.
+	Log *slog.Logger
+}
+
+// Player plays a Fleet to Kafka. Frames of an agent leave in order, each after
+// the one before is acknowledged; those of a partition travel together. While
+// Kafka is away the fleet's time stands still, and catches up afterwards: what
+// was measured meanwhile comes late, and not at all if the player is stopped
+// before.
+type Player struct {
+	opt    PlayerOptions
+	log    *slog.Logger
+	began  time.Time
+	origin int64
+	frames atomic.Uint64
+}
+
+// NewPlayer checks the options and starts nothing.
+func NewPlayer(opt PlayerOptions) (*Player, error) {
+	if opt.Fleet == nil || opt.Client == nil {
+		return nil, errors.New("create player: it needs a fleet and a client")
+	}
+	if opt.Rate == 0 {
+		opt.Rate = 1
+	}
+	if !(opt.Rate > 0) {
+		return nil, fmt.Errorf("create player: the rate must be above 0, got %v", opt.Rate)
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Player{opt: opt, log: opt.Log}, nil
+}
+
+// Frames returns how many frames were acknowledged. It is safe for concurrent
+// use.
+func (p *Player) Frames() uint64 { return p.frames.Load() }
+
+// Run plays until ctx ends, then waits up to a second for what is under way.
+// The fleet is Run's alone meanwhile.
+func (p *Player) Run(ctx context.Context) error {
+	partitions, err := p.partitions(ctx)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	p.log.Info("simulated agents send frames", "hosts", p.opt.Fleet.Hosts(), "topic", wire.TopicTelemetry, "partitions", partitions)
+	sendCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	queues := make([]chan []Frame, partitions)
+	failed := make(chan error, partitions)
+	var wg sync.WaitGroup
+	for i := range queues {
+		queues[i] = make(chan []Frame, 2)
+		wg.Go(func() {
+			if err := p.sender(sendCtx, int32(i), queues[i]); err != nil && sendCtx.Err() == nil {
+				failed <- err
+			}
+		})
+	}
+	err = p.play(ctx, queues, failed)
+	for _, q := range queues {
+		close(q)
+	}
+	timer := time.AfterFunc(ackWait, stop)
+	wg.Wait()
+	timer.Stop()
+	return err
+}
+
+// play advances the fleet at each interval.
+func (p *Player) play(ctx context.Context, queues []chan []Frame, failed <-chan error) error {
+	fleet := p.opt.Fleet
+	p.began, p.origin = time.Now(), fleet.Now()
+	if p.opt.Rate == 1 { // in step with the world's clock from the fleet's start on
+		p.began = time.UnixMilli(p.origin)
+	}
+	every := time.Duration(float64(fleet.cfg.Interval) / p.opt.Rate)
+	tick := time.NewTicker(min(max(every, 5*time.Millisecond), time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case now := <-tick.C:
+			until := p.origin + int64(float64(now.Round(0).Sub(p.began).Milliseconds())*p.opt.Rate)
+			for fleet.Now()+fleet.interval <= until {
+				frames, err := fleet.Advance(min(until, fleet.Now()+fleet.flush))
+				if err != nil {
+					return err
+				}
+				if err := hand(ctx, frames, queues, failed); err != nil {
+					return err
+				}
+				if ctx.Err() != nil {
+					return nil
+				}
+			}
+		}
+	}
+}
+
+// hand gives the frames to their partitions, and waits where a partition is
+// behind.
+func hand(ctx context.Context, frames []Frame, queues []chan []Frame, failed <-chan error) error {
+	by := make([][]Frame, len(queues))
+	for _, f := range frames {
+		i := framing.Partition(f.Zone, f.Host, len(queues))
+		by[i] = append(by[i], f)
+	}
+	for i, list := range by {
+		if len(list) == 0 {
+			continue
+		}
+		select {
+		case queues[i] <- list:
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+// sender sends what comes for one partition, in requests of bounded size, one
+// after the other.
+func (p *Player) sender(ctx context.Context, partition int32, queue <-chan []Frame) error {
+	producer := p.opt.Client.Producer(wire.TopicTelemetry, partition)
+	for frames := range queue {
+		for len(frames) > 0 {
+			n, bytes := 1, len(frames[0].Item.Bytes)
+			for n < len(frames) && bytes+len(frames[n].Item.Bytes) <= maxBatch {
+				bytes += len(frames[n].Item.Bytes)
+				n++
+			}
+			if err := p.produce(ctx, producer, frames[:n]); err != nil {
+				return err
+			}
+			p.frames.Add(uint64(n))
+			frames = frames[n:]
+		}
+	}
+	return nil
+}
+
+// produce sends frames as one batch until it is acknowledged. As agents do, it
+// restamps the send time at each attempt.
+func (p *Player) produce(ctx context.Context, producer *bus.Producer, frames []Frame) error {
+	records := make([]bus.Record, len(frames))
+	for i := range frames {
+		records[i] = bus.Record{Key: []byte(frames[i].Agent), Value: frames[i].Item.Bytes,
+			Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeFrame)}}}
+	}
+	var bad error
+	_, err := producer.ProduceRetry(ctx, func() []bus.Record {
+		now := time.Now().UnixMilli()
+		for i := range records {
+			records[i].Time = now
+			bad = errors.Join(bad, wire.RestampFrame(records[i].Value, now))
+		}
+		return records
+	})
+	if err := errors.Join(bad, err); err != nil {
+		return fmt.Errorf("send simulated frames: %w", err)
+	}
+	return nil
+}
+
+// partitions asks how many partitions there are until Kafka answers, 0 where
+// ctx ends before.
+func (p *Player) partitions(ctx context.Context) (int, error) {
+	for said := false; ; said = true {
+		n, err := p.opt.Client.Partitions(ctx, wire.TopicTelemetry)
+		switch {
+		case err == nil && n > 0:
+			return n, nil
+		case ctx.Err() != nil:
+			return 0, nil
+		case errors.Is(err, bus.ErrClosed):
+			return 0, err
+		case !said:
+			p.log.Warn("cannot see the telemetry topic, trying again", "topic", wire.TopicTelemetry, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return 0, nil
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
