@@ -43,9 +43,9 @@ func prepareEvaluate(window int64) (func() (float64, error), error) {
 	set := judgedRules(window)
 	state := evaluate.New(evaluate.Config{}, &ledger.Claim{}, func(string) (*slo.RuleSet, bool) { return set, true }, nil)
 	feed := newCrowd(set, epoch)
+	var p wire.Partial
 	step := func(values [][]byte) error {
 		for i, raw := range values {
-			var p wire.Partial
 			if err := wire.DecodePartial(raw, &p); err != nil {
 				return err
 			}

@@ -102,6 +102,7 @@ func (s *State) touchComposites() {
 		}
 	}
 	for _, h := range holders {
-		s.touched[h], s.changed[h] = true, true
+		s.touched[h] = true
+		s.change(h)
 	}
 }

@@ -22,15 +22,18 @@ func (s *State) decide(g *group, sl *slot) {
 	counts := sla.Counts{Good: clamp(sl.Good), Total: sl.Total}
 	sl.State, sl.Reason = g.stream.Rule.Decide(sl.Start, g.stream.Bin, counts, sl.Vantages)
 	sl.Version++
-	sl.late, sl.dirty = false, true
+	sl.late = false
+	g.mark(sl)
 	if was != sl.State {
 		g.sums.add(sl.Start, stateDelta(was, -1))
 		g.sums.add(sl.Start, stateDelta(sl.State, +1))
 		s.countTiers(g, sl.Start, was, sl.State)
 	}
 	g.reshare(sl)
-	s.changed[g] = true
-	s.touched[g] = true
+	s.change(g)
+	if !g.calm || sl.State != sla.Good {
+		s.touched[g] = true
+	}
 }
 
 // clamp takes a count below zero for none: more bad events than events were

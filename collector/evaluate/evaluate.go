@@ -112,7 +112,7 @@ type State struct {
 
 	groups  map[wire.GroupKey]*group
 	touched map[*group]bool // since the last look at alerts
-	changed map[*group]bool // since the last batch
+	changed []*group        // since the last batch
 	open    map[*group]bool // with slots to close
 	late    map[*group]bool // with closed slots that this partial changed
 	regions map[string]*region
@@ -144,7 +144,6 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		parts:          map[string]*slo.Objective{},
 		groups:         map[wire.GroupKey]*group{},
 		touched:        map[*group]bool{},
-		changed:        map[*group]bool{},
 		open:           map[*group]bool{},
 		late:           map[*group]bool{},
 		regions:        map[string]*region{},
@@ -384,10 +383,11 @@ func (s *State) turn() error {
 // Advance returns what has changed since the last call: the batch to commit, and
 // the alerts to publish before it.
 func (s *State) Advance() (ledger.Batch, []alert.Alert, error) {
-	for g := range s.changed {
+	for _, g := range s.changed {
 		g.collect(s)
 	}
 	clear(s.changed)
+	s.changed = s.changed[:0]
 	b := s.out
 	s.out = ledger.Batch{}
 	b.Offset, b.LogTime = s.offset, s.logTime

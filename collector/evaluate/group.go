@@ -27,8 +27,12 @@ type group struct {
 	ledger.Group
 	stream *slo.Stream
 	slots  map[int64]*slot
+	at     *slot   // of slots, the one last asked for
+	marked []*slot // those that differ from what the ledger was last handed
 	// next is the start of the oldest slot that has not been closed.
-	next     int64
+	next int64
+	// behind says that slots before next may be undecided.
+	behind   bool
 	sums     *tally
 	vantages map[string]*vantage
 	judged   []*judged
@@ -36,9 +40,14 @@ type group struct {
 	// one came; interval the newest distance between two bins of one vantage.
 	lastSample, lastData, interval int64
 	isNew                          bool
-	reported                       int64 // log time of the last status
-	tiers                          []*standing
-	state                          string // as last reported
+	// calm says that no alert is raised or about to be: until something fails,
+	// judging it again changes nothing but by the passing of time.
+	calm     bool
+	looked   int64 // log time when it was last judged
+	changed  bool  // among the state's changed
+	reported int64 // log time of the last status
+	tiers    []*standing
+	state    string // as last reported
 }
 
 type slot struct {
@@ -66,11 +75,11 @@ func (s *State) announce(a *wire.GroupLabels) {
 	case g == nil:
 		s.newGroup(a.Key, a.Labels)
 	case g.Labels == nil && a.Labels != nil:
-		g.Labels, g.isNew = a.Labels, true
+		g.Labels, g.isNew, g.calm = a.Labels, true, false
 		for i, j := range g.judged {
 			g.judged[i] = newJudged(g, j.def)
 		}
-		s.changed[g] = true
+		s.change(g)
 	}
 }
 
@@ -88,7 +97,7 @@ func (s *State) bind(g *group) {
 	}
 	objectives := s.objectives[g.Key.Stream]
 	g.sums = newTally(s.layoutOf(g.Key.Stream), objectives)
-	g.judged, g.tiers = nil, nil
+	g.judged, g.tiers, g.calm = nil, nil, false
 	for _, o := range objectives {
 		g.judged = append(g.judged, newJudged(g, o))
 	}
@@ -99,7 +108,7 @@ func (s *State) end(g *group) {
 	if g.Retired == 0 {
 		g.Retired = s.logTime - s.logTime%g.length() + g.length()
 		g.isNew = true
-		s.changed[g] = true
+		s.change(g)
 	}
 }
 
@@ -153,20 +162,38 @@ func (s *State) count(c *wire.BinCount) error {
 	sl.Good += c.Good
 	sl.Total += c.Total
 	sl.Blind += c.Blind
-	sl.dirty = true
+	g.mark(sl)
 	if decided(sl.State) {
 		sl.late, s.late[g] = true, true
 	}
-	g.sums.add(start, delta{good: int64(c.Good), total: int64(c.Total)})
+	g.sums.count(start, int64(c.Good), int64(c.Total))
 	if g.byBins() {
 		setBin(&sl.Slot, c, int((c.Bin-start)/g.stream.Bin), g.bins())
 		g.see(c)
 	}
 	g.lastSample = max(g.lastSample, c.Newest)
 	g.lastData = s.logTime
-	s.touched[g] = true
-	s.changed[g] = true
+	if !g.calm || c.Good != c.Total || c.Blind > 0 {
+		s.touched[g] = true
+	}
+	s.change(g)
 	return nil
+}
+
+// change has the group's news handed to the next batch.
+func (s *State) change(g *group) {
+	if !g.changed {
+		g.changed = true
+		s.changed = append(s.changed, g)
+	}
+}
+
+// mark has the slot handed to the next batch.
+func (g *group) mark(sl *slot) {
+	if !sl.dirty {
+		sl.dirty = true
+		g.marked = append(g.marked, sl)
+	}
 }
 
 func (g *group) bins() int { return int((g.length() + g.stream.Bin - 1) / g.stream.Bin) }
@@ -212,6 +239,15 @@ func results(c *wire.BinCount) (ok, fail bool) {
 // slotAt returns the slot, from memory, from the ledger, or new.
 // Vantage names the vantage point that tells of it, if one does.
 func (s *State) slotAt(g *group, start int64, vantage string) (*slot, error) {
+	if g.at != nil && g.at.Start == start {
+		return g.at, nil
+	}
+	sl, err := s.findSlot(g, start, vantage)
+	g.at = sl
+	return sl, err
+}
+
+func (s *State) findSlot(g *group, start int64, vantage string) (*slot, error) {
 	if sl := g.slots[start]; sl != nil {
 		return sl, nil
 	}
@@ -236,9 +272,16 @@ func (s *State) slotAt(g *group, start int64, vantage string) (*slot, error) {
 	if sl := g.slots[start]; sl != nil {
 		return sl, nil
 	}
-	sl := &slot{Slot: ledger.Slot{Start: start}, dirty: true}
+	return g.addSlot(start), nil
+}
+
+// addSlot makes an empty slot of the group.
+func (g *group) addSlot(start int64) *slot {
+	sl := &slot{Slot: ledger.Slot{Start: start}}
 	g.slots[start] = sl
-	return sl, nil
+	g.mark(sl)
+	g.behind = g.behind || start < g.next
+	return sl
 }
 
 // extend makes the group expected from an earlier slot on: old data arrived.
@@ -249,7 +292,7 @@ func (s *State) extend(g *group, start int64) {
 	}
 	for t := start; t < g.FirstSlot; t += g.length() {
 		if g.slots[t] == nil {
-			g.slots[t] = &slot{Slot: ledger.Slot{Start: t}, dirty: true}
+			g.addSlot(t)
 		}
 	}
 	g.FirstSlot, g.isNew = start, true
@@ -286,7 +329,7 @@ func (s *State) close(g *group, closed int64) error {
 	}
 	if s.logTime-g.lastData > s.cfg.RetireAfter && g.Retired == 0 {
 		g.Retired, g.isNew = g.next, true
-		s.changed[g] = true
+		s.change(g)
 		end = g.next
 	}
 	for ; g.next+g.length() <= end; g.next += g.length() {
@@ -296,10 +339,13 @@ func (s *State) close(g *group, closed int64) error {
 		}
 		s.decide(g, sl)
 	}
-	for start, sl := range g.slots {
-		if start < g.next && !decided(sl.State) {
-			s.decide(g, sl)
+	if g.behind {
+		for start, sl := range g.slots {
+			if start < g.next && !decided(sl.State) {
+				s.decide(g, sl)
+			}
 		}
+		g.behind = false
 	}
 	return nil
 }
@@ -310,32 +356,38 @@ func (g *group) collect(s *State) {
 		s.out.Groups = append(s.out.Groups, g.Group)
 		g.isNew = false
 	}
-	for start, sl := range g.slots {
-		if sl.dirty {
-			out := sl.Slot
-			out.Vantages = g.evidence(&sl.Slot)
-			if decided(out.State) {
-				out.Good = clamp(out.Good)
-			}
-			s.out.Slots = append(s.out.Slots, ledger.SlotChange{Group: g.Key, Slot: out})
-			sl.dirty = false
+	g.changed = false
+	for _, sl := range g.marked {
+		out := sl.Slot
+		out.Vantages = g.evidence(&sl.Slot)
+		if decided(out.State) {
+			out.Good = clamp(out.Good)
 		}
-		if start < g.next-keepSlots*g.lengthOr(60_000) && decided(sl.State) {
-			delete(g.slots, start)
-		}
+		s.out.Slots = append(s.out.Slots, ledger.SlotChange{Group: g.Key, Slot: out})
+		sl.dirty = false
 	}
-	if !s.stale { // else the windows lack their past
-		for _, j := range g.judged {
-			s.out.Statuses = append(s.out.Statuses, g.status(s, j))
-		}
+	clear(g.marked)
+	g.marked = g.marked[:0]
+	if len(g.slots) > keepSlots+2 {
+		g.forget()
 	}
-	g.reported = s.logTime
+	g.report(s)
 	if g.Retired != 0 && g.next >= g.Retired {
 		delete(s.groups, g.Key)
 		delete(s.open, g)
 		s.dropTiers(g)
 		s.seekOrphans()
 	}
+}
+
+// forget drops slots that were closed a while ago.
+func (g *group) forget() {
+	for start, sl := range g.slots {
+		if start < g.next-keepSlots*g.lengthOr(60_000) && decided(sl.State) {
+			delete(g.slots, start)
+		}
+	}
+	g.at = nil
 }
 
 func (g *group) lengthOr(d int64) int64 {

@@ -75,6 +75,14 @@ func newJudged(g *group, o *slo.Objective) *judged {
 	return j
 }
 
+const (
+	// lookEvery is the log time after which a group is judged although nothing
+	// was heard that could change a verdict: burn windows move on.
+	lookEvery = 15_000
+	// reportEvery is that between two statuses of a group that is well.
+	reportEvery = 5_000
+)
+
 // recent is how many bins a vantage point remembers for strikes.
 const recent = 16
 
@@ -147,6 +155,7 @@ func (s *State) judge() {
 			s.judgeBudget(g, j)
 			s.judgeNoData(g, j)
 		}
+		g.calm, g.looked = s.calm(g), s.logTime
 	}
 	clear(s.touched)
 }
@@ -204,6 +213,53 @@ func (s *State) judgeBurn(g *group, j *judged) {
 	}
 }
 
+// calm tells whether nothing of the group is raised or about to be, so that only
+// failure or time can change a verdict on it. A composite hangs on its parts,
+// and a row that fires when a burn is low on successes.
+func (s *State) calm(g *group) bool {
+	if len(s.compositesOver[g.Key.Stream]) > 0 {
+		return false
+	}
+	for _, j := range g.judged {
+		if j.down != "" || len(j.def.Components) > 0 || slices.ContainsFunc(j.since, func(t int64) bool { return t != 0 }) {
+			return false
+		}
+		for i := range j.def.Burn {
+			if op := j.def.Burn[i].Op; op == slo.LT || op == slo.LTE {
+				return false
+			}
+		}
+		for i := range j.alerts {
+			if s.firing(&j.alerts[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// report hands over where the group stands, if it is due: at once for what is
+// in trouble or changes, else every few seconds.
+func (g *group) report(s *State) {
+	if s.stale { // the windows lack their past
+		return
+	}
+	due := !g.calm || s.logTime-g.reported >= reportEvery
+	for _, j := range g.judged {
+		if due || g.state != g.condition(s, j) {
+			s.out.Statuses = append(s.out.Statuses, g.status(s, j))
+			due = true
+		}
+	}
+	if due {
+		g.reported = s.logTime
+	}
+}
+
+// silent tells whether the group has missed three of its samples and ten
+// seconds.
+func (g *group) silent(s *State) bool { return s.logTime-g.lastSample > 3*g.interval+10_000 }
+
 // status sums up where the group stands.
 func (g *group) status(s *State, j *judged) ledger.Status {
 	st := ledger.Status{Objective: j.def.Name, Group: g.Key, LogTime: s.logTime, LastSample: s.newest(g, j.def), Down: j.down, BudgetLeft: 1}
@@ -228,7 +284,7 @@ func (g *group) status(s *State, j *judged) ledger.Status {
 // condition names the state of the newest open bins.
 func (g *group) condition(s *State, j *judged) string {
 	switch {
-	case s.logTime-g.lastSample > 3*g.interval+10_000:
+	case g.silent(s):
 		return "silent"
 	case j.down == "down":
 		return "down"
@@ -246,11 +302,11 @@ func (g *group) condition(s *State, j *judged) string {
 // sweep looks, once a second of log time, at what changes by silence alone.
 func (s *State) sweep() {
 	for _, g := range s.groups {
-		if s.logTime-g.reported >= 15_000 {
-			s.changed[g] = true
+		if s.logTime-g.looked >= lookEvery {
 			s.touched[g] = true
-		} else if len(g.judged) > 0 && g.state != "silent" && g.condition(s, g.judged[0]) == "silent" {
-			s.changed[g] = true
+		}
+		if s.logTime-g.reported >= lookEvery || len(g.judged) > 0 && g.state != "silent" && g.silent(s) {
+			s.change(g)
 		}
 	}
 	s.judge()

@@ -48,7 +48,10 @@ func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.A
 		}
 	}
 	s.seekOrphans()
-	clear(s.changed)
+	for _, g := range s.changed {
+		g.changed = false
+	}
+	s.changed = nil
 	clear(s.touched)
 	return nil
 }

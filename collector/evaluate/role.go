@@ -104,6 +104,7 @@ type owner struct {
 	log       *slog.Logger
 	claim     *ledger.Claim
 	state     *State
+	partial   wire.Partial // the one that is applied
 	committed time.Time
 	beaten    time.Time
 	// pending is a batch that the ledger would not take yet, since failing.
@@ -269,11 +270,10 @@ func (o *owner) open(ctx context.Context) (*bus.Reader, error) {
 }
 
 func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
-	var p wire.Partial
-	if err := wire.DecodePartial(rec.Value, &p); err != nil {
+	if err := wire.DecodePartial(rec.Value, &o.partial); err != nil {
 		return o.bury(ctx, rec, err)
 	}
-	fresh, err := o.state.Apply(rec.Offset, &p)
+	fresh, err := o.state.Apply(rec.Offset, &o.partial)
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,10 @@ type tally struct {
 	events, slots, unknown *slo.Window
 	slices                 *slo.Window // nil where no objective asks for it
 	periods                map[*slo.Objective]*period
+	// at is the slot to which good of total events were added that the sums do
+	// not hold yet: ticks bring little by little what the windows take once.
+	at          int64
+	good, total int64
 }
 
 // period sums up the current period of a calendar-aligned objective.
@@ -90,6 +94,7 @@ func newTally(l *layouts, objectives []*slo.Objective) *tally {
 // advance moves the windows' end to now. A calendar that does not load was
 // refused with its file; here it sums nothing.
 func (t *tally) advance(now int64) {
+	t.settle()
 	t.events.Advance(now)
 	t.slots.Advance(now)
 	t.unknown.Advance(now)
@@ -101,6 +106,25 @@ func (t *tally) advance(now int64) {
 		_ = p.slots.Advance(o.Calendar, now)
 		_ = p.unknown.Advance(o.Calendar, now)
 		_ = p.slices.Advance(o.Calendar, now)
+	}
+}
+
+// count adds events to the slot that starts at start.
+func (t *tally) count(start, good, total int64) {
+	if start != t.at {
+		t.settle()
+		t.at = start
+	}
+	t.good += good
+	t.total += total
+}
+
+// settle brings the sums up to date.
+func (t *tally) settle() {
+	if t.good|t.total != 0 {
+		d := delta{good: t.good, total: t.total}
+		t.good, t.total = 0, 0
+		t.add(t.at, d)
 	}
 }
 
@@ -131,6 +155,7 @@ func (p *period) add(start int64, d delta) {
 
 // window returns the sums over the objective's own window or current period.
 func (t *tally) window(o *slo.Objective) ledger.Totals {
+	t.settle()
 	if p := t.periods[o]; p != nil {
 		u := func(n int64) uint64 { return uint64(max(n, 0)) }
 		return ledger.Totals{Good: u(p.events.Good), Total: u(p.events.Total), GoodSlots: u(p.slots.Good),
@@ -145,6 +170,7 @@ func (t *tally) window(o *slo.Objective) ledger.Totals {
 // budgeted returns the good and all events, decided slots, or parts of slices
 // that the objective's budget counts, over a burn-rate window.
 func (t *tally) budgeted(o *slo.Objective, length int64) (good, total uint64) {
+	t.settle()
 	switch {
 	case o.Budgeting == slo.Timeslices:
 		return t.slots.Sum(length)
@@ -157,6 +183,7 @@ func (t *tally) budgeted(o *slo.Objective, length int64) (good, total uint64) {
 // attained returns what budgeted does, over the objective's own window or
 // current period.
 func (t *tally) attained(o *slo.Objective) (good, total uint64) {
+	t.settle()
 	switch p := t.periods[o]; {
 	case o.Budgeting == slo.RatioTimeslices && p != nil:
 		return uint64(max(p.slices.Good, 0)), uint64(max(p.slices.Total, 0))

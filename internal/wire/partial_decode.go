@@ -1,10 +1,14 @@
 package wire
 
-// DecodePartial reads the partial b into p, which keeps nothing of b and
-// nothing of what it held before. Empty lists become nil.
+import "slices"
+
+// DecodePartial reads the partial b into p, which keeps nothing of b. The room of
+// the counts that p held before is used again; of the rest it keeps nothing.
+// Empty lists become nil.
 func DecodePartial(b []byte, p *Partial) error {
 	r := &partialReader{reader: reader{b: b, record: "partial"}}
 	r.begin(MagicPartial)
+	room := p.Counts[:0]
 	*p = Partial{
 		Source:      int32(r.uint32("source")),
 		Sources:     int32(r.uint32("sources")),
@@ -18,7 +22,7 @@ func DecodePartial(b []byte, p *Partial) error {
 	p.Groups = list(r, "groups", 2, func() GroupLabels {
 		return GroupLabels{Key: r.group("group"), Labels: r.labels("group labels")}
 	})
-	p.Counts = r.counts()
+	p.Counts = r.counts(room)
 	p.Sketches = list(r, "sketches", 3, func() Sketch { return r.sketch(p.LogTime) })
 	p.Unplaced = list(r, "unplaced", 5, func() Unplaced { return r.unplaced(p.LogTime) })
 	p.Gaps = list(r, "gaps", 14, r.gap)
@@ -88,7 +92,7 @@ func pick[T any](r *partialReader, element string, from []T) (v T) {
 
 func (r *partialReader) group(element string) GroupKey { return pick(r, element, r.groups) }
 
-func (r *partialReader) counts() []BinCount {
+func (r *partialReader) counts(out []BinCount) []BinCount {
 	n := r.count("counts", 3)
 	if n == 0 {
 		return nil
@@ -99,7 +103,7 @@ func (r *partialReader) counts() []BinCount {
 		r.fail(at, "bin unit", ErrCorrupt)
 	}
 	group, vantage := -1, 0
-	out := make([]BinCount, 0, n)
+	out = slices.Grow(out, n)
 	for range n {
 		at = r.p
 		flags := r.byte("count flags")
