@@ -11,7 +11,7 @@ RUNS ?= 5
 # Packages whose tests run under the race detector in every `make test`. The
 # others link SQLite, Prometheus, Alertmanager or Telegraf, which takes minutes
 # to build for it; `make race` runs them all.
-LIGHT = $(shell go list ./internal/... ./agent/probe ./agent/discovery ./agent/spool ./agent/gpu ./collector/aggregate ./rules | grep -v internal/ledger)
+LIGHT = $(shell go list ./internal/... ./agent/probe ./agent/discovery ./agent/spool ./agent/gpu ./collector/aggregate ./rules | grep -v 'internal/ledger\|internal/replay')
 
 .PHONY: help
 help: ## list the targets

@@ -50,6 +50,7 @@ var table = []row{
 	{"internal/ledger", 2, "internal/access internal/alert internal/hist internal/inventory internal/sla internal/slo internal/telemetry internal/wire",
 		"stores slots, alerts, sketches, rule sets, positions, facts and exclusions; every read takes a principal"},
 	{"internal/deadletter", 2, "internal/bus internal/wire", "records that could not be used, on their topic"},
+	{"internal/rows", 2, "internal/telemetry internal/yamlconf", "tables of measurements to points; what judges them is none of its business"},
 	{"internal/rulelog", 2, "internal/bus internal/slo internal/wire", "rule sets on their topic"},
 	{"agent/host", 2, "internal/telemetry", "a source of rounds, alone"},
 	{"agent/gpu", 2, "internal/telemetry", "a source of rounds, alone"},
@@ -76,7 +77,7 @@ var table = []row{
 	{"web", 4, "internal/access internal/alert internal/hist internal/ledger internal/sla internal/slo internal/telemetry internal/wire statement",
 		"shows the ledger; ruler and notify are handlers that cmd gives it"},
 	{"configs", 4, "", "data only"},
-	{"internal/replay", 4, "collector/aggregate collector/evaluate internal/access internal/alert internal/ledger internal/slo internal/telemetry internal/wire",
+	{"internal/replay", 4, "collector/aggregate collector/evaluate internal/access internal/alert internal/ledger internal/rows internal/sla internal/slo internal/telemetry internal/wire",
 		"the two pure states over a ledger, without Kafka; whoever simulates, replays or tests drives it"},
 
 	{"cmd/nines", 5, "*", "wires everything"},

@@ -165,6 +165,7 @@ type bar struct {
 	what         string
 	began, shown time.Time
 	drawn        bool
+	note         string // stands behind the bar
 }
 
 func newBar(f *os.File, what string) *bar {
@@ -193,6 +194,9 @@ func (b *bar) line(done, total int64, took time.Duration) string {
 	s := fmt.Sprintf("%s [%s%s] %3.0f %%", b.what, strings.Repeat("#", full), strings.Repeat(".", barWidth-full), part*100)
 	if part > 0 && part < 1 && took > time.Second {
 		s += fmt.Sprintf("  %s left", time.Duration(float64(took)*(1-part)/part).Round(time.Second))
+	}
+	if b.note != "" {
+		s += "  " + b.note
 	}
 	return s
 }

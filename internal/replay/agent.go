@@ -31,8 +31,8 @@ type Agent struct {
 	boot, seq uint64
 	sent      int64 // log time of the last frame
 	held      bool
-	queued    bool // in the pipeline's list of those with samples
-	sources   []*Source
+	queued    bool      // in the pipeline's list of those with samples
+	due       []*Source // with samples that were not sent
 	frame     telemetry.Frame
 }
 
@@ -52,14 +52,13 @@ type Source struct {
 	values []float64 // row by row
 	head   int       // rounds that were sent and are still in memory
 	mixed  bool      // times do not ascend
+	queued bool      // in the agent's list of those with samples
 	block  telemetry.Block
 }
 
 // Source adds series that are sampled together.
 func (a *Agent) Source(series ...telemetry.Series) *Source {
-	s := &Source{a: a, schema: telemetry.NewSchema(series)}
-	a.sources = append(a.sources, s)
-	return s
+	return &Source{a: a, schema: telemetry.NewSchema(series)}
 }
 
 // Add gives a sample of each series, in their order, at a time in Unix
@@ -78,6 +77,10 @@ func (s *Source) Add(at int64, values ...float64) {
 		}
 		s.values = append(s.values, v)
 	}
+	if !s.queued {
+		s.queued = true
+		s.a.due = append(s.a.due, s)
+	}
 	s.a.queue()
 }
 
@@ -93,31 +96,32 @@ func (a *Agent) queue() {
 // Hold(false) lets it send all of that with the next tick.
 func (a *Agent) Hold(on bool) {
 	a.held = on
-	if !on && a.waiting() {
+	if !on && len(a.due) > 0 {
 		a.queue()
 	}
 }
 
-func (a *Agent) waiting() bool {
-	return slices.ContainsFunc(a.sources, func(s *Source) bool { return s.held() > 0 })
+// forget drops all samples that were not sent.
+func (a *Agent) forget() {
+	for _, s := range a.due {
+		s.drop(s.held())
+		s.queued = false
+	}
+	a.due = a.due[:0]
 }
 
 // Restart begins another boot of the agent; what it holds was lost with the one
 // before.
 func (a *Agent) Restart() {
 	a.boot, a.seq = a.boot+1, 0
-	for _, s := range a.sources {
-		s.drop(s.held())
-	}
+	a.forget()
 }
 
 // Lose loses the next frame on its way: it is numbered and never arrives. What it
 // would have held is gone; samples that are added later are not.
 func (a *Agent) Lose() {
 	a.seq++
-	for _, s := range a.sources {
-		s.drop(s.held())
-	}
+	a.forget()
 }
 
 // send has every agent send what it sampled up to the log time to.
@@ -132,7 +136,7 @@ func (p *Pipeline) send(to int64) error {
 		if err := a.send(to); err != nil {
 			return fmt.Errorf("send samples of agent %s: %w", a.name, err)
 		}
-		if a.waiting() {
+		if len(a.due) > 0 {
 			a.queue()
 		}
 	}
@@ -144,8 +148,9 @@ func (a *Agent) send(to int64) error {
 	if a.seq > 0 && to-a.sent >= bootLife {
 		a.boot, a.seq = a.boot+1, 0
 	}
-	values := 0
-	for _, s := range a.sources {
+	values, due := 0, a.due
+	a.due = a.due[:0]
+	for _, s := range due {
 		s.order()
 		for n := s.until(to); n > 0; {
 			width := len(s.schema.Series)
@@ -159,6 +164,9 @@ func (a *Agent) send(to int64) error {
 					return err
 				}
 			}
+		}
+		if s.queued = s.held() > 0; s.queued {
+			a.due = append(a.due, s)
 		}
 	}
 	return a.flush(to)

@@ -320,7 +320,8 @@ func (p *Pipeline) publish(alerts []alert.Alert) {
 
 // Tick moves log time to now, Unix milliseconds, in steps of TickEvery at most:
 // agents send what they have sampled by then, bins and slots close, alerts are
-// judged. The first tick jumps there.
+// judged. The first tick jumps there, and what was sampled by then is sent with
+// the second: begin where the story does.
 func (p *Pipeline) Tick(now int64) error {
 	if now < p.LogTime() {
 		return fmt.Errorf("log time does not go back: it is %d, got %d", p.LogTime(), now)
@@ -338,8 +339,7 @@ func (p *Pipeline) Tick(now int64) error {
 	return p.ctx.Err()
 }
 
-// begin is the first tick: it names the rules, before anything is counted. What
-// agents have sampled by then goes with it.
+// begin is the first tick: it names the rules, before anything is counted.
 func (p *Pipeline) begin(now int64) error {
 	if err := p.tick(now); err != nil {
 		return err

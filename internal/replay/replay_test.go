@@ -54,7 +54,7 @@ func rules(streams ...*slo.Stream) *slo.RuleSet {
 		o := &slo.Objective{Name: fmt.Sprint("objective-", i), Service: "demo", StreamID: st.ID(), Target: sla.Ratio{Num: 999, Den: 1000},
 			Budgeting: "Occurrences", Window: 30 * day, Burn: slo.BurnRows(30 * day)}
 		if st.Vantage != "" {
-			o.Down = &slo.Down{Failures: 3, K: 1, N: 2}
+			o.Down = &slo.Down{Failures: 3, K: 1, N: st.Rule.N}
 		}
 		set.Objectives = append(set.Objectives, o)
 	}
