@@ -174,12 +174,15 @@ func comparison(op string) bool { return op == "lte" || op == "lt" || op == "gte
 // probes tells whether the stream counts the results of scheduled probes.
 func probes(s *slo.Stream) bool { return s.Sample != nil && s.Sample.Metric == "probe_success" }
 
-// down compiles the confirmed-down rule: three failures from one vantage point
-// (or the slot's quorum) for the results of scheduled probes, unless declared.
+// down compiles the confirmed-down rule: for the results of scheduled probes a
+// majority of the vantage points heard (or the slot's quorum), unless declared.
 func (c *compiler) down(b *base, rule sla.SlotRule) *slo.Down {
 	var out *slo.Down
 	if probes(&b.stream) {
-		out = &slo.Down{Failures: 3, K: max(rule.K, 1), N: rule.N}
+		out = &slo.Down{Failures: 3}
+		if rule.K > 1 || rule.N > 1 {
+			out.K, out.N = rule.K, rule.N
+		}
 	}
 	raw, at := b.spec.Down, b.at+".down"
 	if raw.IsZero() {
@@ -196,7 +199,7 @@ func (c *compiler) down(b *base, rule sla.SlotRule) *slo.Down {
 		return nil
 	}
 	if out == nil {
-		out = &slo.Down{Failures: 3, K: 1}
+		out = &slo.Down{Failures: 3}
 	}
 	spec := struct {
 		Failures int `yaml:"failures"`
@@ -210,6 +213,8 @@ func (c *compiler) down(b *base, rule sla.SlotRule) *slo.Down {
 	if spec.Failures < 1 || spec.Failures > 300 {
 		c.fail(b.doc, at+".failures", spec.Failures, "want from 1 to 300")
 	}
-	c.quorum(b.doc, at, spec.K, spec.N)
+	if spec.K != 0 || spec.N != 0 {
+		c.quorum(b.doc, at, spec.K, spec.N)
+	}
 	return &slo.Down{Failures: spec.Failures, K: spec.K, N: spec.N}
 }

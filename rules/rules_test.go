@@ -37,7 +37,7 @@ func TestShippedConfigurationLoads(t *testing.T) {
 	if len(set.Warnings) != 0 {
 		t.Errorf("warnings:\n%v", set.Warnings)
 	}
-	if len(set.RuleSet.Objectives) != 4 || len(set.Contracts) != 1 || len(set.RuleSet.Streams) != 4 {
+	if len(set.RuleSet.Objectives) != 4 || len(set.Contracts) != 1 || len(set.RuleSet.Streams) != 5 {
 		t.Fatalf("%d objectives, %d contracts, %d streams", len(set.RuleSet.Objectives), len(set.Contracts), len(set.RuleSet.Streams))
 	}
 	byName := map[string]*slo.Objective{}
@@ -51,15 +51,15 @@ func TestShippedConfigurationLoads(t *testing.T) {
 		}
 	}
 	target := byName["probe-availability-by-target"]
-	if target.Target != (sla.Ratio{Num: 999, Den: 1000}) || *target.Down != (slo.Down{Failures: 3, K: 1}) || target.Window != 30*86_400_000 {
+	if target.Target != (sla.Ratio{Num: 999, Den: 1000}) || *target.Down != (slo.Down{Failures: 3}) || target.Window != 30*86_400_000 {
 		t.Errorf("%+v", target)
 	}
 	if byName["probe-latency-by-region"].Down != nil || !set.RuleSet.Streams[byName["probe-latency-by-region"].StreamID].Histogram {
 		t.Error("latency has a down rule, or no histogram")
 	}
 	c := set.Contracts[0]
-	if c.Objectives[0].Stream != target.StreamID {
-		t.Error("the example does not share the objective's stream")
+	if own := set.RuleSet.Streams[c.Objectives[0].Stream]; own == nil || own.Sample.Metric != "probe_success" || own.Rule.Bad != sla.BadUnreachable {
+		t.Errorf("the example does not settle the objective's attempts by its own slot: %+v", own)
 	}
 	rec, err := set.RuleSet.Contract("example")
 	if err != nil || rec.Contract.Fee.String() != "10000.00" || !strings.Contains(rec.Text, "apiVersion: nines/v1") {

@@ -6,38 +6,55 @@ import (
 	"strings"
 )
 
+// heard counts the vantage points that spoke within the page window, and tells
+// whether the newest bin of any, however old, was a failure. Those that have long
+// been silent are forgotten.
+func (s *State) heard(g *group) (n int, failed bool) {
+	since := s.logTime - s.cfg.PageWindow
+	for name, v := range g.vantages {
+		if len(v.bins) == 0 {
+			continue
+		}
+		last := &v.bins[len(v.bins)-1]
+		n += one(last.bin >= since)
+		failed = failed || !last.ok
+		if last.bin < s.logTime-s.cfg.RetireAfter {
+			delete(g.vantages, name)
+		}
+	}
+	return n, failed
+}
+
 // canvass is what the vantage points of a group say together.
 type canvass struct {
-	// failing and up count those whose newest bins failed, or succeeded, often
-	// enough in a row; heard those that spoke within the page window.
-	failing, up, heard int
-	// mute counts those that failed when they were last heard, too long ago to
-	// page: of them nothing is known.
+	// failing counts those whose newest bins failed often enough in a row to
+	// call it down together, struck those that failed as often as the rule says
+	// and up those that succeeded as often.
+	failing, struck, up int
+	// mute counts those that were struck when they were last heard, too long ago
+	// to page: of them nothing is known.
 	mute   int
 	newest int64 // sample that made one fail
 }
 
-func (s *State) canvass(g *group, failures int) (c canvass) {
+// canvass asks for so many failures in a row of those that agree, and for so many
+// strikes of each by itself.
+func (s *State) canvass(g *group, failures, strikes int) (c canvass) {
 	since := s.logTime - s.cfg.PageWindow
-	for name, v := range g.vantages {
+	for _, v := range g.vantages {
 		f, ok, last := v.streak(since)
-		if all, _, _ := v.streak(0); all >= failures && f < failures {
+		if all, _, _ := v.streak(0); all >= strikes && f < strikes {
 			c.mute++
 		}
 		if last.bin < since {
-			if last.bin < s.logTime-s.cfg.RetireAfter && last.bin != 0 {
-				delete(g.vantages, name)
-			}
 			continue
 		}
-		c.heard++
 		if f >= failures {
 			c.failing++
 			c.newest = max(c.newest, last.newest)
 		}
-		if ok >= failures {
-			c.up++
-		}
+		c.struck += one(f >= strikes)
+		c.up += one(ok >= strikes)
 	}
 	return c
 }
@@ -59,20 +76,18 @@ func (s *State) failingFrom(g *group, failures int) string {
 // from k of n vantage points. Only evidence resolves it: successes from so many
 // that fewer than k can still be failing.
 func (s *State) judgeDown(g *group, j *judged) {
-	rule := j.def.Down
-	c := s.canvass(g, rule.Failures)
-	n := max(rule.N, c.heard)
-	k := rule.K
-	if k == 0 {
-		k = n/2 + 1
-	}
-	k = max(1, min(k, n))
 	down, advisory := &j.alerts[0], &j.alerts[1]
+	heard, failed := s.heard(g)
+	if !failed && j.down == "" && !s.firing(down) && !s.firing(advisory) {
+		return // as almost always
+	}
+	failures, k, n := j.def.Down.Quorum(heard)
+	c := s.canvass(g, failures, j.def.Down.Failures)
 	switch {
 	case c.failing >= k:
 		if !s.firing(down) {
 			s.fire(down, c.newest, fmt.Sprintf("%s is down: %d probes in a row failed from %d of %d vantage points (%s)",
-				g.name(j.def), rule.Failures, c.failing, n, s.failingFrom(g, rule.Failures)))
+				g.name(j.def), failures, c.failing, n, s.failingFrom(g, failures)))
 			s.outageBegins(g)
 		}
 		s.resolve(advisory)
@@ -93,10 +108,10 @@ func (s *State) judgeDown(g *group, j *judged) {
 func (s *State) advise(g *group, j *judged, c canvass, n, k int) {
 	advisory := &j.alerts[1]
 	switch {
-	case c.failing > 0:
+	case c.struck > 0:
 		if !s.firing(advisory) {
 			s.fire(advisory, c.newest, fmt.Sprintf("%s fails from %d of %d vantage points (%s); %d are needed to call it down",
-				g.name(j.def), c.failing, n, s.failingFrom(g, j.def.Down.Failures), k))
+				g.name(j.def), c.struck, n, s.failingFrom(g, j.def.Down.Failures), k))
 		}
 	case c.mute > 0 && s.firing(advisory):
 	default:

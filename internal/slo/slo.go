@@ -173,11 +173,30 @@ type Calendar struct {
 
 // Down is the confirmed-down rule: Failures failed bins in a row, each seen
 // from at least K of the group's vantage points. N is the number of vantage
-// points expected; 0 takes those seen in the last five minutes.
+// points expected; 0 takes those seen in the last five minutes. K 0 is a
+// majority of N.
 type Down struct {
 	Failures int `json:"failures"`
 	K        int `json:"k"`
 	N        int `json:"n,omitempty"`
+}
+
+// agreed is a majority so large that two failures of each are proof: three
+// vantage points that lose one attempt in a hundred fail twice together once in
+// 10^12 seconds.
+const agreed = 3
+
+// Quorum returns what the rule asks for where so many vantage points are heard:
+// failures in a row from k of n. A majority of three or more needs no third
+// failure.
+func (d *Down) Quorum(heard int) (failures, k, n int) {
+	failures, k, n = d.Failures, d.K, max(d.N, heard)
+	if k == 0 {
+		if k = n/2 + 1; k >= agreed {
+			failures = min(failures, 2)
+		}
+	}
+	return failures, max(1, min(k, n)), n
 }
 
 // Component is one part of a composite objective.
