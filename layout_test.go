@@ -37,6 +37,7 @@ var table = []row{
 	{"internal/broker", 0, "", "a Kafka broker knows nothing of nines"},
 	{"agent/spool", 0, "", "holds bytes in order, whatever they are"},
 
+	{"internal/scenario/script", 2, "internal/telemetry internal/yamlconf", "the scenario language is read without running anything"},
 	{"internal/telemetry", 1, "internal/hist", "a sample may be a histogram"},
 	{"internal/sla", 1, "internal/sla/exact internal/sla/slot", "an auditor reads it alone"},
 	{"agent/discovery", 1, "internal/yamlconf", "errors in target files have positions"},
@@ -77,6 +78,8 @@ var table = []row{
 	{"web", 4, "internal/access internal/alert internal/hist internal/ledger internal/sla internal/slo internal/telemetry internal/wire statement",
 		"shows the ledger; ruler and notify are handlers that cmd gives it"},
 	{"configs", 4, "", "data only"},
+	{"internal/scenario", 4, "internal/access internal/alert internal/ledger internal/replay internal/scenario/script internal/sla internal/sla/clauses internal/slo internal/telemetry internal/yamlconf rules statement",
+		"scenarios run what collectors and statements run, and nothing else"},
 	{"internal/replay", 4, "collector/aggregate collector/evaluate internal/access internal/alert internal/ledger internal/rows internal/sla internal/slo internal/telemetry internal/wire",
 		"the two pure states over a ledger, without Kafka; whoever simulates, replays or tests drives it"},
 
@@ -98,6 +101,8 @@ var beside = map[string]string{
 	"internal/rulelog → internal/wire":     "topic and record type are wire's",
 	"agent/framing → internal/wire":        "frames are wire's bytes",
 	"internal/deadletter → internal/wire":  "topic and headers are wire's",
+
+	"internal/scenario → internal/replay": "a scenario is a replay whose results are expected",
 }
 
 // only says who may import what is not ours; the first row that fits decides.

@@ -15,6 +15,7 @@ import (
 	"nines/agent/telegraf"
 	"nines/alerting"
 	"nines/collector/ruler"
+	"nines/internal/scenario/script"
 	"nines/internal/sim"
 	"nines/internal/topology"
 	"nines/internal/yamlconf"
@@ -132,6 +133,12 @@ func kindOf(file string) (fileKind, error) {
 			return err
 		}}, nil
 	}
+	if filepath.Ext(file) == scenarioExt {
+		return fileKind{name: "scenarios (run them with nines test)", check: func(f string) error {
+			_, err := script.Parse(f, data)
+			return err
+		}}, nil
+	}
 	docs, err := yamlconf.Parse(file, data)
 	if err != nil {
 		return fileKind{}, err
@@ -214,7 +221,7 @@ func filesBelow(args []string) ([]string, error) {
 				return err
 			}
 			switch filepath.Ext(path) {
-			case ".yaml", ".yml", ".json", ".toml":
+			case ".yaml", ".yml", ".json", ".toml", scenarioExt:
 				out = append(out, path)
 			}
 			return nil
