@@ -1,7 +1,6 @@
 package replay_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -257,41 +256,4 @@ func TestTheLedgerIsTheCollectors(t *testing.T) {
 			t.Errorf("seed %d:\ncollector %+v\nreplay    %+v", seed, want, got)
 		}
 	}
-}
-
-// month is one contract's month: 43,200 slots of a minute, a probe each 5 s.
-func month(ctx context.Context, led *ledger.Ledger, set *slo.RuleSet) error {
-	p, err := replay.New(ctx, replay.Options{Rules: set, Ledger: led})
-	if err != nil {
-		return err
-	}
-	src := p.Agent("h", telemetry.NewLabels(map[string]string{"host": "h", "region": "r"})).Source(telemetry.Series{
-		Name: "probe_success", Kind: telemetry.Gauge, Labels: telemetry.NewLabels(map[string]string{"target": "a"})})
-	for at := epoch; at < epoch+30*day; at += 5000 {
-		v := 1.0
-		if at-epoch > 3*day && at-epoch < 3*day+10*minute {
-			v = 0
-		}
-		src.Add(at, v)
-	}
-	if err := p.Tick(epoch); err != nil {
-		return err
-	}
-	if err := p.Tick(epoch + 30*day + 10_000); err != nil {
-		return err
-	}
-	return p.Commit()
-}
-
-func BenchmarkMonth(b *testing.B) {
-	st := probes()
-	st.Bin, st.Rule.K, st.Rule.N = 5000, 1, 1
-	set := rules(st)
-	for b.Loop() {
-		b.StopTimer()
-		led := open(b)
-		b.StartTimer()
-		must(b, month(b.Context(), led, set))
-	}
-	b.ReportMetric(43_200*float64(b.N)/b.Elapsed().Seconds(), "slots/s")
 }
