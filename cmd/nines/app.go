@@ -19,6 +19,7 @@ import (
 	"nines/alerting"
 	"nines/collector/aggregate"
 	"nines/collector/evaluate"
+	"nines/collector/notary"
 	"nines/collector/ruler"
 	"nines/internal/alert"
 	"nines/internal/bus"
@@ -212,6 +213,14 @@ func (a *app) build(context.Context) error {
 		part.Name = role.name
 		a.group.Add(part)
 	}
+	if a.has(roleEvaluate) {
+		part, err := a.notaryPart()
+		if err != nil {
+			return err
+		}
+		part.Name = "notary"
+		a.group.Add(part)
+	}
 	return nil
 }
 
@@ -233,22 +242,48 @@ func (a *app) evaluatePart() (service.Part, error) {
 }
 
 func (a *app) rulerPart() (service.Part, error) {
-	alerts := a.client.Producer(wire.TopicAlerts, 0)
 	r, err := ruler.New(ruler.Options{Config: a.cfg.Ruler, Client: a.client, Log: a.log.With("role", roleRuler), Metrics: a.metrics(),
-		Publish: func(ctx context.Context, al alert.Alert) error {
-			key, value, err := wire.EncodeAlert(&al)
-			if err != nil {
-				return err
-			}
-			_, err = alerts.Produce(ctx, []bus.Record{{Key: key, Value: value,
-				Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeAlert)}}}})
-			return err
-		}})
+		Publish: a.publisher()})
 	if err != nil {
 		return service.Part{}, err
 	}
 	a.ruler = r
 	return service.Part{Run: r.Run, CheckReload: r.CheckReload, Reload: r.Reload, Health: r.Ready}, nil
+}
+
+// publisher returns what puts an alert on nines.alerts.
+func (a *app) publisher() func(context.Context, alert.Alert) error {
+	alerts := a.client.Producer(wire.TopicAlerts, 0)
+	return func(ctx context.Context, al alert.Alert) error {
+		key, value, err := wire.EncodeAlert(&al)
+		if err != nil {
+			return err
+		}
+		_, err = alerts.Produce(ctx, []bus.Record{{Key: key, Value: value,
+			Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeAlert)}}}})
+		return err
+	}
+}
+
+// notaryPart signs the ledger's log, beside the role that writes it.
+func (a *app) notaryPart() (service.Part, error) {
+	c := a.cfg.Ledger.Checkpoints
+	key, made, err := notary.OpenKey(c.Key, c.Name)
+	if err != nil {
+		return service.Part{}, failed(err)
+	}
+	if made {
+		a.log.Info("made a key that signs the ledger's checkpoints; give its public key to who is to verify them", "file", c.Key, "public", key.Public)
+	}
+	o := notary.Options{Ledger: a.ledger, Key: key, Dir: c.Dir, Log: a.log.With("role", "notary"), Metrics: a.metrics()}
+	if c.Alert {
+		o.Publish = a.publisher()
+	}
+	n, err := notary.New(o)
+	if err != nil {
+		return service.Part{}, err
+	}
+	return service.Part{Run: n.Run}, nil
 }
 
 func (a *app) notifyPart() (service.Part, error) {

@@ -91,6 +91,8 @@ func loadConfig(file string) (*Config, error) {
 	at(&c.DataDir)
 	at(&c.Ledger.Path)
 	at(&c.Ledger.PasswordFile)
+	at(&c.Ledger.Checkpoints.Key)
+	at(&c.Ledger.Checkpoints.Dir)
 	at(&c.Ruler.Dir)
 	at(&c.Alerting.AlertmanagerFile)
 	at(&c.Agent)
@@ -222,6 +224,7 @@ func (c *Config) complete(dataDir, listen string) error {
 		}
 	}
 	c.Web.Listen = cmp.Or(listen, c.Web.Listen, web.DefaultListen)
+	c.Ledger.Checkpoints = c.Ledger.Checkpoints.complete(c.DataDir)
 	c.Ruler.Dir = cmp.Or(c.Ruler.Dir, filepath.Join(c.DataDir, "series"))
 	c.Alerting.ExternalURL = cmp.Or(c.Alerting.ExternalURL, "http://"+c.Web.Listen)
 	c.Ruler.ExternalURL = cmp.Or(c.Ruler.ExternalURL, c.Alerting.ExternalURL)

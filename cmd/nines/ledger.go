@@ -24,59 +24,21 @@ func (f *ledgerFlags) add(cmd *cobra.Command) {
 func newLedger(log *logs) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ledger",
-		Short: "Verify, back up and restore the ledger; show how a slot was decided",
+		Short: "Verify, sign, back up and restore the ledger; show how a slot was decided",
 		Long: `Works on the ledger, of which SQLite and PostgreSQL are the two kinds. All but
 restore may run beside a running nines.
 
-Exit codes: 0 success, 1 failure or a damaged ledger, 2 wrong usage or configuration.`,
+Exit codes: 0 success, 1 failure or a damaged or rewritten ledger, 2 wrong usage or configuration.`,
 		Example: `  nines ledger verify
   nines ledger backup /backup/nines-2026-11-21.db
   nines ledger restore /backup/nines-2026-11-21.db --config nines.yaml
+  nines ledger checkpoint
   nines ledger history --contract demo --from 2026-11-01 --to 2026-12-01`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLedgerVerify(log), newLedgerBackup(log), newLedgerRestore(log), newLedgerHistory(log))
-	return cmd
-}
-
-func newLedgerVerify(log *logs) *cobra.Command {
-	var at ledgerFlags
-	cmd := &cobra.Command{
-		Use:   "verify [FILE]",
-		Short: "Read the whole ledger, or a backup, and tell what is wrong with it",
-		Long: `Reads every page and row: what does not decode, totals that are not the sums of
-their slots, slots both open and final, rows of unknown groups. It takes seconds
-per gigabyte, and a running nines goes on meanwhile.
-
-With FILE it reads a backup, and writes nothing to it.`,
-		Example: `  nines ledger verify
-  nines ledger verify /backup/nines-2026-11-21.db`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var led *ledger.Ledger
-			var err error
-			if len(args) == 1 {
-				led, err = ledger.OpenBackup(cmd.Context(), args[0])
-				err = failed(err)
-			} else {
-				led, err = openLedger(cmd.Context(), at.file, at.dataDir, false, log.logger())
-			}
-			if err != nil {
-				return err
-			}
-			defer led.Close()
-			bar := newBar(os.Stderr, "verifying")
-			err = led.VerifyWith(cmd.Context(), bar.show)
-			bar.end()
-			if err != nil {
-				return failed(err)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: no faults\n", led.Where())
-			return nil
-		},
-	}
-	at.add(cmd)
+	cmd.AddCommand(newLedgerVerify(log), newLedgerBackup(log), newLedgerRestore(log), newLedgerHistory(log),
+		newLedgerCheckpoint(log), newLedgerKey(), newLedgerProve(log), newLedgerCheckProof())
 	return cmd
 }
 

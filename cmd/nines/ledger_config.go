@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
+	"nines/collector/notary"
 	"nines/internal/bus"
 	"nines/internal/ledger"
 	"nines/internal/yamlconf"
@@ -24,6 +26,33 @@ type LedgerConfig struct {
 	PasswordFile string          `yaml:"password_file,omitempty"`
 	PasswordEnv  string          `yaml:"password_env,omitempty"`
 	Retention    RetentionConfig `yaml:"retention,omitempty"`
+	// Checkpoints are the signed states of the log of closed hours.
+	Checkpoints CheckpointsConfig `yaml:"checkpoints,omitempty"`
+}
+
+// CheckpointsConfig says who signs the ledger's log, and where that goes.
+type CheckpointsConfig struct {
+	// Name of the ledger in its checkpoints, which a new key is made for.
+	Name string `yaml:"name,omitempty"`
+	// Key is the key's file, and Dir takes the checkpoints.
+	Key string `yaml:"key,omitempty"`
+	Dir string `yaml:"dir,omitempty"`
+	// Alert sends each to people, too.
+	Alert bool `yaml:"alert,omitempty"`
+}
+
+// complete fills in what is not said.
+func (c CheckpointsConfig) complete(dataDir string) CheckpointsConfig {
+	c.Key = cmp.Or(c.Key, filepath.Join(dataDir, "checkpoint.key"))
+	c.Dir = cmp.Or(c.Dir, filepath.Join(dataDir, "checkpoints"))
+	if c.Name == "" {
+		host, err := os.Hostname()
+		if err != nil || notary.CheckName(host) != nil {
+			host = "nines"
+		}
+		c.Name = host
+	}
+	return c
 }
 
 // RetentionConfig is ledger.Retention in configuration's units.
@@ -52,6 +81,11 @@ func (c *LedgerConfig) check(bad func(path string, got any, format string, args 
 		}
 		if c.PasswordFile != "" && c.PasswordEnv != "" {
 			bad("ledger.password_env", c.PasswordEnv, "set it or ledger.password_file, not both")
+		}
+	}
+	if name := c.Checkpoints.Name; name != "" {
+		if err := notary.CheckName(name); err != nil {
+			bad("ledger.checkpoints.name", name, "%v", err)
 		}
 	}
 	for path, d := range map[string]yamlconf.Duration{
@@ -91,20 +125,32 @@ func (c *LedgerConfig) options(dataDir string) (ledger.Options, error) {
 
 func (c *Config) ledgerOptions() (ledger.Options, error) { return c.Ledger.options(c.DataDir) }
 
-// openLedger opens the ledger that the configuration or the data directory
-// names, for a tool. It creates none, except for a restoring.
-func openLedger(ctx context.Context, file, dataDir string, create bool, log *slog.Logger) (*ledger.Ledger, error) {
+// config reads what the flags name.
+func (f *ledgerFlags) config() (*Config, error) {
 	cfg := &Config{}
-	if file != "" {
+	if f.file != "" {
 		var err error
-		if cfg, err = loadConfig(file); err != nil {
+		if cfg, err = loadConfig(f.file); err != nil {
 			return nil, err
 		}
 	}
-	if dataDir == "" {
-		dataDir = cmp.Or(cfg.DataDir, "data")
+	cfg.DataDir = cmp.Or(f.dataDir, cfg.DataDir, "data")
+	cfg.Ledger.Checkpoints = cfg.Ledger.Checkpoints.complete(cfg.DataDir)
+	return cfg, nil
+}
+
+// openLedger opens the ledger that the configuration or the data directory
+// names, for a tool. It creates none, except for a restoring.
+func openLedger(ctx context.Context, file, dataDir string, create bool, log *slog.Logger) (*ledger.Ledger, error) {
+	cfg, err := (&ledgerFlags{file: file, dataDir: dataDir}).config()
+	if err != nil {
+		return nil, err
 	}
-	o, err := cfg.Ledger.options(dataDir)
+	return cfg.openLedger(ctx, create, log)
+}
+
+func (c *Config) openLedger(ctx context.Context, create bool, log *slog.Logger) (*ledger.Ledger, error) {
+	o, err := c.ledgerOptions()
 	if err != nil {
 		return nil, failed(err)
 	}

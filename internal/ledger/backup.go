@@ -46,6 +46,9 @@ func tables() []table {
 		{"state", "kind, state_key, body"},
 		{"inventory_facts", "id, resource, attribute, effective, value, withdrawn, recorded, author, reason, supersedes"},
 		{"exclusion_events", "id, exclusion, contract, customer, step, recorded, author, reason, proposed"},
+		{"log_state", "until, pruned, secret"},
+		{"log_hours", "leaf, hour, logged_at, groups, root, members"},
+		{"log_pending", "hour, group_id, start, version"},
 	}
 }
 
@@ -278,7 +281,7 @@ func schemaOf(ctx context.Context, file string) (version int, err error) {
 
 func (w *writer) mustBeEmpty() error {
 	for _, t := range tables() {
-		if t.name == "packing" {
+		if t.name == "packing" || t.name == "log_state" {
 			continue // says nothing by itself
 		}
 		var one int
@@ -300,8 +303,10 @@ func (w *writer) copyAll(ctx context.Context, from *viewer, progress Progress) e
 	if err != nil {
 		return err
 	}
-	if err := w.exec(`DELETE FROM packing`); err != nil {
-		return err
+	for _, q := range []string{`DELETE FROM packing`, `DELETE FROM log_state`} { // a new ledger has a row of each
+		if err := w.exec(q); err != nil {
+			return err
+		}
 	}
 	for _, t := range tables() {
 		err := w.copyTable(ctx, from, t, func() {

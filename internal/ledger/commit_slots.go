@@ -88,6 +88,10 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 	if err != nil {
 		return 0, err
 	}
+	log, err := scanLogState(w, w.l.dialect.share)
+	if err != nil {
+		return 0, err
+	}
 	stored := w.l.dialect.recentHours
 	if hour < until {
 		stored = w.l.dialect.oldHours
@@ -96,6 +100,7 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 		` ON CONFLICT (hour, group_id) DO UPDATE SET slots = excluded.slots, good = excluded.good, total = excluded.total,
 			good_slots = excluded.good_slots, bad_slots = excluded.bad_slots, unknown_slots = excluded.unknown_slots`, 8)
 	var slots []Versioned
+	var added []groupVersion // to an hour in the log
 	for _, id := range ids {
 		slots = slots[:0]
 		if blob := blocks[id]; blob != nil {
@@ -104,9 +109,12 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 			}
 		}
 		for _, s := range byGroup[id] {
-			old, err := place(&slots, s, now)
+			old, fresh, err := place(&slots, s, now, hour < log.until)
 			if err != nil {
 				return 0, fmt.Errorf("slot %d of group %d: %w", s.Start, id, err)
+			}
+			if fresh && hour < log.until && hour >= log.pruned {
+				added = append(added, groupVersion{id, slotVersion{s.Start, s.Version}})
 			}
 			if old != nil {
 				restated++
@@ -122,7 +130,7 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 			return 0, err
 		}
 	}
-	if err := errors.Join(ins.flush(), w.closeOpen(byGroup)); err != nil || hour >= until {
+	if err := errors.Join(ins.flush(), w.awaitLog(hour, added), w.closeOpen(byGroup)); err != nil || hour >= until {
 		return restated, err
 	}
 	return restated, w.repack(dayOf(hour), ids)
@@ -179,29 +187,32 @@ func damaged(at, id int64, err error) error {
 	return fmt.Errorf("%w: slots of %d of group %d: %w", ErrDamaged, at, id, err)
 }
 
-// place puts a final slot where it belongs and returns the version that it
-// supersedes, if any.
-func place(slots *[]Versioned, s *Slot, now int64) (old *Versioned, err error) {
+// place puts a final slot where it belongs. It returns the version that it
+// supersedes, if any, and whether it is a version that was not there. What is in
+// the log stays as it is under its version, evidence included.
+func place(slots *[]Versioned, s *Slot, now int64, logged bool) (old *Versioned, fresh bool, err error) {
 	i, found := slices.BinarySearchFunc(*slots, s.Start, func(v Versioned, start int64) int {
 		return cmp.Compare(v.Start, start)
 	})
 	next := Versioned{Slot: *s, WrittenAt: now}
 	if !found {
 		*slots = slices.Insert(*slots, i, next)
-		return nil, nil
+		return nil, true, nil
 	}
 	have := (*slots)[i]
 	switch {
 	case s.Version > have.Version:
 		old = &have
 	case s.Version < have.Version, s.State != have.State, s.Good != have.Good, s.Total != have.Total:
-		return nil, fmt.Errorf("%w: version %d (%s, %d of %d) after version %d (%s, %d of %d)", ErrReused,
+		return nil, false, fmt.Errorf("%w: version %d (%s, %d of %d) after version %d (%s, %d of %d)", ErrReused,
 			s.Version, s.State, s.Good, s.Total, have.Version, have.State, have.Good, have.Total)
+	case logged:
+		return nil, false, nil
 	default:
 		next.WrittenAt = have.WrittenAt
 	}
 	(*slots)[i] = next
-	return old, nil
+	return old, old != nil, nil
 }
 
 func (w *writer) archive(hour, id int64, old *Versioned) error {

@@ -78,6 +78,8 @@ type Ledger struct {
 	mu    sync.Mutex
 	known map[int32]*knownGroups // by partition, of the newest claim here
 	feed  *feed
+	// months are for how long each rule set's contracts keep evidence.
+	months map[string]int
 }
 
 // Open opens the ledger, creating it where there is none and bringing an older
@@ -118,7 +120,7 @@ func open(ctx context.Context, o Options, d *dialect, where string, rw, ro *sql.
 	l := &Ledger{
 		dialect: d, where: where, rw: rw, ro: ro,
 		log: o.Log, met: newMeters(o.Metrics), keep: o.Retention.orDefault(),
-		known: map[int32]*knownGroups{}, feed: newFeed(),
+		known: map[int32]*knownGroups{}, feed: newFeed(), months: map[string]int{},
 	}
 	if err := l.migrate(ctx); err != nil {
 		_ = l.Close() // the error that matters is the first
@@ -140,22 +142,23 @@ func (l *Ledger) Close() error {
 	return err
 }
 
-// Run prunes what is older than the retention and packs past days, once an
-// hour, until the context ends. How old is judged by log time, as everything is.
+// Run prunes what is older than the retention, packs past days and logs closed
+// hours, once an hour, until the context ends. How old is judged by log time, as everything is.
 func (l *Ledger) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
 		now, err := l.logTime(ctx)
 		if err == nil && now > 0 {
-			err = errors.Join(l.Prune(ctx, l.keep, now), l.pack(ctx, now))
+			_, logErr := l.Log(ctx, now)
+			err = errors.Join(logErr, l.Prune(ctx, l.keep, now), l.pack(ctx, now))
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			l.met.pruneErrors.Inc()
-			l.log.Error("ledger not pruned; trying again in an hour", "err", err)
+			l.log.Error("ledger not pruned, packed or logged; trying again in an hour", "err", err)
 		}
 		select {
 		case <-ctx.Done():

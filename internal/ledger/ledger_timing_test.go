@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -215,4 +217,45 @@ func load(b *testing.B, l *Ledger) {
 		}
 		b.ReportMetric(time.Since(began).Seconds(), "s/take-over")
 	}
+}
+
+// BenchmarkLog logs hours of 2,000 groups, and verifies them.
+func BenchmarkLog(b *testing.B) { onBoth(b, logging) }
+
+func logging(b *testing.B, l *Ledger) {
+	const groups, hours = 2_000, 6
+	c, keys := fleet(b, l, groups)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for m := range int64(hours * 60) {
+		closeMinute(b, l, c, keys, t0+m*minute, rnd)
+	}
+	size := `SELECT SUM(LENGTH(members) + LENGTH(root) + 4 * 8) FROM log_hours`
+	b.ResetTimer()
+	for range b.N {
+		if _, err := l.rw.Exec(`DELETE FROM log_hours`); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := l.rw.Exec(`UPDATE log_state SET until = -1`); err != nil {
+			b.Fatal(err)
+		}
+		began := time.Now()
+		if n := must(l.Log(bg, t0+10*hourMillis))(b); n != hours {
+			b.Fatal(n)
+		}
+		b.ReportMetric(time.Since(began).Seconds()*1e6/hours/groups, "µs/group-hour-logged")
+		began = time.Now()
+		if err := l.view(bg, "verify", func(tx *sql.Tx) error {
+			c := &check{v: l.viewer(bg, tx), progress: Progress(nil).orNone()}
+			return errors.Join(append(c.found, c.log())...)
+		}); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(began).Seconds()*1e6/hours/groups, "µs/group-hour-verified")
+	}
+	var n int64
+	if err := l.ro.QueryRow(size).Scan(&n); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(n)/hours/groups, "bytes/group-hour")
+	b.ReportMetric(float64(n)/hours/groups*10_000*24*396/1e9, "GB/13-months-10k")
 }

@@ -9,7 +9,7 @@ type meters struct {
 	retries                       *metrics.Counter
 	commitSeconds                 *metrics.PrometheusHistogram
 	unknown                       *metrics.Counter
-	pruned, pruneErrors           *metrics.Counter
+	pruned, pruneErrors, logged   *metrics.Counter
 }
 
 func newMeters(s *metrics.Set) *meters {
@@ -24,6 +24,7 @@ func newMeters(s *metrics.Set) *meters {
 		retries:       s.NewCounter("nines_ledger_transaction_retries_total"),
 		commitSeconds: s.NewPrometheusHistogram("nines_ledger_commit_seconds"),
 		pruned:        s.NewCounter("nines_ledger_rows_pruned_total"),
+		logged:        s.NewCounter("nines_ledger_log_leaves_total"),
 		pruneErrors:   s.NewCounter("nines_ledger_prune_errors_total"),
 	}
 }

@@ -53,7 +53,13 @@ type pruning struct {
 // Prune deletes what is older than the retention at the time now (Unix
 // milliseconds of log time).
 func (l *Ledger) Prune(ctx context.Context, r Retention, now int64) error {
-	r = r.orDefault()
+	r, err := l.asContracted(ctx, r.orDefault(), now)
+	if err != nil {
+		return err
+	}
+	if err := l.pruneLog(ctx, now-r.Slots.Milliseconds()); err != nil {
+		return err
+	}
 	for _, p := range []pruning{
 		{`DELETE FROM ` + l.dialect.oldHours + ` WHERE hour < ?`, r.Slots, `SELECT MIN(hour) FROM ` + l.dialect.oldHours},
 		{`DELETE FROM ` + l.dialect.recentHours + ` WHERE hour < ?`, r.Slots, `SELECT MIN(hour) FROM ` + l.dialect.recentHours},

@@ -47,6 +47,9 @@ func RunSuite(t *testing.T, open func(t testing.TB, name string) *Ledger) {
 		{"pruning", suitePrune},
 		{"hour totals", suiteTotals},
 		{"packed days load like hours", suitePacked},
+		{"the log grows with hours and restatements", suiteLog},
+		{"what was rewritten is found and named", suiteRewritten},
+		{"the log outlives what retention takes", suiteLogPruned},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			name := t.TempDir()

@@ -17,8 +17,9 @@ const maxFindings = 20
 // Verify reads the whole ledger and reports what is wrong with it: pages and
 // indexes by the database's own check, blobs that do not decode, hours whose
 // totals are not the sums of their slots, packed days that differ from their hours, slots both open and final, rows of
-// unknown groups, facts and exclusions in an impossible order. It takes seconds per gigabyte, and commits go on meanwhile.
-// An ErrDamaged names each fault.
+// unknown groups, facts and exclusions in an impossible order (ErrDamaged);
+// closed slots that are not what was logged (ErrRewritten). It takes seconds per
+// gigabyte, and commits go on meanwhile. The error names each fault.
 func (l *Ledger) Verify(ctx context.Context) error { return l.VerifyWith(ctx, nil) }
 
 // VerifyWith is Verify with progress, which counts rows.
@@ -29,10 +30,10 @@ func (l *Ledger) VerifyWith(ctx context.Context, progress Progress) error {
 	return l.view(ctx, "verify", func(tx *sql.Tx) error {
 		c := &check{v: l.viewer(ctx, tx), progress: progress.orNone()}
 		var err error
-		if c.total, err = c.v.countRows([]table{{name: "hours"}, {name: "open_slots"}, {name: "slot_versions"}, {name: "sketches"}, {name: "statuses"}}); err != nil {
+		if c.total, err = c.v.countRows([]table{{name: "hours"}, {name: "open_slots"}, {name: "slot_versions"}, {name: "sketches"}, {name: "statuses"}, {name: "hours"}}); err != nil {
 			return err
 		}
-		for _, f := range []func() error{c.hours, c.days, c.open, c.versions, c.sketches, c.statuses, c.orphans, c.inventory} {
+		for _, f := range []func() error{c.hours, c.days, c.open, c.versions, c.sketches, c.statuses, c.orphans, c.inventory, c.log} {
 			if err := f(); err != nil {
 				return err
 			}
