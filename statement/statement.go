@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"nines/internal/access"
+	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/sla"
+	"nines/internal/slo"
 )
 
 // Reader is the part of the ledger that a statement reads.
@@ -22,6 +24,10 @@ type Reader interface {
 	// Slots calls each for every group of the stream with its slots that start
 	// in [from, to), Unix milliseconds, ascending.
 	Slots(ctx context.Context, p access.Principal, stream string, from, to int64, each func(group ledger.Group, slots []ledger.Slot) error) error
+	// Inventory returns the facts, and Exclusions those of a contract, as of a
+	// recorded instant in Unix milliseconds; 0 for now.
+	Inventory(ctx context.Context, p access.Principal, recorded int64) ([]inventory.Record, error)
+	Exclusions(ctx context.Context, p access.Principal, contract string, recorded int64) ([]inventory.Exclusion, error)
 }
 
 // Request says what is to be settled.
@@ -34,6 +40,12 @@ type Request struct {
 	// AsOf is the present in Unix milliseconds: of a month that is not over, the
 	// slots up to the last decided one are settled. 0 settles the whole month.
 	AsOf int64
+	// Recorded is the instant, Unix milliseconds, as of which inventory and
+	// exclusions are taken; 0 for now.
+	Recorded int64
+	// Stream returns the definition of a stream, nil where it is not known: then
+	// it is taken to count whatever its groups are. May be nil.
+	Stream func(id string) *slo.Stream
 }
 
 // Build settles the month of the contract from the ledger's slots.
@@ -63,18 +75,28 @@ func Gather(ctx context.Context, r Reader, q Request) (*Facts, error) {
 	if q.AsOf != 0 && q.AsOf <= period.Start {
 		return nil, fmt.Errorf("settle contract %s: month %s has not begun", c.Name, q.Month)
 	}
+	c, list, err := told(ctx, r, &q, period)
+	if err != nil {
+		return nil, fmt.Errorf("settle contract %s: %w", c.Name, err)
+	}
 	in := sla.Input{Resources: map[string][]sla.Resource{}}
 	b := bounds{decided: period.Start}
 	for i := range c.Objectives {
 		o := &c.Objectives[i]
-		resources, err := load(ctx, r, q.Principal, o, period, &b)
+		if len(list) == 0 {
+			in.Resources[o.Name], err = load(ctx, r, q.Principal, o, period, &b)
+		} else {
+			in.Resources[o.Name], err = loadMembers(ctx, r, &q, o, period, list, &b)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("settle objective %s of contract %s: %w", o.Name, c.Name, err)
 		}
-		in.Resources[o.Name] = resources
 	}
 	if q.AsOf != 0 && q.AsOf < period.End {
 		in.Until = min(q.AsOf, b.until())
+		if len(list) > 0 && b.decided == period.Start && len(b.open) == 0 {
+			in.Until = q.AsOf // nothing was heard at all: that is not known, not yet to come
+		}
 	}
 	return &Facts{Contract: c, Period: period, Location: loc, Input: in}, nil
 }
@@ -102,36 +124,19 @@ func (b *bounds) until() int64 {
 	return end
 }
 
-// load reads the slots of one objective, run-length, resources by name.
+// load reads the slots of one objective, run-length, resources by name: the
+// groups seen.
 func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, period sla.Period, b *bounds) ([]sla.Resource, error) {
 	byName := map[string]*sla.Resource{}
-	// A run that began before the period, or goes on after it, is as long as it
-	// is.
-	from, to := period.Start, period.End
-	if o.Runs != nil {
-		margin := (o.Runs.MinRun/o.Slot.Length + 1) * o.Slot.Length
-		from, to = from-margin, to+margin
-	}
+	from, to := reach(o, period)
 	err := r.Slots(ctx, p, o.Stream, from, to, func(g ledger.Group, slots []ledger.Slot) error {
 		name := resourceName(g)
 		if byName[name] == nil {
 			byName[name] = place(o, name, g)
 		}
 		for i := range slots {
-			s := &slots[i]
-			next := sla.Span{Start: s.Start, End: s.Start + o.Slot.Length, State: s.State}
-			if o.CountsEvents() {
-				next.Good, next.Total = s.Good, s.Total
-			}
-			byName[name].Spans = appendSpan(byName[name].Spans, next)
-			if s.Start >= period.End {
-				continue
-			}
-			if s.State == sla.Open {
-				b.open = append(b.open, s.Start)
-			} else {
-				b.decided = max(b.decided, s.Start+o.Slot.Length)
-			}
+			byName[name].Spans = appendSpan(byName[name].Spans, spanOf(o, &slots[i]))
+			b.note(o, period, &slots[i])
 		}
 		return nil
 	})
@@ -145,19 +150,57 @@ func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, p
 	return out, nil
 }
 
+// reach returns the slots to read of an objective: a run that began before the
+// period, or goes on after it, is as long as it is.
+func reach(o *sla.Objective, period sla.Period) (from, to int64) {
+	from, to = period.Start, period.End
+	if o.Runs != nil {
+		margin := (o.Runs.MinRun/o.Slot.Length + 1) * o.Slot.Length
+		from, to = from-margin, to+margin
+	}
+	return from, to
+}
+
+// spanOf returns a slot as it is settled.
+func spanOf(o *sla.Objective, s *ledger.Slot) sla.Span {
+	out := sla.Span{Start: s.Start, End: s.Start + o.Slot.Length, State: s.State}
+	if o.CountsEvents() {
+		out.Good, out.Total = s.Good, s.Total
+	}
+	return out
+}
+
+// note takes account of how far a slot is judged.
+func (b *bounds) note(o *sla.Objective, period sla.Period, s *ledger.Slot) {
+	switch {
+	case s.Start >= period.End:
+	case s.State == sla.Open:
+		b.open = append(b.open, s.Start)
+	default:
+		b.decided = max(b.decided, s.Start+o.Slot.Length)
+	}
+}
+
 // place makes the resource of a group, and says where it stands among zones.
 func place(o *sla.Objective, name string, g ledger.Group) *sla.Resource {
 	r := &sla.Resource{Name: name}
 	if o.Zones == nil {
 		return r
 	}
-	r.Zone = g.Labels.Get(o.Zones.Label)
+	at := zoneOf(o, g.Labels.Map())
+	r.Zone, r.Group = at.zone, at.within
+	return r
+}
+
+// zone is where an instance stands, for objectives over zones.
+type zone struct{ within, zone string }
+
+func zoneOf(o *sla.Objective, labels map[string]string) zone {
 	var within []string
 	for _, label := range o.Zones.Within {
-		within = append(within, label+"="+g.Labels.Get(label))
+		within = append(within, label+"="+labels[label])
 	}
-	r.Group = strings.Join(within, ",")
-	return r
+	return zone{strings.Join(within, ","), labels[o.Zones.Label]}
 }
 
 // resourceName names a group by its label values, name=value, in label order.

@@ -116,7 +116,7 @@ func TestAMonthIsSettledFromTheLedger(t *testing.T) {
 	l, p := filled(t), november(t)
 	f := func(aggregation sla.Aggregation, asOf int64, file string, want sla.Slots) *sla.Settlement {
 		t.Helper()
-		s, err := Build(context.Background(), l, Request{access.Local(), contract(t, aggregation), "2026-11", asOf})
+		s, err := Build(context.Background(), l, Request{Principal: access.Local(), Contract: contract(t, aggregation), Month: "2026-11", AsOf: asOf})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +150,7 @@ func TestStatementsAreRefused(t *testing.T) {
 	}
 	f := func(mod func(*Request), want string) {
 		t.Helper()
-		q := Request{access.Local(), contract(t, sla.Pooled), "2026-11", 0}
+		q := Request{Principal: access.Local(), Contract: contract(t, sla.Pooled), Month: "2026-11", AsOf: 0}
 		mod(&q)
 		if _, err := Build(context.Background(), l, q); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
@@ -163,7 +163,7 @@ func TestStatementsAreRefused(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f(func(*Request) {}, "settle objective availability of contract shop")
+	f(func(*Request) {}, "settle contract shop: read exclusions")
 }
 
 func TestOpenSlotsHoldTheMonthBackUnlessTheyAreStuck(t *testing.T) {

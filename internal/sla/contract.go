@@ -263,7 +263,8 @@ type Input struct {
 type Resource struct {
 	Name string
 	// Fee overrides the contract's fee per resource, in minor units.
-	Fee *int64
+	Fee     *int64
+	FeeFrom map[int64]int64 // what it costs instead from instants on
 	// Group and Zone place it where the objective is settled over zones: the
 	// resources of a group are the instances of one service.
 	Group, Zone string

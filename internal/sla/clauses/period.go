@@ -39,7 +39,7 @@ func PeriodAt(c *sla.Contract, now int64, loc *time.Location) (p sla.Period, ok 
 // of the period that it is settled over: the whole, unless the contract changes
 // within it and settles the parts apart. The fee is that of the part's time.
 func InForce(c *sla.Contract, p sla.Period, now int64) (*sla.Contract, sla.Period) {
-	parts := split(c, p)
+	parts := split(c, p, nil)
 	if len(parts) == 1 {
 		return parts[0].contract, p
 	}

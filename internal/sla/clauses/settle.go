@@ -13,9 +13,19 @@ import (
 // Settle settles a period of a contract with all its clauses; loc is the
 // contract's time zone.
 func Settle(c *sla.Contract, p sla.Period, loc *time.Location, in sla.Input) sla.Settlement {
-	parts := split(c, p)
+	fees := feeChanges(c, in)
+	if c.Changes != nil && c.Changes.Apart {
+		return settle(c, p, loc, in, split(c, p, fees))
+	}
+	out := settle(c, p, loc, averaged(in, p), split(c, p, nil))
+	out.Steps = append(out.Steps, feeSteps(fees)...)
+	return out
+}
+
+// settle settles a period in its parts.
+func settle(c *sla.Contract, p sla.Period, loc *time.Location, in sla.Input, parts []part) sla.Settlement {
 	if len(parts) == 1 {
-		laid, in := lay(parts[0].contract, p, loc, in)
+		laid, in := lay(parts[0].contract, p, loc, averaged(in, p))
 		return laid.Settle(p, in)
 	}
 	fee := prorate(c, p, parts)
@@ -48,18 +58,20 @@ type part struct {
 	share    sla.Ratio // of the period
 }
 
-// split cuts the period where the contract changes, at the next slot's start.
-func split(c *sla.Contract, p sla.Period) []part {
+// split cuts the period where the contract or, as told besides, a fee changes, at
+// the next slot's start.
+func split(c *sla.Contract, p sla.Period, fees []sla.Change) []part {
 	base := *c
 	parts := []part{{contract: &base, period: p, reason: "as agreed"}}
-	if c.Changes == nil {
-		return parts
-	}
 	longest := int64(1)
 	for i := range c.Objectives {
 		longest = max(longest, c.Objectives[i].Length())
 	}
-	changes := slices.SortedStableFunc(slices.Values(c.Changes.At), func(a, b sla.Change) int { return int(min(1, max(-1, a.From-b.From))) })
+	all := fees
+	if c.Changes != nil {
+		all = slices.Concat(c.Changes.At, fees)
+	}
+	changes := slices.SortedStableFunc(slices.Values(all), func(a, b sla.Change) int { return int(min(1, max(-1, a.From-b.From))) })
 	for _, ch := range changes {
 		from := p.Start + p.Index(ch.From, longest)*longest
 		if from >= p.End {
@@ -115,7 +127,7 @@ func applied(c *sla.Contract, ch sla.Change) *sla.Contract {
 func apart(c *sla.Contract, p sla.Period, loc *time.Location, in sla.Input, parts []part) (out sla.Settlement) {
 	var minor, low, high int64
 	for i, part := range parts {
-		laid, in := lay(part.contract, part.period, loc, prorated(in, part.share))
+		laid, in := lay(part.contract, part.period, loc, prorated(in, part))
 		s := laid.Settle(part.period, in)
 		out.Fee = sla.Money{Minor: out.Fee.Minor + s.Fee.Minor, Currency: s.Fee.Currency}
 		minor, low, high = minor+s.Credit.Minor, low+s.Bounds.LowMinor, high+s.Bounds.HighMinor
@@ -140,23 +152,6 @@ func apart(c *sla.Contract, p sla.Period, loc *time.Location, in sla.Input, part
 	out.Bounds.LowMinor, out.Bounds.CreditLow = low, credit(low).String()
 	out.Bounds.HighMinor, out.Bounds.CreditHigh = high, credit(high).String()
 	return out
-}
-
-// prorated returns the input with the share of the resources' own fees.
-func prorated(in sla.Input, share sla.Ratio) sla.Input {
-	resources := map[string][]sla.Resource{}
-	for name, list := range in.Resources {
-		list = slices.Clone(list)
-		for i, r := range list {
-			if r.Fee != nil {
-				fee := sla.Money{Minor: *r.Fee}.Times(share.Rat()).Minor
-				list[i].Fee = &fee
-			}
-		}
-		resources[name] = list
-	}
-	in.Resources = resources
-	return in
 }
 
 func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }

@@ -1,0 +1,208 @@
+package statement
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"nines/internal/access"
+	"nines/internal/inventory"
+	"nines/internal/ledger"
+	"nines/internal/sla"
+	"nines/internal/slo"
+)
+
+// told returns what the ledger knows of a contract beside slots: the contract
+// with the exclusions that were proposed or approved there, and the resources
+// that the inventory says are its own, none where it knows of none.
+func told(ctx context.Context, r Reader, q *Request, p sla.Period) (*sla.Contract, []*member, error) {
+	c := q.Contract
+	exclusions, err := r.Exclusions(ctx, reader(q), c.Name, q.Recorded)
+	if err != nil {
+		return c, nil, err
+	}
+	if more := inventory.Applicable(exclusions, c.Name); len(more) > 0 {
+		joined := *c
+		joined.Exclusions = slices.Concat(c.Exclusions, more)
+		c = &joined
+	}
+	records, err := r.Inventory(ctx, reader(q), q.Recorded)
+	if err != nil {
+		return c, nil, err
+	}
+	list, err := members(inventory.At(records, q.Recorded), c, p)
+	return c, list, err
+}
+
+// reader is who reads for somebody who may see the contract. A resource may have
+// gone to another customer since: the one before still gets the statement of its
+// time. So the inventory decides what is read, and nothing else is.
+func reader(q *Request) access.Principal {
+	return access.Principal{Name: q.Principal.Name, Operator: true}
+}
+
+// gathered are the slots that were read of one member for an objective.
+type gathered struct {
+	*member
+	slots map[int64][]sla.Span // by start, one of each group that has it
+	alive [][]sla.Interval     // of each group, when it was expected
+	zones map[string]*sla.Resource
+	heard []sla.Interval // when it had a group, with slots or without
+}
+
+// part is a stretch of a member.
+type part struct {
+	g *gathered
+	inventory.Stretch
+}
+
+// loadMembers reads the slots of one objective for the contract's resources,
+// whether anything was ever heard of them or not.
+func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p sla.Period, list []*member, b *bounds) ([]sla.Resource, error) {
+	var def *slo.Stream
+	if q.Stream != nil {
+		def = q.Stream(o.Stream)
+	}
+	if def == nil {
+		def = &slo.Stream{}
+	}
+	var all []*gathered
+	var parts []part
+	index := inventory.NewIndex()
+	scope := slo.ScopeOf(def)
+	for _, m := range about(list, scope) {
+		g := &gathered{member: m, slots: map[int64][]sla.Span{}, zones: map[string]*sla.Resource{}}
+		all = append(all, g)
+		for _, s := range m.stretches {
+			if scope.Admits(s.Labels) {
+				index.Add(s.Labels, len(parts))
+				parts = append(parts, part{g, s})
+			}
+		}
+	}
+	from, to := reach(o, p)
+	err := r.Slots(ctx, reader(q), o.Stream, from, to, func(group ledger.Group, slots []ledger.Slot) error {
+		owners := map[*gathered][]sla.Interval{}
+		for _, id := range index.Find(group.Labels.Map()) {
+			owners[parts[id].g] = append(owners[parts[id].g], parts[id].Interval)
+		}
+		for g, during := range owners {
+			g.take(o, p, &group, slots, sla.Union(during), b)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []sla.Resource
+	for _, g := range all {
+		if o.Zones != nil {
+			out = append(out, g.instances(o, p)...)
+		} else {
+			out = append(out, g.resource())
+		}
+	}
+	return out, nil
+}
+
+// take adds the slots of a group that meet the times in which it was the
+// member's.
+func (g *gathered) take(o *sla.Objective, p sla.Period, group *ledger.Group, slots []ledger.Slot, during []sla.Interval, b *bounds) {
+	var spans []sla.Span
+	for i, at := 0, 0; i < len(slots); i++ {
+		s := &slots[i]
+		for at < len(during) && during[at].End <= s.Start {
+			at++
+		}
+		if at < len(during) && during[at].Start < s.Start+o.Slot.Length {
+			spans = append(spans, spanOf(o, s))
+			b.note(o, p, s)
+		}
+	}
+	g.heard = append(g.heard, during...)
+	if o.Zones != nil {
+		key := group.Labels.String()
+		r := place(o, g.Name+" "+key, *group)
+		r.Spans = spans
+		r.Stopped = g.outside(during, p)
+		g.zones[key] = r
+		return
+	}
+	for _, s := range spans {
+		g.slots[s.Start] = append(g.slots[s.Start], s)
+	}
+	end := group.Retired
+	if end == 0 {
+		end = p.End
+	}
+	g.alive = append(g.alive, inventory.Intersect(during, []sla.Interval{{Start: group.FirstSlot, End: end}}))
+}
+
+// outside returns when in the period the member did not run, or not there.
+func (g *gathered) outside(there []sla.Interval, p sla.Period) []sla.Interval {
+	whole := sla.Interval{Start: p.Start, End: p.End}
+	return inventory.Without(whole, inventory.Intersect(inventory.Without(whole, sla.Union(g.stopped)), there))
+}
+
+// resource makes of the groups of a member the one resource that is settled: it
+// is good only in slots in which all its groups are.
+func (g *gathered) resource() sla.Resource {
+	out := sla.Resource{Name: g.Name, Fee: g.fee, FeeFrom: g.feeFrom, Stopped: g.stopped}
+	for _, start := range slices.Sorted(maps.Keys(g.slots)) {
+		spans := g.slots[start]
+		s := spans[0]
+		for _, other := range spans[1:] {
+			s.State = worse(s.State, other.State)
+			s.Good, s.Total = s.Good+other.Good, s.Total+other.Total
+		}
+		if len(spans) < len(g.alive) && len(spans) < g.expected(start) {
+			s.State = worse(s.State, sla.Unknown)
+		}
+		out.Spans = appendSpan(out.Spans, s)
+	}
+	return out
+}
+
+// expected returns how many groups should have a slot that starts at an instant.
+func (g *gathered) expected(start int64) (n int) {
+	for _, alive := range g.alive {
+		if slices.ContainsFunc(alive, func(i sla.Interval) bool { return i.Start <= start && start < i.End }) {
+			n++
+		}
+	}
+	return n
+}
+
+// worse returns the state of two groups together: bad outranks unknown, which
+// outranks good; what does not apply decides nothing. An open slot is unknown.
+func worse(a, b sla.State) sla.State {
+	order := []sla.State{sla.NotApplicable, sla.Good, sla.Open, sla.Unknown, sla.Bad}
+	if slices.Index(order, b) > slices.Index(order, a) {
+		return b
+	}
+	return a
+}
+
+// instances returns a member's instances in zones, those that were never heard
+// included. The first bears the fee: an objective over zones adds fees up.
+func (g *gathered) instances(o *sla.Objective, p sla.Period) []sla.Resource {
+	var out []sla.Resource
+	for _, key := range slices.Sorted(maps.Keys(g.zones)) {
+		out = append(out, *g.zones[key])
+	}
+	silent := map[zone][]sla.Interval{}
+	for _, s := range g.stretches {
+		at := zoneOf(o, s.Labels)
+		if !slices.ContainsFunc(g.heard, func(i sla.Interval) bool { return i.Start <= s.Start && s.Start < i.End }) {
+			silent[at] = append(silent[at], s.Interval)
+		}
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(silent), func(a, b zone) int { return cmp.Or(cmp.Compare(a.within, b.within), cmp.Compare(a.zone, b.zone)) }) {
+		out = append(out, sla.Resource{Name: g.Name, Group: at.within, Zone: at.zone, Stopped: g.outside(sla.Union(silent[at]), p)})
+	}
+	if len(out) > 0 {
+		out[0].Fee, out[0].FeeFrom = g.fee, g.feeFrom
+	}
+	return out
+}

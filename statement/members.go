@@ -1,0 +1,130 @@
+package statement
+
+import (
+	"fmt"
+	"slices"
+
+	"nines/internal/inventory"
+	"nines/internal/sla"
+	"nines/internal/slo"
+)
+
+// member is a resource that the inventory says belongs to a contract at some
+// time of the period.
+type member struct {
+	*inventory.Resource
+	// belongs is when it does, and stretches by what it is known meanwhile; both
+	// reach beyond the period by the margin of the contract's runs.
+	belongs   []sla.Interval
+	stretches []inventory.Stretch
+	// stopped is when in the period it did not run for this contract.
+	stopped []sla.Interval
+	fee     *int64
+	feeFrom map[int64]int64
+}
+
+// members returns the resources of a contract over a period; none where the
+// inventory knows nothing of the contract then.
+func members(v *inventory.View, c *sla.Contract, p sla.Period) ([]*member, error) {
+	wide := sla.Interval{Start: p.Start - margin(c, p), End: p.End + margin(c, p)}
+	whole := sla.Interval{Start: p.Start, End: p.End}
+	var out []*member
+	for _, r := range v.Resources() {
+		m := &member{Resource: r, belongs: belongs(r, c, wide)}
+		inside := inventory.Intersect(m.belongs, []sla.Interval{whole})
+		if len(inside) == 0 {
+			continue
+		}
+		for _, s := range r.Stretches(wide) {
+			for _, i := range inventory.Intersect(m.belongs, []sla.Interval{s.Interval}) {
+				m.stretches = append(m.stretches, inventory.Stretch{Interval: i, Labels: s.Labels})
+			}
+		}
+		m.stopped = inventory.Without(whole, inventory.Intersect(inside, r.Running(whole)))
+		if err := m.charge(c, whole); err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// margin is how far beyond the period the slots of any objective are read.
+func margin(c *sla.Contract, p sla.Period) (longest int64) {
+	for i := range c.Objectives {
+		from, _ := reach(&c.Objectives[i], p)
+		longest = max(longest, p.Start-from)
+	}
+	return longest
+}
+
+// belongs returns when a resource is the contract's: it names the contract, and
+// no other customer than those whose contract it is.
+func belongs(r *inventory.Resource, c *sla.Contract, in sla.Interval) []sla.Interval {
+	named := r.During(inventory.Contract, in, func(name string) bool { return name == c.Name })
+	owned := r.During(inventory.Customer, in, func(customer string) bool { return customer == "" || owns(c, customer) })
+	return inventory.Intersect(named, owned)
+}
+
+// owns tells whether a customer's contract it is, at some time.
+func owns(c *sla.Contract, customer string) bool {
+	return c.Customer == customer || c.Changes != nil &&
+		slices.ContainsFunc(c.Changes.At, func(ch sla.Change) bool { return ch.Customer == customer })
+}
+
+// charge works out what the resource costs under this contract. Time under
+// another contract or customer costs nothing here; that it is stopped or not
+// started yet does not change a fee.
+func (m *member) charge(c *sla.Contract, p sla.Interval) error {
+	foreign := m.During(inventory.Contract, p, func(name string) bool { return name != "" && name != c.Name })
+	foreign = sla.Union(append(foreign, m.During(inventory.Customer, p, func(customer string) bool { return customer != "" && !owns(c, customer) })...))
+	cuts := []int64{p.Start}
+	for _, h := range m.Over(inventory.Fee, p) {
+		cuts = append(cuts, h.Start)
+	}
+	for _, i := range foreign {
+		cuts = append(cuts, i.Start, i.End)
+	}
+	own := false
+	var fees []int64
+	slices.Sort(cuts)
+	cuts = slices.DeleteFunc(slices.Compact(cuts), func(at int64) bool { return at >= p.End })
+	for _, at := range cuts {
+		text := m.Value(inventory.Fee, at)
+		fee := c.Fee.Money
+		if text != "" {
+			var err error
+			if fee, err = inventory.ParseFee(text); err != nil {
+				return fmt.Errorf("fee of resource %s: %w", m.Name, err)
+			}
+			own = true
+		}
+		if slices.ContainsFunc(foreign, func(i sla.Interval) bool { return i.Start <= at && at < i.End }) {
+			fee.Minor = 0
+		} else if fee.Currency != c.Fee.Currency {
+			return fmt.Errorf("fee of resource %s is in %s, the contract in %s: correct it with nines inventory set", m.Name, fee.Currency, c.Fee.Currency)
+		}
+		fees = append(fees, fee.Minor)
+	}
+	if !own && (!c.Fee.PerResource || len(fees) == 1) {
+		return nil // the contract's fee, as it stands there
+	}
+	m.fee = &fees[0]
+	for i := 1; i < len(fees); i++ {
+		if fees[i] != fees[i-1] {
+			if m.feeFrom == nil {
+				m.feeFrom = map[int64]int64{}
+			}
+			m.feeFrom[cuts[i]] = fees[i]
+		}
+	}
+	return nil
+}
+
+// about returns those of the members that an objective is about: what its stream
+// counts does not speak against them.
+func about(list []*member, scope *slo.Scope) []*member {
+	return slices.DeleteFunc(slices.Clone(list), func(m *member) bool {
+		return !slices.ContainsFunc(m.stretches, func(s inventory.Stretch) bool { return scope.Admits(s.Labels) })
+	})
+}
