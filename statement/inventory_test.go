@@ -130,9 +130,9 @@ func TestFeesOfResources(t *testing.T) {
 		rows = append(rows, name+",2026-10-01T00:00:00Z,"+name+",running,bank,shop,100.00 USD")
 		state := good
 		if i == 7 {
-			state = down(t, p, 3000/5*5, 72*60)
+			state = down(t, p, 10*360, 72*60)
 		}
-		b.slots(stream, map[string]string{"target": name}, p, 60*minute, state)
+		b.slots(stream, map[string]string{"target": name}, p, 360*minute, state)
 	}
 	b.facts("resource,from,match.target,state,customer,contract,fee", rows...)
 	f := func(a sla.Aggregation, lossCap string, attainment, credit string) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"nines/internal/slo"
 	"nines/statement"
 )
 
@@ -50,5 +51,6 @@ func (s *Server) getStatement(r *http.Request) (any, error) {
 	if period.Start >= logTime {
 		return nil, badRequest("month %s has not begun: the ledger's log time is %s", month, time.UnixMilli(logTime).In(loc).Format(time.RFC3339))
 	}
-	return statement.Build(r.Context(), s.o.Ledger, statement.Request{Principal: s.who, Contract: record.Contract, Month: month, AsOf: logTime})
+	return statement.Build(r.Context(), s.o.Ledger, statement.Request{Principal: s.who, Contract: record.Contract, Month: month, AsOf: logTime,
+		Stream: func(id string) *slo.Stream { return rs.Streams[id] }})
 }

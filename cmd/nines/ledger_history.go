@@ -121,7 +121,7 @@ func (q *historyRequest) filter() (ledger.GroupFilter, error) {
 
 func (q *historyRequest) print(ctx context.Context, led *ledger.Ledger, filter ledger.GroupFilter, from, to int64, out io.Writer) error {
 	if q.contract != "" {
-		c, err := contractOf(ctx, led, q.contract)
+		c, _, err := contractOf(ctx, led, q.contract)
 		if err != nil {
 			return err
 		}

@@ -15,11 +15,13 @@ import (
 	"nines/internal/access"
 	"nines/internal/ledger"
 	"nines/internal/sla"
+	"nines/internal/slo"
+	"nines/internal/yamlconf"
 	"nines/statement"
 )
 
 func newStatement(log *logs) *cobra.Command {
-	var contract, month, format, dataDir, file string
+	var contract, month, format, recorded, dataDir, file string
 	cmd := &cobra.Command{
 		Use:   "statement",
 		Short: "Settle one month of a contract from the ledger",
@@ -42,7 +44,7 @@ settled up to its last decided slot.`,
 				return err
 			}
 			defer led.Close()
-			facts, err := gather(cmd.Context(), led, contract, month)
+			facts, err := gather(cmd.Context(), led, contract, month, recorded)
 			if err != nil {
 				return failed(err)
 			}
@@ -52,44 +54,63 @@ settled up to its last decided slot.`,
 	cmd.Flags().StringVar(&contract, "contract", "", "name of the contract (needed where there are several)")
 	cmd.Flags().StringVar(&month, "month", "", "calendar month in the contract's time zone, YYYY-MM (default this one)")
 	cmd.Flags().StringVar(&format, "format", "table", formats)
+	cmd.Flags().StringVar(&recorded, "known-at", "", "settle by the inventory and exclusions as they were known at this time (default now)")
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "data directory with the ledger (default data)")
 	cmd.Flags().StringVar(&file, "config", "", "configuration that names the ledger, where it is elsewhere")
 	return cmd
 }
 
-func gather(ctx context.Context, led *ledger.Ledger, name, month string) (*statement.Facts, error) {
-	c, err := contractOf(ctx, led, name)
+func gather(ctx context.Context, led *ledger.Ledger, name, month, recorded string) (*statement.Facts, error) {
+	q := statement.Request{Principal: access.Local(), Month: month}
+	var set *slo.RuleSet
+	var err error
+	if q.Recorded, err = flagInstant("known-at", recorded); err != nil {
+		return nil, fmt.Errorf("statement: %w", err)
+	}
+	q.Contract, set, err = contractOf(ctx, led, name)
 	if err != nil {
 		return nil, err
 	}
-	now, err := led.LogTime(ctx)
-	if err != nil {
+	if q.AsOf, err = led.LogTime(ctx); err != nil {
 		return nil, err
 	}
-	return statement.Gather(ctx, led, statement.Request{Principal: access.Local(), Contract: c, Month: month, AsOf: now})
+	q.Stream = func(id string) *slo.Stream { return set.Streams[id] }
+	return statement.Gather(ctx, led, q)
+}
+
+// flagInstant reads a flag that is a time, 0 where it is not given.
+func flagInstant(flag, text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	at, err := yamlconf.ParseInstant(text)
+	if err != nil {
+		return 0, fmt.Errorf("--%s: %w, got %q", flag, err, text)
+	}
+	return at, nil
 }
 
 // contractOf finds the contract in the rule set in force.
-func contractOf(ctx context.Context, led *ledger.Ledger, name string) (*sla.Contract, error) {
+func contractOf(ctx context.Context, led *ledger.Ledger, name string) (*sla.Contract, *slo.RuleSet, error) {
 	set, _, err := led.CurrentRuleSet(ctx)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return nil, errors.New("the ledger holds no rules yet: has `nines up` run for a few seconds?")
+		return nil, nil, errors.New("the ledger holds no rules yet: has `nines up` run for a few seconds?")
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	names := slices.Sorted(maps.Keys(set.Contracts))
 	if name == "" && len(names) == 1 {
 		name = names[0]
 	}
 	if _, ok := set.Contracts[name]; !ok {
-		return nil, fmt.Errorf("no contract %q; there are: %s", name, strings.Join(names, ", "))
+		return nil, nil, fmt.Errorf("no contract %q; there are: %s", name, strings.Join(names, ", "))
 	}
 	rec, err := set.Contract(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return rec.Contract, nil
+	return rec.Contract, set, nil
 }
 
 // formats are the ways in which a settlement is written.
