@@ -64,7 +64,7 @@ var table = []row{
 		"puts its sources together and sends frames; no collector in it"},
 	{"collector/aggregate", 3, "internal/bus internal/deadletter internal/hist internal/rulelog internal/slo internal/telemetry internal/wire",
 		"telemetry to partials; it never sees the ledger"},
-	{"collector/evaluate", 3, "internal/access internal/alert internal/bus internal/deadletter internal/hist internal/ledger internal/rulelog internal/sla internal/sla/clauses internal/slo internal/telemetry internal/wire",
+	{"collector/evaluate", 3, "internal/access internal/alert internal/bus internal/deadletter internal/hist internal/inventory internal/ledger internal/rulelog internal/sla internal/sla/clauses internal/slo internal/telemetry internal/wire",
 		"partials to slots, alerts and the ledger"},
 	{"collector/notary", 3, "internal/alert internal/ledger", "signs the ledger's log; what reaches people is its caller's choice"},
 	{"collector/ruler", 3, "internal/alert internal/bus internal/hist internal/telemetry internal/wire internal/yamlconf",

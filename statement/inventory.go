@@ -83,9 +83,11 @@ func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p 
 	}
 	from, to := reach(o, p)
 	err := r.Slots(ctx, reader(q), o.Stream, from, to, func(group ledger.Group, slots []ledger.Slot) error {
-		owners := map[*gathered][]sla.Interval{}
-		for _, id := range index.Find(group.Labels.Map()) {
-			owners[parts[id].g] = append(owners[parts[id].g], parts[id].Interval)
+		owners, labels := map[*gathered][]sla.Interval{}, group.Labels.Map()
+		for _, id := range index.Find(labels) {
+			if one := &parts[id]; one.Counts(labels, scope.Fixed()) {
+				owners[one.g] = append(owners[one.g], one.Interval)
+			}
 		}
 		for g, during := range owners {
 			g.take(o, p, &group, slots, sla.Union(during), b)

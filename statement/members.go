@@ -37,7 +37,7 @@ func members(v *inventory.View, c *sla.Contract, p sla.Period) ([]*member, error
 		}
 		for _, s := range r.Stretches(wide) {
 			for _, i := range inventory.Intersect(m.belongs, []sla.Interval{s.Interval}) {
-				m.stretches = append(m.stretches, inventory.Stretch{Interval: i, Labels: s.Labels})
+				m.stretches = append(m.stretches, inventory.Stretch{Interval: i, Labels: s.Labels, Own: s.Own})
 			}
 		}
 		m.stopped = inventory.Without(whole, inventory.Intersect(inside, r.Running(whole)))

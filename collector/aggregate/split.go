@@ -42,10 +42,7 @@ func Split(p *wire.Partial, n int32) []*wire.Partial {
 
 // PartitionOf returns the partition of nines.partials that carries the group.
 // Groups of equal labels in the parts of a composite objective share one.
-func PartitionOf(k wire.GroupKey, n int32) int32 {
-	at := placer{n: n}
-	return at.of(k)
-}
+func PartitionOf(k wire.GroupKey, n int32) int32 { return slo.PartitionOf(k.Stream, k.Labels, n) }
 
 // placer is PartitionOf for many groups of which those of a stream come
 // together: what a stream's digits do to the labels' hash is worked out once.

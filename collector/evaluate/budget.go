@@ -71,10 +71,10 @@ func (s *State) judgeBudget(g *group, j *judged) {
 
 // judgeNoData raises an alert for a group that has fallen silent.
 func (s *State) judgeNoData(g *group, j *judged) {
-	if g.FirstSlot == 0 || g.stream == nil {
+	if g.FirstSlot == 0 || g.stream == nil || g.idle {
 		return
 	}
-	silent := s.logTime - max(g.lastSample, s.awake)
+	silent := s.logTime - max(g.lastSample, s.awake, g.FirstSlot)
 	for i, rule := range j.def.NoData {
 		a := &j.alerts[2+len(j.def.Burn)+len(j.def.Budget)+i]
 		switch {

@@ -119,6 +119,8 @@ type State struct {
 	alerts  map[string]*alert.Alert // firing, by key
 	outages map[uint64]*outage      // by the hash of the group's labels
 
+	exp *expectations // nil before the inventory is known
+
 	out     ledger.Batch
 	pending []alert.Alert
 }
@@ -317,6 +319,7 @@ func (s *State) useRules(id string) error {
 	for _, g := range s.groups {
 		s.bind(g)
 	}
+	s.expect()
 	s.out.RuleSetID, s.out.RuleSet = id, def
 	return nil
 }
@@ -370,6 +373,7 @@ func (s *State) Closed() int64 {
 
 // turn does what is due once a second of log time.
 func (s *State) turn() error {
+	s.expectDue()
 	closed := s.Closed()
 	for g := range s.open {
 		if err := s.close(g, closed); err != nil {

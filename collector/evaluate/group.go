@@ -40,6 +40,9 @@ type group struct {
 	// one came; interval the newest distance between two bins of one vantage.
 	lastSample, lastData, interval int64
 	isNew                          bool
+	// wanted says that the inventory expects it, and idle that it is known to the
+	// inventory and does not run.
+	wanted, idle bool
 	// calm says that no alert is raised or about to be: until something fails,
 	// judging it again changes nothing but by the passing of time.
 	calm     bool
@@ -64,6 +67,7 @@ func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
 	s.groups[key] = g
 	s.open[g] = true
 	s.bind(g)
+	s.assign(g, false)
 	return g
 }
 
@@ -79,6 +83,7 @@ func (s *State) announce(a *wire.GroupLabels) {
 		for i, j := range g.judged {
 			g.judged[i] = newJudged(g, j.def)
 		}
+		s.assign(g, false)
 		s.change(g)
 	}
 }
@@ -152,7 +157,9 @@ func (s *State) count(c *wire.BinCount) error {
 		return nil
 	}
 	start := c.Bin - c.Bin%g.length()
-	if g.Retired != 0 && start >= g.Retired && s.streamOf(g.Key) != nil {
+	if g.idle {
+		g.spoke(start)
+	} else if g.Retired != 0 && start >= g.Retired && s.streamOf(g.Key) != nil {
 		g.Retired, g.isNew = 0, true // it speaks again before it was let go
 	}
 	sl, err := s.slotAt(g, start, c.Vantage)
@@ -327,7 +334,7 @@ func (s *State) close(g *group, closed int64) error {
 	if g.Retired != 0 {
 		end = min(end, g.Retired)
 	}
-	if s.logTime-g.lastData > s.cfg.RetireAfter && g.Retired == 0 {
+	if s.logTime-g.lastData > s.cfg.RetireAfter && g.Retired == 0 && !g.wanted {
 		g.Retired, g.isNew = g.next, true
 		s.change(g)
 		end = g.next

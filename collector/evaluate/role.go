@@ -107,6 +107,11 @@ type owner struct {
 	partial   wire.Partial // the one that is applied
 	committed time.Time
 	beaten    time.Time
+	// facts is the version of the inventory that the state has, asked when it was
+	// last looked for, and blindfold that this failed.
+	facts     int64
+	asked     time.Time
+	blindfold bool
 	// pending is a batch that the ledger would not take yet, since failing.
 	pending *ledger.Batch
 	failing time.Time
@@ -168,6 +173,7 @@ func (o *owner) run(ctx context.Context) error {
 		return err
 	}
 	for {
+		o.inventoryDue(ctx)
 		recs, err := reader.Fetch(ctx, fetchWait)
 		if err != nil {
 			return err
@@ -229,6 +235,7 @@ func (o *owner) restore(ctx context.Context) error {
 		id = set.ID()
 	}
 	o.claim, o.pending, o.failing = claim, nil, time.Time{}
+	o.facts, o.asked = -1, time.Time{}
 	o.state = New(o.o.Config, claim, o.rules(ctx, id, set), o.past(ctx))
 	o.state.SetStreams(o.o.Rules.Stream)
 	o.state.SetSlots(func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error) {

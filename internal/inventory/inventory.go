@@ -218,6 +218,47 @@ func (r *Resource) Labels(at int64) map[string]string {
 type Stretch struct {
 	sla.Interval
 	Labels map[string]string
+	// Own are those that its match names.
+	Own []string
+}
+
+// Owns tells whether a group that agrees with the labels is this resource's and
+// nobody else's: it names all that the match does, or its stream fixes it.
+func (s *Stretch) Owns(group, fixed map[string]string) bool {
+	for _, name := range s.Own {
+		_, named := group[name]
+		if _, ok := fixed[name]; !ok && !named {
+			return false
+		}
+	}
+	return true
+}
+
+// Counts tells whether a group that agrees with the labels says something of the
+// resource: it is its own, or one that it shares with others, such as its
+// region's, because all that the group names is known of it.
+func (s *Stretch) Counts(group, fixed map[string]string) bool {
+	if s.Owns(group, fixed) {
+		return true
+	}
+	for name := range group {
+		if _, known := s.Labels[name]; !known {
+			return false
+		}
+	}
+	return true
+}
+
+// Known returns by what the resource is known at an instant; not ok where it has
+// no match yet.
+func (r *Resource) Known(at int64) (s Stretch, ok bool) {
+	s.Labels = r.Labels(at)
+	if s.Labels == nil {
+		return s, false
+	}
+	own, _ := ParseMatch(r.Value(Match, at)) // Labels has parsed it
+	s.Own = slices.Sorted(maps.Keys(own))
+	return s, true
 }
 
 // Stretches returns by which labels the resource is known over an interval; the
@@ -229,11 +270,12 @@ func (r *Resource) Stretches(in sla.Interval) []Stretch {
 		if next, ok := r.next(at, Match, Region, Zone); ok {
 			end = min(end, next)
 		}
-		if labels := r.Labels(at); labels != nil {
-			if n := len(out); n > 0 && out[n-1].End == at && maps.Equal(out[n-1].Labels, labels) {
+		if s, ok := r.Known(at); ok {
+			s.Interval = sla.Interval{Start: at, End: end}
+			if n := len(out); n > 0 && out[n-1].End == at && maps.Equal(out[n-1].Labels, s.Labels) && slices.Equal(out[n-1].Own, s.Own) {
 				out[n-1].End = end
 			} else {
-				out = append(out, Stretch{sla.Interval{Start: at, End: end}, labels})
+				out = append(out, s)
 			}
 		}
 		at = end

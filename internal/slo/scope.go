@@ -11,12 +11,13 @@ type Scope struct {
 	groupBy  []string
 	matchers []Matcher
 	patterns []*regexp.Regexp // by matcher, nil for those that are none
+	fixed    map[string]string
 }
 
 // ScopeOf returns the scope of a stream. A pattern that does not compile, which
 // package rules refuses, matches nothing.
 func ScopeOf(s *Stream) *Scope {
-	out := &Scope{groupBy: s.GroupBy}
+	out := &Scope{groupBy: s.GroupBy, fixed: map[string]string{}}
 	for _, sel := range []*Selector{s.Sample, s.Good, s.Bad, s.Total} {
 		if sel == nil || sel == s.Good || sel == s.Bad {
 			continue // what is counted in all says what is counted at all
@@ -25,6 +26,9 @@ func ScopeOf(s *Stream) *Scope {
 			var re *regexp.Regexp
 			if m.Match == Regexp || m.Match == NotRegexp {
 				re, _ = regexp.Compile("^(?:" + m.Value + ")$")
+			}
+			if m.Match == Equal {
+				out.fixed[m.Label] = m.Value
 			}
 			out.matchers, out.patterns = append(out.matchers, m), append(out.patterns, re)
 		}
@@ -66,6 +70,10 @@ func (s *Scope) Names(known map[string]string) bool {
 	return !slices.ContainsFunc(s.matchers, func(m Matcher) bool { _, ok := known[m.Label]; return !ok })
 }
 
+// Fixed returns the labels that all that the stream counts have one value of.
+// The map is the scope's own.
+func (s *Scope) Fixed() map[string]string { return s.fixed }
+
 // Group returns the labels of the one group that something known by labels is
 // counted in: those that it names, and those that the stream's matchers fix. Not
 // ok where the stream groups by others, too.
@@ -73,10 +81,8 @@ func (s *Scope) Group(known map[string]string) (map[string]string, bool) {
 	out := map[string]string{}
 	for _, name := range s.groupBy {
 		value, ok := known[name]
-		for i := range s.matchers {
-			if m := &s.matchers[i]; !ok && m.Label == name && m.Match == Equal {
-				value, ok = m.Value, true
-			}
+		if !ok {
+			value, ok = s.fixed[name]
 		}
 		if !ok {
 			return nil, false

@@ -124,6 +124,19 @@ func Affinity(id string) string {
 	return id
 }
 
+// PartitionOf returns which of n partitions of nines.partials carries a group: a
+// stream's, with a hash of its labels. Groups of equal labels in the parts of a
+// composite objective share one.
+func PartitionOf(stream string, labels uint64, n int32) int32 {
+	h := labels
+	stream = Affinity(stream)
+	for i := 0; i < len(stream); i++ {
+		h = h*31 + uint64(stream[i])
+	}
+	h ^= h >> 33
+	return int32(h % uint64(n))
+}
+
 // Objective is an SLO: a target for a stream over a window.
 type Objective struct {
 	// Name is metadata.name of the OpenSLO document; with several objectives in

@@ -1,0 +1,177 @@
+package evaluate
+
+import (
+	"maps"
+	"slices"
+
+	"nines/internal/inventory"
+	"nines/internal/slo"
+	"nines/internal/telemetry"
+	"nines/internal/wire"
+)
+
+// expectations are what the inventory says of groups. It adds nothing to what is
+// counted: only whether a group without data has slots, which are unknown, and
+// whose they are.
+type expectations struct {
+	view *inventory.View
+	// mine tells whether this partition carries a group.
+	mine func(wire.GroupKey) bool
+
+	resources []known
+	index     *inventory.Index
+	scopes    map[string]*slo.Scope // by stream
+	// until is the log time from which some fact says something else.
+	until int64
+}
+
+// known is a resource as it is at the log time that was looked at.
+type known struct {
+	inventory.Stretch
+	running            bool
+	customer, contract string
+}
+
+// Expect tells the state what the inventory holds. Groups of what runs are
+// expected from now on, heard of or not; those of what does not run are not,
+// from the next slot on. mine tells whether the partition carries a group.
+func (s *State) Expect(v *inventory.View, mine func(wire.GroupKey) bool) {
+	s.exp = &expectations{view: v, mine: mine}
+	s.expect()
+}
+
+// expectDue looks again where log time has reached a fact.
+func (s *State) expectDue() {
+	if s.exp != nil && s.logTime >= s.exp.until {
+		s.expect()
+	}
+}
+
+// expect applies the inventory as it is at the state's log time.
+func (s *State) expect() {
+	if s.exp == nil || s.rules == nil || s.logTime == 0 {
+		return
+	}
+	e := s.exp
+	e.look(s.logTime, s.rules)
+	wanted := map[wire.GroupKey]telemetry.Labels{}
+	contracts := settled(s.rules)
+	for stream, scope := range e.scopes {
+		for i := range e.resources {
+			r := &e.resources[i]
+			if !r.running || !(scope.Names(r.Labels) || contracts[stream][r.contract] && scope.Admits(r.Labels)) {
+				continue
+			}
+			if labels, ok := scope.Group(r.Labels); ok {
+				ls := telemetry.NewLabels(labels)
+				key := wire.GroupKey{Stream: stream, Labels: ls.Hash()}
+				if e.mine(key) {
+					wanted[key] = ls
+				}
+			}
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(wanted), cmpGroup) {
+		g := s.groups[key]
+		if g == nil {
+			g = s.newGroup(key, wanted[key])
+		}
+		if g.FirstSlot == 0 {
+			g.FirstSlot = s.logTime - s.logTime%g.length()
+			g.next, g.isNew = g.FirstSlot, true
+		}
+		s.change(g)
+	}
+	for key, g := range s.groups {
+		_, named := wanted[key]
+		s.assign(g, named)
+	}
+}
+
+// look takes the facts of an instant.
+func (e *expectations) look(at int64, rules *slo.RuleSet) {
+	e.resources, e.index, e.scopes, e.until = nil, inventory.NewIndex(), map[string]*slo.Scope{}, 1<<62
+	for id, def := range rules.Streams {
+		e.scopes[id] = slo.ScopeOf(def)
+	}
+	for _, r := range e.view.Resources() {
+		if next, ok := r.Next(at); ok {
+			e.until = min(e.until, next)
+		}
+		by, ok := r.Known(at)
+		if !ok {
+			continue
+		}
+		e.index.Add(by.Labels, len(e.resources))
+		e.resources = append(e.resources, known{by, r.Value(inventory.State, at) == inventory.Running,
+			r.Value(inventory.Customer, at), r.Value(inventory.Contract, at)})
+	}
+}
+
+// settled returns by stream the contracts that settle it.
+func settled(rules *slo.RuleSet) map[string]map[string]bool {
+	out := map[string]map[string]bool{}
+	for name := range rules.Contracts {
+		rec, err := rules.Contract(name)
+		if err != nil {
+			continue // the statement reports it
+		}
+		for i := range rec.Contract.Objectives {
+			stream := rec.Contract.Objectives[i].Stream
+			if out[stream] == nil {
+				out[stream] = map[string]bool{}
+			}
+			out[stream][name] = true
+		}
+	}
+	return out
+}
+
+// assign says of a group whether it is expected, and whose it is. named says
+// that the inventory names it by itself.
+func (s *State) assign(g *group, named bool) {
+	e := s.exp
+	if e == nil || e.index == nil || g.stream == nil || g.Labels == nil && len(g.stream.GroupBy) > 0 {
+		return
+	}
+	scope := e.scopes[g.Key.Stream]
+	if scope == nil {
+		return // its stream has ended
+	}
+	labels := g.Labels.Map()
+	owned, running, most, customer := false, false, -1, ""
+	for _, id := range e.index.Find(labels) {
+		r := &e.resources[id]
+		if !scope.Admits(r.Labels) || !r.Owns(labels, scope.Fixed()) {
+			continue
+		}
+		owned, running = true, running || r.running
+		switch n := len(r.Own); {
+		case n > most:
+			most, customer = n, r.customer
+		case n == most && customer != r.customer:
+			customer = "" // two owners: the operator's alone
+		}
+	}
+	was := g.wanted
+	g.wanted, g.idle = named || running, owned && !running && !named
+	if g.Customer != customer {
+		g.Customer, g.isNew = customer, true
+		s.change(g)
+	}
+	switch {
+	case g.idle && g.Retired == 0 && g.FirstSlot != 0:
+		s.end(g)
+	case g.wanted && !was && g.Retired != 0 && s.streamOf(g.Key) != nil:
+		g.Retired, g.isNew = 0, true
+		s.change(g)
+	}
+}
+
+// spoke keeps a group that is not expected for as long as it has data: to the end
+// of the slot.
+func (g *group) spoke(start int64) {
+	if g.idle && g.Retired < start+g.length() {
+		g.Retired, g.isNew = start+g.length(), true
+	}
+}

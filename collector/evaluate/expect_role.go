@@ -1,0 +1,48 @@
+package evaluate
+
+import (
+	"context"
+	"time"
+
+	"nines/internal/access"
+	"nines/internal/inventory"
+	"nines/internal/slo"
+	"nines/internal/wire"
+)
+
+// inventoryEvery is how often the ledger is asked for a change of the inventory.
+const inventoryEvery = 3 * time.Second
+
+// inventoryDue gives the state the inventory where it has changed. Trouble keeps
+// the one before: evaluation goes on.
+func (o *owner) inventoryDue(ctx context.Context) {
+	if time.Since(o.asked) < inventoryEvery {
+		return
+	}
+	o.asked = time.Now()
+	err := o.readInventory(ctx)
+	if err != nil && ctx.Err() == nil && !o.blindfold {
+		o.log.Warn("the inventory cannot be read; what was expected before stays", "err", err)
+	}
+	o.blindfold = err != nil
+}
+
+func (o *owner) readInventory(ctx context.Context) error {
+	version, err := o.o.Ledger.InventoryVersion(ctx)
+	if err != nil || version == o.facts {
+		return err
+	}
+	partitions, err := o.o.Client.Partitions(ctx, wire.TopicPartials)
+	if err != nil {
+		return err
+	}
+	records, err := o.o.Ledger.Inventory(ctx, access.Local(), 0)
+	if err != nil {
+		return err
+	}
+	o.state.Expect(inventory.At(records, 0), func(key wire.GroupKey) bool {
+		return slo.PartitionOf(key.Stream, key.Labels, int32(partitions)) == o.partition
+	})
+	o.facts = version
+	return nil
+}
