@@ -1,0 +1,349 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nines/internal/access"
+	"nines/internal/inventory"
+	"nines/internal/ledger"
+	"nines/internal/yamlconf"
+)
+
+func newInventory(log *logs) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "inventory",
+		Short: "Say what runs, for whom and since when; show it and its history",
+		Long: `Reads and adds to the inventory in the ledger: facts about resources, each true from
+an instant on. Nothing is overwritten: a correction is kept beside what it corrects.
+It may run beside a running nines, which takes changes up within seconds.
+docs/inventory.md describes the files.`,
+		Example: `  nines inventory import gulf.yaml --dry-run
+  nines inventory import gulf.yaml --reason "the order of 1 November"
+  nines inventory set chat-a --from 2026-11-20T00:00:00Z state=stopped --reason "cancelled"
+  nines inventory show
+  nines inventory history chat-a`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newInventoryImport(log), newInventorySet(log), newInventoryShow(log), newInventoryHistory(log))
+	return cmd
+}
+
+// changeFlags say who changes something, and why.
+type changeFlags struct {
+	ledgerFlags
+	author, reason string
+	dryRun         bool
+}
+
+func (f *changeFlags) add(cmd *cobra.Command) {
+	f.ledgerFlags.add(cmd)
+	cmd.Flags().StringVar(&f.author, "author", userName(), "who changes it")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why")
+}
+
+func (f *changeFlags) note() ledger.Note {
+	return ledger.Note{Author: f.author, Reason: f.reason, At: time.Now().UnixMilli()}
+}
+
+// userName is the default author: who runs the command, empty where that is not
+// known.
+func userName() string {
+	u, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	return u.Username
+}
+
+func newInventoryImport(log *logs) *cobra.Command {
+	var q changeFlags
+	cmd := &cobra.Command{
+		Use:   "import FILE...",
+		Short: "Add the facts of YAML or CSV files; what is known already adds nothing",
+		Long: `Adds what the files tell beyond what is known: new facts, and corrections of facts
+recorded for the same instant. All files are one change, applied whole or not at all.
+With --dry-run it shows the difference and writes nothing.`,
+		Example: `  nines inventory import gulf.yaml --dry-run
+  nines inventory import customers.csv zones.yaml --reason "inventory of October"`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var entries []inventory.Entry
+			var errs yamlconf.Errors
+			for _, name := range args {
+				data, err := os.ReadFile(name)
+				if err != nil {
+					return fmt.Errorf("read inventory: %w", err)
+				}
+				more, err := inventory.Read(name, data)
+				entries, errs = append(entries, more...), errs.Append(name, err)
+			}
+			if err := errs.Err(); err != nil {
+				return err
+			}
+			return q.record(cmd, log, entries)
+		},
+	}
+	q.add(cmd)
+	cmd.Flags().BoolVar(&q.dryRun, "dry-run", false, "show the difference, write nothing")
+	return cmd
+}
+
+func newInventorySet(log *logs) *cobra.Command {
+	var q changeFlags
+	var from string
+	cmd := &cobra.Command{
+		Use:   "set RESOURCE ATTRIBUTE=VALUE...",
+		Short: "Add or correct facts of one resource",
+		Long: `Adds facts that hold from an instant on, or corrects those recorded for that very
+instant. Attributes are state (running, stopped, suspended), customer, reseller,
+product, region, zone, contract, fee and match.LABEL. The value none ends an
+attribute, withdrawn says that the fact of this instant never held.`,
+		Example: `  nines inventory set chat-a --from 2026-11-01T00:00:00Z match.target=https://a.example/chat state=running contract=bank-chat --reason order
+  nines inventory set chat-a --from 2026-11-20T00:00:00Z state=suspended --reason "customer's wish"
+  nines inventory set chat-a --from 2026-11-20T00:00:00Z state=withdrawn --reason "it went on after all"
+  nines inventory set chat-a --from 2026-12-01T00:00:00Z fee="120.00 USD" --reason "new price" --dry-run`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			entries, err := factsOfArgs(args[0], from, args[1:])
+			if err != nil {
+				return err
+			}
+			return q.record(cmd, log, entries)
+		},
+	}
+	q.add(cmd)
+	cmd.Flags().StringVar(&from, "from", "", "instant from which it holds, with its offset, such as 2026-11-20T00:00:00Z")
+	cmd.Flags().BoolVar(&q.dryRun, "dry-run", false, "show the difference, write nothing")
+	_ = cmd.MarkFlagRequired("from") // the flag exists
+	return cmd
+}
+
+// factsOfArgs reads attribute=value as the columns of a CSV file are read.
+func factsOfArgs(resource, from string, args []string) ([]inventory.Entry, error) {
+	header, row := []string{"resource", "from"}, []string{resource, from}
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok || value == "" {
+			return nil, fmt.Errorf("set: want ATTRIBUTE=VALUE, got %q", arg)
+		}
+		header, row = append(header, name), append(row, value)
+	}
+	var text bytes.Buffer
+	w := csv.NewWriter(&text)
+	if err := w.WriteAll([][]string{header, row}); err != nil {
+		return nil, fmt.Errorf("set: %w", err)
+	}
+	entries, err := inventory.Read("set.csv", text.Bytes())
+	var errs yamlconf.Errors
+	if errors.As(err, &errs) {
+		for i := range errs { // there is no file, and no line
+			errs[i].File, errs[i].Line, errs[i].Col = "set", 0, 0
+		}
+		return nil, errs
+	}
+	for i := range entries {
+		entries[i].At = yamlconf.Error{File: "set", Path: string(entries[i].Attribute)}
+	}
+	return entries, err
+}
+
+// record adds entries, or shows what adding them would change.
+func (f *changeFlags) record(cmd *cobra.Command, log *logs, entries []inventory.Entry) error {
+	led, err := openLedger(cmd.Context(), f.file, f.dataDir, false, log.logger())
+	if err != nil {
+		return err
+	}
+	defer led.Close()
+	known, err := led.Inventory(cmd.Context(), access.Local(), 0)
+	if err != nil {
+		return failed(err)
+	}
+	changes, err := inventory.Plan(known, entries)
+	if err != nil {
+		return err
+	}
+	if !f.dryRun {
+		made, err := led.RecordFacts(cmd.Context(), access.Local(), f.note(), entries)
+		if err != nil {
+			return failed(err)
+		}
+		// What was recorded counts, should somebody else have changed it meanwhile.
+		changes = changesOf(made, known)
+	}
+	return failed(writeChanges(cmd.OutOrStdout(), changes, len(entries), f.dryRun))
+}
+
+func changesOf(made, known []inventory.Record) []inventory.Change {
+	var out []inventory.Change
+	for _, r := range made {
+		c := inventory.Change{Fact: r.Fact}
+		if i := slices.IndexFunc(known, func(k inventory.Record) bool { return k.ID == r.Supersedes }); i >= 0 {
+			c.Corrects = &known[i]
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func writeChanges(w io.Writer, changes []inventory.Change, told int, dryRun bool) error {
+	var b strings.Builder
+	corrections := 0
+	for i := range changes {
+		c := &changes[i]
+		if c.Corrects == nil {
+			fmt.Fprintf(&b, "+ %s from %s: %s %s\n", c.Resource, instant(c.From), c.Attribute, c.Text())
+			continue
+		}
+		corrections++
+		fmt.Fprintf(&b, "~ %s from %s: %s %s, corrects %s (%s, %s)\n", c.Resource, instant(c.From), c.Attribute, c.Text(),
+			c.Corrects.Text(), c.Corrects.Author, c.Corrects.Reason)
+	}
+	verb := "recorded"
+	if dryRun {
+		verb = "would be recorded"
+	}
+	fmt.Fprintf(&b, "%d of %d facts %s: %d new, %d corrections; the others are known already\n", len(changes), told, verb, len(changes)-corrections, corrections)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// viewFlags say as of when the inventory is shown.
+type viewFlags struct {
+	ledgerFlags
+	knownAt, format string
+}
+
+func (f *viewFlags) add(cmd *cobra.Command) {
+	f.ledgerFlags.add(cmd)
+	cmd.Flags().StringVar(&f.knownAt, "known-at", "", "show what was known at this time (default now)")
+	cmd.Flags().StringVar(&f.format, "format", "table", "table or json")
+}
+
+func (f *viewFlags) records(ctx context.Context, log *logs) (records []inventory.Record, err error) {
+	if f.format != "table" && f.format != "json" {
+		return nil, fmt.Errorf("--format: must be table or json, got %q", f.format)
+	}
+	known, err := flagInstant("known-at", f.knownAt)
+	if err != nil {
+		return nil, err
+	}
+	led, err := openLedger(ctx, f.file, f.dataDir, false, log.logger())
+	if err != nil {
+		return nil, err
+	}
+	defer led.Close()
+	records, err = led.Inventory(ctx, access.Local(), known)
+	return records, failed(err)
+}
+
+func newInventoryShow(log *logs) *cobra.Command {
+	var f viewFlags
+	var at string
+	cmd := &cobra.Command{
+		Use:   "show [RESOURCE...]",
+		Short: "Show what holds of the resources",
+		Example: `  nines inventory show
+  nines inventory show chat-a --at 2026-11-10T00:00:00Z
+  nines inventory show --known-at 2026-11-01T00:00:00Z --format json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			when, err := flagInstant("at", at)
+			if err != nil {
+				return err
+			}
+			if when == 0 {
+				when = time.Now().UnixMilli()
+			}
+			records, err := f.records(cmd.Context(), log)
+			if err != nil {
+				return err
+			}
+			list := inventory.At(records, 0).Snapshot(when)
+			list = slices.DeleteFunc(list, func(s inventory.Standing) bool { return len(args) > 0 && !slices.Contains(args, s.Name) })
+			if f.format == "json" {
+				return failed(writeIndented(cmd.OutOrStdout(), list))
+			}
+			return failed(writeStandings(cmd.OutOrStdout(), list))
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVar(&at, "at", "", "instant at which it holds (default now)")
+	return cmd
+}
+
+func writeStandings(w io.Writer, list []inventory.Standing) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "resource\tstate\tsince\tcustomer\treseller\tcontract\tproduct\tregion\tzone\tfee\tmatch")
+	for i := range list {
+		s := &list[i]
+		since := "-"
+		if at, ok := s.Since[inventory.State]; ok {
+			since = instant(at)
+		}
+		row := []string{s.Name, s.Facts[inventory.State], since}
+		for _, a := range []inventory.Attribute{inventory.Customer, inventory.Reseller, inventory.Contract, inventory.Product, inventory.Region, inventory.Zone, inventory.Fee, inventory.Match} {
+			row = append(row, s.Facts[a])
+		}
+		for k := range row {
+			if row[k] == "" {
+				row[k] = "-"
+			}
+		}
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	return t.Flush()
+}
+
+func newInventoryHistory(log *logs) *cobra.Command {
+	var f viewFlags
+	cmd := &cobra.Command{
+		Use:   "history [RESOURCE...]",
+		Short: "Show every fact that was recorded, by whom and why",
+		Example: `  nines inventory history
+  nines inventory history chat-a --format json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			records, err := f.records(cmd.Context(), log)
+			if err != nil {
+				return err
+			}
+			records = slices.DeleteFunc(records, func(r inventory.Record) bool { return len(args) > 0 && !slices.Contains(args, r.Resource) })
+			if f.format == "json" {
+				return failed(writeIndented(cmd.OutOrStdout(), records))
+			}
+			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(t, "id\trecorded\tresource\tfrom\tattribute\tvalue\tcorrects\tauthor\treason")
+			for i := range records {
+				r := &records[i]
+				corrects := "-"
+				if r.Supersedes != 0 {
+					corrects = fmt.Sprint(r.Supersedes)
+				}
+				fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, instant(r.Recorded), r.Resource, instant(r.From), r.Attribute, r.Text(), corrects, r.Author, r.Reason)
+			}
+			return failed(t.Flush())
+		},
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func writeIndented(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
