@@ -57,14 +57,14 @@ func (s *State) judgeBudget(g *group, j *judged) {
 	g.sums.advance(s.logTime)
 	used, _, _ := g.consumed(s, j.def)
 	for i, row := range j.def.Budget {
-		a := &j.alerts[2+len(j.def.Burn)+i]
+		a := 2 + len(j.def.Burn) + i
 		switch percent := 100 * used; {
 		case percent < float64(row.Percent-slo.BudgetSlack):
-			s.resolve(a)
-		case percent < float64(row.Percent), s.firing(a), s.logTime-s.newest(g, j.def) > s.cfg.PageWindow:
+			s.withdraw(j, a)
+		case percent < float64(row.Percent), s.raised(j, a), s.logTime-s.newest(g, j.def) > s.cfg.PageWindow:
 			// between the two, said already, or old data told late
 		default:
-			s.fire(a, s.newest(g, j.def), fmt.Sprintf("%s has consumed %.0f %% of its error budget (limit %d %%)", g.name(j.def), percent, row.Percent))
+			s.raise(g, j, a, s.newest(g, j.def), fmt.Sprintf("%s has consumed %.0f %% of its error budget (limit %d %%)", g.name(j.def), percent, row.Percent))
 		}
 	}
 }
@@ -76,14 +76,14 @@ func (s *State) judgeNoData(g *group, j *judged) {
 	}
 	silent := s.logTime - max(g.lastSample, s.awake, g.FirstSlot)
 	for i, rule := range j.def.NoData {
-		a := &j.alerts[2+len(j.def.Burn)+len(j.def.Budget)+i]
+		a := 2 + len(j.def.Burn) + len(j.def.Budget) + i
 		switch {
 		case silent <= rule.After:
 			if s.logTime-g.lastSample <= rule.After { // not for a jump alone
-				s.resolve(a)
+				s.withdraw(j, a)
 			}
-		case !s.firing(a):
-			s.fire(a, 0, fmt.Sprintf("%s has sent no data for %s; its objective is not judged", g.name(j.def), duration(rule.After)))
+		case !s.raised(j, a):
+			s.raise(g, j, a, 0, fmt.Sprintf("%s has sent no data for %s; its objective is not judged", g.name(j.def), duration(rule.After)))
 		}
 	}
 }

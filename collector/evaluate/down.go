@@ -76,27 +76,26 @@ func (s *State) failingFrom(g *group, failures int) string {
 // from k of n vantage points. Only evidence resolves it: successes from so many
 // that fewer than k can still be failing.
 func (s *State) judgeDown(g *group, j *judged) {
-	down, advisory := &j.alerts[0], &j.alerts[1]
 	heard, failed := s.heard(g)
-	if !failed && j.down == "" && !s.firing(down) && !s.firing(advisory) {
+	if !failed && j.down == "" && !s.raised(j, atDown) && !s.raised(j, atAdvisory) {
 		return // as almost always
 	}
 	failures, k, n := j.def.Down.Quorum(heard)
 	c := s.canvass(g, failures, j.def.Down.Failures)
 	switch {
 	case c.failing >= k:
-		if !s.firing(down) {
-			s.fire(down, c.newest, fmt.Sprintf("%s is down: %d probes in a row failed from %d of %d vantage points (%s)",
+		if !s.raised(j, atDown) {
+			s.raise(g, j, atDown, c.newest, fmt.Sprintf("%s is down: %d probes in a row failed from %d of %d vantage points (%s)",
 				g.name(j.def), failures, c.failing, n, s.failingFrom(g, failures)))
 			s.outageBegins(g)
 		}
-		s.resolve(advisory)
+		s.withdraw(j, atAdvisory)
 		j.down = "down"
-	case s.firing(down) && c.up < n-k+1:
+	case s.raised(j, atDown) && c.up < n-k+1:
 		// not enough evidence that it is back
 	default:
-		if s.firing(down) {
-			s.resolve(down)
+		if s.raised(j, atDown) {
+			s.withdraw(j, atDown)
 			s.outageEnds(g)
 		}
 		s.advise(g, j, c, n, k)
@@ -106,19 +105,18 @@ func (s *State) judgeDown(g *group, j *judged) {
 // advise raises the advisory while some vantage point fails, too few to call it
 // down. One that fell silent keeps it raised.
 func (s *State) advise(g *group, j *judged, c canvass, n, k int) {
-	advisory := &j.alerts[1]
 	switch {
 	case c.struck > 0:
-		if !s.firing(advisory) {
-			s.fire(advisory, c.newest, fmt.Sprintf("%s fails from %d of %d vantage points (%s); %d are needed to call it down",
+		if !s.raised(j, atAdvisory) {
+			s.raise(g, j, atAdvisory, c.newest, fmt.Sprintf("%s fails from %d of %d vantage points (%s); %d are needed to call it down",
 				g.name(j.def), c.struck, n, s.failingFrom(g, j.def.Down.Failures), k))
 		}
-	case c.mute > 0 && s.firing(advisory):
+	case c.mute > 0 && s.raised(j, atAdvisory):
 	default:
-		s.resolve(advisory)
+		s.withdraw(j, atAdvisory)
 	}
 	j.down = ""
-	if s.firing(advisory) {
+	if s.raised(j, atAdvisory) {
 		j.down = "advisory"
 	}
 }

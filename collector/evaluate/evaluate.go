@@ -94,6 +94,9 @@ type State struct {
 	// orphansAt is the log time at which alerts that no group stands for any
 	// more are resolved; 0 where there can be none.
 	orphansAt int64
+	// strangers are the alerts that stood when it was set, by objective: a group
+	// that appears meanwhile may own one.
+	strangers map[string][]*alert.Alert
 
 	ruleID     string
 	rules      *slo.RuleSet

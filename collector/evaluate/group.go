@@ -81,7 +81,7 @@ func (s *State) announce(a *wire.GroupLabels) {
 	case g.Labels == nil && a.Labels != nil:
 		g.Labels, g.isNew, g.calm = a.Labels, true, false
 		for i, j := range g.judged {
-			g.judged[i] = newJudged(g, j.def)
+			g.judged[i] = s.newJudged(g, j.def)
 		}
 		s.assign(g, false)
 		s.change(g)
@@ -104,7 +104,7 @@ func (s *State) bind(g *group) {
 	g.sums = newTally(s.layoutOf(g.Key.Stream), objectives)
 	g.judged, g.tiers, g.calm = nil, nil, false
 	for _, o := range objectives {
-		g.judged = append(g.judged, newJudged(g, o))
+		g.judged = append(g.judged, s.newJudged(g, o))
 	}
 }
 

@@ -27,52 +27,11 @@ const (
 type judged struct {
 	def  *slo.Objective
 	down string // "", advisory or down
-	// alerts are the alerts it may raise: down, advisory, then the burn rows,
-	// the budget rows and those on silence.
+	// alerts are the alerts it may raise, nil until one does.
 	alerts []named
 	// since is when the condition of each burn row began to hold, log time; nil
 	// until a row must hold for a time.
 	since []int64
-}
-
-// named is an alert's identity, made once: its labels and key.
-type named struct {
-	key    string
-	labels map[string]string
-}
-
-func newNamed(labels map[string]string) named {
-	a := alert.Alert{Labels: labels}
-	return named{key: a.Key(), labels: labels}
-}
-
-func newJudged(g *group, o *slo.Objective) *judged {
-	j := &judged{def: o}
-	add := func(name, severity, kind string, more map[string]string) {
-		labels := g.Labels.Map()
-		labels["alertname"], labels["severity"], labels["kind"] = name, severity, kind
-		labels["objective"], labels["service"] = o.Name, o.Service
-		for name, value := range more {
-			labels[name] = value
-		}
-		j.alerts = append(j.alerts, newNamed(labels))
-	}
-	add(AlertDown, alert.Page, "down", nil)
-	add(AlertAdvisory, alert.Advisory, "advisory", nil)
-	for _, r := range o.Burn {
-		more := policyLabels(r.Policy, map[string]string{"window": duration(r.Long)})
-		if r.Condition != "" {
-			more["condition"] = r.Condition
-		}
-		add(AlertBurn, r.Severity, "burn", more)
-	}
-	for _, r := range o.Budget {
-		add(AlertBudget, r.Severity, "budget", budgetLabels(r))
-	}
-	for _, r := range o.NoData {
-		add(AlertNoData, r.Severity, "nodata", policyLabels(r.Policy, map[string]string{}))
-	}
-	return j
 }
 
 const (
@@ -194,21 +153,21 @@ func (s *State) judgeBurn(g *group, j *judged) {
 	}
 	g.sums.advance(s.logTime)
 	for i, row := range j.def.Burn {
-		a := &j.alerts[2+i]
+		a := 2 + i
 		long, _ := g.burn(s, j.def, row.Long)
 		short, events := g.burn(s, j.def, row.Short)
 		fires, holds := j.held(s, i, long, short, events)
 		if fires {
-			if s.firing(a) || s.logTime-s.newest(g, j.def) > s.cfg.PageWindow {
+			if s.raised(j, a) || s.logTime-s.newest(g, j.def) > s.cfg.PageWindow {
 				continue // old data, told late: it is in the ledger, it wakes nobody
 			}
 			if s.paged(g, row.Severity, row.Short) {
 				continue
 			}
-			s.fire(a, s.newest(g, j.def), fmt.Sprintf("%s burns its error budget %.1f times too fast over %s and %.1f times over %s (limit %.1f)",
+			s.raise(g, j, a, s.newest(g, j.def), fmt.Sprintf("%s burns its error budget %.1f times too fast over %s and %.1f times over %s (limit %.1f)",
 				g.name(j.def), long, duration(row.Long), short, duration(row.Short), row.Factor))
 		} else if events > 0 && !holds {
-			s.resolve(a)
+			s.withdraw(j, a)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package evaluate
 import (
 	"maps"
 	"slices"
+
+	"nines/internal/alert"
 )
 
 // seekOrphans has alerts that no group stands for any more resolved, once the
@@ -16,6 +18,11 @@ func (s *State) seekOrphans() {
 		wait = max(wait, orphanWait+st.Rule.Length)
 	}
 	s.orphansAt = s.logTime + wait
+	s.strangers = map[string][]*alert.Alert{}
+	for _, a := range s.alerts {
+		name := a.Labels["objective"]
+		s.strangers[name] = append(s.strangers[name], a)
+	}
 }
 
 // resolveOrphans ends the alerts of what is no longer expected: an objective
@@ -24,7 +31,7 @@ func (s *State) resolveOrphans() {
 	if s.orphansAt == 0 || s.logTime < s.orphansAt {
 		return
 	}
-	s.orphansAt = 0
+	s.orphansAt, s.strangers = 0, nil
 	owned := map[string]bool{}
 	for _, g := range s.groups {
 		for _, j := range g.judged {

@@ -33,6 +33,7 @@ func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.A
 		}
 		s.alerts[a.Key()] = &a
 	}
+	s.seekOrphans() // groups take over the alerts that are theirs
 	for i := range loaded {
 		if err := s.restoreGroup(&loaded[i]); err != nil {
 			return err
@@ -47,7 +48,6 @@ func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.A
 			s.hearAt(a.Host.Get("region"), a.LastSeen, a.Newest)
 		}
 	}
-	s.seekOrphans()
 	for _, g := range s.changed {
 		g.changed = false
 	}
@@ -114,10 +114,10 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 	s.restoreSlots(g, l.Slots)
 	for _, j := range g.judged {
 		switch {
-		case s.alerts[j.alerts[0].key] != nil:
+		case s.raised(j, atDown):
 			j.down = "down"
 			s.outageBegins(g)
-		case s.alerts[j.alerts[1].key] != nil:
+		case s.raised(j, atAdvisory):
 			j.down = "advisory"
 		}
 	}

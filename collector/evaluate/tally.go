@@ -63,9 +63,11 @@ func layoutsOf(objectives []*slo.Objective) *layouts {
 
 // tally holds a group's running sums over the windows of its objectives.
 type tally struct {
-	events, slots, unknown *slo.Window
-	slices                 *slo.Window // nil where no objective asks for it
-	periods                map[*slo.Objective]*period
+	layouts       *layouts
+	events, slots *slo.Window
+	unknown       *slo.Window // nil until a slot is unknown
+	slices        *slo.Window // nil where no objective asks for it
+	periods       map[*slo.Objective]*period
 	// at is the slot to which good of total events were added that the sums do
 	// not hold yet: ticks bring little by little what the windows take once.
 	at          int64
@@ -76,7 +78,7 @@ type tally struct {
 type period struct{ events, slots, unknown, slices slo.PeriodSum }
 
 func newTally(l *layouts, objectives []*slo.Objective) *tally {
-	t := &tally{events: slo.NewWindow(l.events), slots: slo.NewWindow(l.slots), unknown: slo.NewWindow(l.unknown)}
+	t := &tally{layouts: l, events: slo.NewWindow(l.events), slots: slo.NewWindow(l.slots)}
 	if l.slices != nil {
 		t.slices = slo.NewWindow(l.slices)
 	}
@@ -97,7 +99,9 @@ func (t *tally) advance(now int64) {
 	t.settle()
 	t.events.Advance(now)
 	t.slots.Advance(now)
-	t.unknown.Advance(now)
+	if t.unknown != nil {
+		t.unknown.Advance(now)
+	}
 	if t.slices != nil {
 		t.slices.Advance(now)
 	}
@@ -136,6 +140,10 @@ func (t *tally) add(start int64, d delta) {
 		t.slots.Add(start, d.goodSlots, d.goodSlots+d.badSlots)
 	}
 	if d.unknownSlots != 0 {
+		if t.unknown == nil {
+			t.unknown = slo.NewWindow(t.layouts.unknown)
+			t.unknown.Advance(t.slots.Now())
+		}
 		t.unknown.Add(start, d.unknownSlots, d.unknownSlots)
 	}
 	if t.slices != nil && d.part|d.whole != 0 {
@@ -163,7 +171,10 @@ func (t *tally) window(o *slo.Objective) ledger.Totals {
 	}
 	good, total := t.events.Sum(o.Window)
 	goodSlots, decided := t.slots.Sum(o.Window)
-	_, unknown := t.unknown.Sum(o.Window)
+	var unknown uint64
+	if t.unknown != nil {
+		_, unknown = t.unknown.Sum(o.Window)
+	}
 	return ledger.Totals{Good: good, Total: total, GoodSlots: goodSlots, BadSlots: decided - goodSlots, UnknownSlots: unknown}
 }
 

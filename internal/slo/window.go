@@ -116,19 +116,44 @@ func LayoutFor(o *Objective) *Layout {
 // of the order in which slots and advances came. The zero time is the epoch. It
 // is not safe for concurrent use.
 type Window struct {
-	layout *Layout
-	now    int64
-	// planes hold bad and total of each cell, interleaved, 16 bits a plane, the
-	// lowest first. Probes need one plane, large request counts up to four.
-	planes [][]uint16
-	sums   []sum
+	layout     *Layout
+	now        int64
+	bad, total planes
+	sums       []sum
 }
 
 type sum struct{ bad, total uint64 }
 
+// planes hold a number for each cell, 16 bits a plane, the lowest first: none
+// while all are zero, one for probes, up to four for large request counts.
+type planes [][]uint16
+
+func (p planes) get(at int) (n uint64) {
+	for i := len(p) - 1; i >= 0; i-- {
+		n = n<<16 | uint64(p[i][at])
+	}
+	return n
+}
+
+func (p *planes) set(at int, n uint64, cells int) {
+	for i := 0; i < len(*p) || n != 0; i++ {
+		if i == len(*p) {
+			*p = append(*p, make([]uint16, cells))
+		}
+		(*p)[i][at] = uint16(n)
+		n >>= 16
+	}
+}
+
+func (p planes) clear(from, to int) {
+	for _, plane := range p {
+		clear(plane[from:to])
+	}
+}
+
 // NewWindow returns an empty window at the epoch.
 func NewWindow(l *Layout) *Window {
-	return &Window{layout: l, planes: [][]uint16{make([]uint16, 2*l.cells)}, sums: make([]sum, len(l.lengths))}
+	return &Window{layout: l, sums: make([]sum, len(l.lengths))}
 }
 
 // Now returns the newest time that the window was advanced to.
@@ -170,9 +195,8 @@ func (w *Window) open(i int, cur int64) {
 // clear empties a whole tier.
 func (w *Window) clear(i int) {
 	t := w.layout.tiers[i]
-	for _, p := range w.planes {
-		clear(p[2*t.offset : 2*(t.offset+int(t.n))])
-	}
+	w.bad.clear(t.offset, t.offset+int(t.n))
+	w.total.clear(t.offset, t.offset+int(t.n))
 	for j, s := range w.layout.lengths {
 		if s.tier == i {
 			w.sums[j] = sum{}
@@ -218,28 +242,18 @@ func (w *Window) Sum(length int64) (good, total uint64) {
 	return s.total - s.bad, s.total
 }
 
-func (w *Window) cell(i int, number int64) (c sum) {
+func (w *Window) cell(i int, number int64) sum {
 	at := w.place(i, number)
-	for p := len(w.planes) - 1; p >= 0; p-- {
-		c.bad = c.bad<<16 | uint64(w.planes[p][at])
-		c.total = c.total<<16 | uint64(w.planes[p][at+1])
-	}
-	return c
+	return sum{w.bad.get(at), w.total.get(at)}
 }
 
 func (w *Window) setCell(i int, number int64, c sum) {
 	at := w.place(i, number)
-	for p := 0; p < len(w.planes) || c.bad|c.total != 0; p++ {
-		if p == len(w.planes) {
-			w.planes = append(w.planes, make([]uint16, 2*w.layout.cells))
-		}
-		w.planes[p][at], w.planes[p][at+1] = uint16(c.bad), uint16(c.total)
-		c.bad >>= 16
-		c.total >>= 16
-	}
+	w.bad.set(at, c.bad, w.layout.cells)
+	w.total.set(at, c.total, w.layout.cells)
 }
 
 func (w *Window) place(i int, number int64) int {
 	t := w.layout.tiers[i]
-	return 2 * (t.offset + int(number%t.n))
+	return t.offset + int(number%t.n)
 }

@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -73,12 +74,12 @@ func TestWindowIsSmallForProbes(t *testing.T) {
 		w.Add(at, 60, 60)
 	}
 	bytes := 0
-	for _, p := range w.planes {
+	for _, p := range append(slices.Clone(w.bad), w.total...) {
 		bytes += 2 * len(p)
 	}
 	bytes += 16 * len(w.sums)
-	if bytes > 1500 {
-		t.Errorf("a window of one-second probes takes %d bytes, want at most 1500", bytes)
+	if bytes > 800 {
+		t.Errorf("a window of one-second probes takes %d bytes, want at most 800", bytes)
 	}
 	if good, total := w.Sum(30 * day); good != total || total > 30*86_400 || total < 30*86_400-6*3600 {
 		t.Errorf("30 days hold %d/%d attempts", good, total)
