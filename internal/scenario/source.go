@@ -14,6 +14,9 @@ type source struct {
 	from   int64
 	next   int64 // the time of the next sample
 	series []*cursor
+	// values are those of one time, rows those of a block, time by time; memory
+	// that is used again.
+	values, rows []float64
 }
 
 // cursor reads the values of one series in order.
@@ -28,7 +31,7 @@ func newSources(l *script.Load) (out []*source) {
 	var together []telemetry.Series
 	var cursors []*cursor
 	single := func(series []telemetry.Series, cs []*cursor) {
-		out = append(out, &source{schema: telemetry.NewSchema(series), every: l.Every, from: l.From, next: l.From, series: cs})
+		out = append(out, &source{schema: telemetry.NewSchema(series), every: l.Every, from: l.From, next: l.From, series: cs, values: make([]float64, len(cs))})
 	}
 	for i := range l.Series {
 		s := &l.Series[i]
@@ -95,19 +98,26 @@ func (s *source) steady() bool {
 // clock shows at a true one, and whether the agent was there.
 func (s *source) block(now int64, shift func(int64) (int64, bool)) telemetry.Block {
 	b := telemetry.Block{Fingerprint: s.schema.Fingerprint, Schema: s.schema}
-	var rows [][]float64
-	for ; s.next <= now; s.next += s.every {
-		for _, row := range s.round() {
-			at, ok := shift(s.next + row.after)
-			if n := len(b.Times); ok && (n == 0 || at > b.Times[n-1]) {
-				b.Times = append(b.Times, at)
-				rows = append(rows, row.values)
-			}
+	s.rows = s.rows[:0]
+	add := func(t int64, row ...float64) {
+		at, ok := shift(t)
+		if n := len(b.Times); ok && (n == 0 || at > b.Times[n-1]) {
+			b.Times, s.rows = append(b.Times, at), append(s.rows, row...)
 		}
 	}
-	for col := range s.series {
-		for _, row := range rows {
-			v := row[col]
+	for ; s.next <= now; s.next += s.every {
+		events, some := s.round()
+		switch {
+		case events != nil:
+			spread(events, s.every, func(after int64, v float64) { add(s.next+after, v) })
+		case some:
+			add(s.next, s.values...)
+		}
+	}
+	b.Values = make([]float64, 0, len(s.rows))
+	for col, width := 0, len(s.series); col < width; col++ {
+		for i := col; i < len(s.rows); i += width {
+			v := s.rows[i]
 			if v != v {
 				b.SetAbsent(len(b.Values))
 				v = 0
@@ -118,19 +128,11 @@ func (s *source) block(now int64, shift func(int64) (int64, bool)) telemetry.Blo
 	return b
 }
 
-// row is the values at one time, so long after the interval's beginning.
-type row struct {
-	after  int64
-	values []float64
-}
-
-// round returns the samples of the next interval: one row, or as many as there
-// are events, spread evenly; none where all are missing.
-func (s *source) round() []row {
-	values := make([]float64, len(s.series))
-	some := false
+// round reads the next interval: the events in it where there are some, else one
+// value of each series into values; some tells whether any is not missing.
+func (s *source) round() (events []script.Event, some bool) {
 	for i, c := range s.series {
-		values[i] = math.NaN()
+		s.values[i] = math.NaN()
 		r, k := c.at()
 		if r == nil {
 			continue
@@ -138,29 +140,25 @@ func (s *source) round() []row {
 		c.k++
 		switch {
 		case r.Events != nil:
-			return spread(r.Events, s.every)
+			return r.Events, true // a series with events is a source by itself
 		case !r.Missing:
-			values[i], some = r.At(k), true
+			s.values[i], some = r.At(k), true
 		}
 	}
-	if !some {
-		return nil
-	}
-	return []row{{0, values}}
+	return nil, some
 }
 
-// spread returns the events of an interval, a row each.
-func spread(events []script.Event, every int64) (out []row) {
-	n := int64(0)
+// spread gives each event of an interval and how long after its beginning it
+// comes.
+func spread(events []script.Event, every int64, each func(after int64, v float64)) {
+	n, at := int64(0), int64(0)
 	for _, e := range events {
 		n += int64(e.N)
 	}
-	at := int64(0)
 	for _, e := range events {
 		for range e.N {
-			out = append(out, row{at * every / n, []float64{e.Value}})
+			each(at*every/n, e.Value)
 			at++
 		}
 	}
-	return out
 }

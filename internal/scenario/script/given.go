@@ -8,8 +8,12 @@ import (
 	"nines/internal/telemetry"
 )
 
-// maxResources bounds how many resources a range of names means.
-const maxResources = 10_000
+// maxResources bounds how many resources a range of names means, and maxFacts how
+// many rows the facts below a line are.
+const (
+	maxResources = 10_000
+	maxFacts     = 1_000_000
+)
 
 // statement reads a line of the outermost level.
 func (p *parser) statement(n *node) {
@@ -254,10 +258,17 @@ func (p *parser) facts(n *node) {
 
 // rows reads the facts below a line.
 func (p *parser) rows(n *node) (out []Fact) {
+	total := 0
 	for _, b := range n.below {
-		if f, ok := p.fact(b); ok {
-			out = append(out, f)
+		f, ok := p.fact(b)
+		if !ok {
+			continue
 		}
+		if total += len(f.Resources) * f.Count; total > maxFacts {
+			p.wrong(b, b.head(), "makes too many facts, at most "+strconv.Itoa(maxFacts))
+			break
+		}
+		out = append(out, f)
 	}
 	return out
 }

@@ -168,6 +168,10 @@ func TestTooMuchIsRefused(t *testing.T) {
 	f("[1:2000]")
 	f("1... 2")
 	f("(1...)*2")
+	_, err := Parse("a", []byte("rules r\nfacts\n  vm-{1..10000} down from 2026-11-01 for 1m every 1h *101\nsettle c 2026-11\n  slots.bad 1\n"))
+	if err == nil || !strings.Contains(err.Error(), "a:3:3: makes too many facts") {
+		t.Error(err)
+	}
 }
 
 func FuzzParse(f *testing.F) {

@@ -60,16 +60,16 @@ type valueReader struct {
 	every int64
 	runs  Values
 	total int
-	// count is the value that a counter stands at, known if some was given.
-	count float64
-	known bool
+	count float64 // the last value
 	depth int
+	// inside holds the words of patterns, which are read as often as they repeat.
+	inside map[string][]word
 }
 
 // readValues reads the words that hold a series' values; it returns the index of
 // the word with a mistake, or -1.
 func readValues(ws []word, every int64) (v Values, bad int, reason string) {
-	r := &valueReader{every: every}
+	r := &valueReader{every: every, inside: map[string][]word{}}
 	for i, w := range ws {
 		if n := len(r.runs); n > 0 && r.runs[n-1].N < 0 {
 			return nil, i, "stands behind values that go on to the end"
@@ -111,7 +111,7 @@ func (r *valueReader) add(run Run) string {
 		}
 	}
 	if !run.Missing && run.Events == nil {
-		r.count, r.known = run.last(), true
+		r.count = run.last()
 	}
 	r.runs = append(r.runs, run)
 	return ""
@@ -136,9 +136,13 @@ func (r *valueReader) pattern(text string) string {
 	if !ok || err != nil || n < 1 || n > maxRuns {
 		return "want how often the pattern repeats, such as (1*55s 0*5s)*12"
 	}
-	inner, _, reason := words(text[1:end])
-	if reason != "" {
-		return reason
+	inner, seen := r.inside[text[1:end]]
+	if !seen {
+		var reason string
+		if inner, _, reason = words(text[1:end]); reason != "" {
+			return reason
+		}
+		r.inside[text[1:end]] = inner
 	}
 	if len(inner) == 0 {
 		return "holds no values"
