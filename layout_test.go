@@ -76,7 +76,7 @@ var table = []row{
 	{"internal/sim", 3, "agent/framing agent/spool internal/bus internal/hist internal/telemetry internal/topology internal/wire internal/yamlconf",
 		"plays a fleet with the agents' own framer and spool; it never sees a collector"},
 
-	{"web", 4, "internal/access internal/alert internal/hist internal/ledger internal/sla internal/slo internal/telemetry internal/wire statement",
+	{"web", 4, "internal/access internal/alert internal/hist internal/inventory internal/ledger internal/sla internal/slo internal/telemetry internal/wire internal/yamlconf rules statement",
 		"shows the ledger; ruler and notify are handlers that cmd gives it"},
 	{"configs", 4, "", "data only"},
 	{"internal/scenario", 4, "internal/access internal/alert internal/ledger internal/replay internal/scenario/script internal/sla internal/sla/clauses internal/slo internal/telemetry internal/yamlconf rules statement",

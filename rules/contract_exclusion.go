@@ -97,3 +97,15 @@ func ReadExclusions(name string, data []byte, contract *sla.Contract) ([]sla.Exc
 	}
 	return out, c.errs.Err()
 }
+
+// ReadExclusion reads one exclusion, as a contract has it, at a path of a
+// document, for that contract.
+func ReadExclusion(d *yamlconf.Doc, at string, raw yamlconf.Raw, contract *sla.Contract) (*sla.Exclusion, error) {
+	var spec exclusionSpec
+	if err := raw.Decode(&spec); err != nil {
+		return nil, err
+	}
+	c := newCompiler()
+	out := c.exclusion(d, at, &spec, contract.TimeZone)
+	return &out, c.errs.Err()
+}

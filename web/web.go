@@ -25,6 +25,7 @@ import (
 	"nines/internal/access"
 	"nines/internal/ledger"
 	"nines/internal/slo"
+	"nines/internal/yamlconf"
 )
 
 // Alert is an alert as the notifier sees it.
@@ -220,6 +221,12 @@ func (s *Server) routes(page assets) http.Handler {
 	api("statement", s.getStatement)
 	api("alerts", s.getAlerts)
 	api("gaps", s.getGaps)
+	api("inventory", s.getInventory)
+	api("inventory/{name...}", s.getHistory)
+	api("exclusions", s.getExclusions)
+	for pattern, f := range map[string]func(*http.Request, *yamlconf.Doc) (any, error){"inventory": s.postInventory, "exclusions": s.postExclusion} {
+		mux.Handle("POST /api/nines/v1/"+pattern, s.met.measure("/api/nines/v1/"+pattern, changes(f)))
+	}
 	mux.Handle("GET /api/nines/v1/events", http.HandlerFunc(s.hub.serve))
 	mux.Handle("/api/v1/", s.met.measure("/api/v1/", mount(s.o.Prometheus, "the ruler does not run in this process: ask a collector that runs it, or start this one with the role ruler")))
 	mux.Handle("/api/v2/", s.met.measure("/api/v2/", mount(s.o.Alertmanager, "the notifier does not run in this process: ask a collector that runs it, or start this one with the role notify")))

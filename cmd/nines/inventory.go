@@ -183,21 +183,9 @@ func (f *changeFlags) record(cmd *cobra.Command, log *logs, entries []inventory.
 			return failed(err)
 		}
 		// What was recorded counts, should somebody else have changed it meanwhile.
-		changes = changesOf(made, known)
+		changes = inventory.Changes(made, known)
 	}
 	return failed(writeChanges(cmd.OutOrStdout(), changes, len(entries), f.dryRun))
-}
-
-func changesOf(made, known []inventory.Record) []inventory.Change {
-	var out []inventory.Change
-	for _, r := range made {
-		c := inventory.Change{Fact: r.Fact}
-		if i := slices.IndexFunc(known, func(k inventory.Record) bool { return k.ID == r.Supersedes }); i >= 0 {
-			c.Corrects = &known[i]
-		}
-		out = append(out, c)
-	}
-	return out
 }
 
 func writeChanges(w io.Writer, changes []inventory.Change, told int, dryRun bool) error {

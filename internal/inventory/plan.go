@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"slices"
 	"strconv"
 
 	"nines/internal/yamlconf"
@@ -92,5 +93,18 @@ func place(p Problem, entries []Entry) yamlconf.Error {
 	}
 	out := entries[best].At
 	out.Reason = p.Error()
+	return out
+}
+
+// Changes returns what records that were made changed of those known before.
+func Changes(made, known []Record) []Change {
+	var out []Change
+	for _, r := range made {
+		c := Change{Fact: r.Fact}
+		if i := slices.IndexFunc(known, func(k Record) bool { return k.ID == r.Supersedes }); i >= 0 {
+			c.Corrects = &known[i]
+		}
+		out = append(out, c)
+	}
 	return out
 }
