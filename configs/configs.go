@@ -26,7 +26,8 @@ var examples embed.FS
 // file that exists is left as it is.
 func Write(dir string) (written []string, err error) { return write(Files, dir) }
 
-// Examples returns the names of the worked examples, in order.
+// Examples returns the names of the worked examples that `nines up` starts, in
+// order: those with a process configuration.
 func Examples() []string {
 	entries, err := examples.ReadDir("examples")
 	if err != nil {
@@ -34,7 +35,7 @@ func Examples() []string {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() {
+		if _, err := fs.Stat(examples, path.Join("examples", e.Name(), "nines.yaml")); err == nil {
 			names = append(names, e.Name())
 		}
 	}

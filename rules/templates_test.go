@@ -132,7 +132,8 @@ func template(t *testing.T, out *strings.Builder, whole *sla.Contract, i int) {
 			last, slots, kept.AttainmentPct, kept.Credit.Amount, last+1, missed.AttainmentPct, missed.Credit.Amount)
 	}
 	first := int64(slots*(o.Tiers[0].Below.Den-o.Tiers[0].Below.Num)/o.Tiers[0].Below.Den) + 1
-	s := settle(first, true, sla.Exclusion{Start: p.Start, End: p.Start + o.Length(), Effect: sla.Removed, Category: "maintenance", Reason: "test", Author: "lee", ApprovedBy: "kim"})
+	s := settle(first, true, sla.Exclusion{Start: p.Start, End: p.Start + o.Length(), Effect: sla.Removed, Category: "maintenance", Reason: "test", Author: "lee", ApprovedBy: "kim",
+		Announced: p.Start - 30*86_400_000})
 	if s.Slots.Unknown != 1 || s.Slots.Excluded != 1 {
 		t.Errorf("%s: %+v, want 1 unknown and 1 excluded", c.Name, s.Slots)
 	}

@@ -15,6 +15,7 @@ import (
 	"nines/agent/telegraf"
 	"nines/alerting"
 	"nines/collector/ruler"
+	"nines/internal/inventory"
 	"nines/internal/scenario/script"
 	"nines/internal/sim"
 	"nines/internal/topology"
@@ -29,9 +30,9 @@ func newCheck() *cobra.Command {
 		Short: "Find mistakes in configuration, objectives, contracts, rules and targets",
 		Long: `Reads files as nines would and reports every mistake as file:line:col, all at
 once. The kind is told by the content: nines.yaml, agent.yaml, OpenSLO documents,
-contracts, topology, Prometheus rules, alertmanager.yml, file_sd targets, Telegraf
-inputs (.toml). Folders are searched for YAML, JSON and TOML. A contract that is right is
-read out in words.
+contracts, inventory, topology, simulations, Prometheus rules, alertmanager.yml,
+file_sd targets, Telegraf inputs (.toml). Folders are searched for YAML, JSON and
+TOML. A contract that is right is read out in words.
 
 Exit code 2 if there is a mistake.`,
 		Example: `  nines check /etc/nines
@@ -43,7 +44,7 @@ Exit code 2 if there is a mistake.`,
 				return err
 			}
 			var errs []error
-			var promises, places []string
+			var promises, places, sims []string
 			for _, f := range files {
 				kind, err := kindOf(f)
 				switch {
@@ -53,6 +54,8 @@ Exit code 2 if there is a mistake.`,
 					promises = append(promises, f)
 				case kind.place:
 					places = append(places, f)
+				case kind.simulation:
+					sims = append(sims, f)
 				default:
 					err := kind.check(f)
 					errs = append(errs, err)
@@ -61,7 +64,7 @@ Exit code 2 if there is a mistake.`,
 					}
 				}
 			}
-			errs = append(errs, checkPlaces(cmd, places, quiet), checkPromises(cmd, promises, quiet))
+			errs = append(errs, checkPlaces(cmd, places, sims, quiet), checkPromises(cmd, promises, quiet))
 			return errors.Join(errs...)
 		},
 	}
@@ -69,20 +72,56 @@ Exit code 2 if there is a mistake.`,
 	return cmd
 }
 
-// checkPlaces reads topologies together, because twins may lie in several files.
-func checkPlaces(cmd *cobra.Command, files []string, quiet bool) error {
-	if len(files) == 0 {
-		return nil
+// checkPlaces reads topologies together, because twins may lie in several files,
+// and simulations on them. Those without a topology among the files are read by
+// themselves.
+func checkPlaces(cmd *cobra.Command, files, sims []string, quiet bool) error {
+	var (
+		top  *topology.Topology
+		errs []error
+	)
+	say := func(format string, args ...any) {
+		if !quiet {
+			fmt.Fprintf(cmd.OutOrStdout(), format+"\n", args...)
+		}
 	}
-	t, err := topology.Load(files...)
-	if err != nil || quiet {
+	if len(files) > 0 {
+		var err error
+		if top, err = topology.Load(files...); err != nil {
+			errs = append(errs, err)
+		} else {
+			for _, f := range files {
+				say("%s: topology, no mistakes", f)
+			}
+			say("topology: %d regions, %d zones", len(top.Regions), top.Zones())
+		}
+	}
+	for _, f := range sims {
+		c, err := sim.Load(f)
+		if err == nil && top != nil {
+			err = sim.Check(c, top)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		say("%s: simulation, no mistakes", f)
+	}
+	return errors.Join(errs...)
+}
+
+// checkInventory reads facts, and tells whether they can be true together.
+func checkInventory(file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
 		return err
 	}
-	for _, f := range files {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: topology, no mistakes\n", f)
+	entries, err := inventory.Read(file, data)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "topology: %d regions, %d zones\n", len(t.Regions), t.Zones())
-	return nil
+	_, err = inventory.Plan(nil, entries)
+	return err
 }
 
 // checkPromises compiles objectives and contracts together, as a reload would,
@@ -118,7 +157,9 @@ type fileKind struct {
 	name    string
 	promise bool // objectives and contracts are checked together
 	place   bool // topologies too
-	check   func(file string) error
+	// simulations are checked with them
+	simulation bool
+	check      func(file string) error
 }
 
 // kindOf tells a file's kind by its content.
@@ -157,10 +198,9 @@ func kindOf(file string) (fileKind, error) {
 	case len(docs) > 0 && docs[0].Text("kind") == topology.Kind:
 		return fileKind{place: true}, nil
 	case len(docs) > 0 && docs[0].Text("kind") == sim.Kind:
-		return fileKind{name: "simulation", check: func(f string) error {
-			_, err := sim.Load(f)
-			return err
-		}}, nil
+		return fileKind{simulation: true}, nil
+	case len(docs) > 0 && docs[0].Text("kind") == "Inventory":
+		return fileKind{name: "inventory", check: checkInventory}, nil
 	case has("apiVersion"):
 		return fileKind{promise: true}, nil
 	case has("rule_files", "evaluation_interval", "tests"):

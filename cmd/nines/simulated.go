@@ -22,6 +22,7 @@ import (
 	"nines/internal/sim"
 	"nines/internal/topology"
 	"nines/internal/wire"
+	"nines/internal/yamlconf"
 	"nines/rules"
 )
 
@@ -193,6 +194,9 @@ func exampleConfig(name, dataDir, listen string) (*Config, error) {
 		dataDir = exampleDir(name)
 	}
 	dir := filepath.Join(dataDir, "config")
+	if other(filepath.Join(dir, "nines.yaml")) {
+		return nil, fmt.Errorf("--example: data directory %s holds a configuration of its own; choose another with --data-dir", dataDir)
+	}
 	if _, err := configs.WriteExample(name, dir); err != nil {
 		return nil, failed(fmt.Errorf("write to data directory %s: %w; choose another with --data-dir", dataDir, err))
 	}
@@ -200,8 +204,16 @@ func exampleConfig(name, dataDir, listen string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Simulation == "" {
-		return nil, fmt.Errorf("--example: data directory %s holds a configuration of its own, without a simulation; choose another with --data-dir", dataDir)
-	}
 	return cfg, cfg.complete(dataDir, listen)
+}
+
+// other tells whether a process configuration is there that is no example's:
+// simulated figures must not join real ones.
+func other(file string) bool {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	doc, err := yamlconf.One(file, data)
+	return err == nil && (doc == nil || doc.Text("simulation") == "")
 }
