@@ -168,14 +168,14 @@ func (s *State) judgeTier(st *standing) {
 	for i, t := range p.tiers {
 		a := &st.alerts[i]
 		if o.Missed(t.Below) && !(s.parted && st.group == nil) {
-			s.raiseTier(st, &a.missed, t, s.missedText(st, o, t))
+			s.raiseTier(st, &a.missed, o, t, s.missedText)
 			s.resolve(&a.risk)
 			continue
 		}
 		s.resolve(&a.missed)
 		switch {
 		case next && o.Falls(t.Below):
-			s.raiseTier(st, &a.risk, t, s.riskText(st, o, t))
+			s.raiseTier(st, &a.risk, o, t, s.riskText)
 		case !next || o.Recovers(t.Below):
 			s.resolve(&a.risk)
 		}
@@ -187,8 +187,9 @@ func (s *State) judgeTier(st *standing) {
 	}
 }
 
-// raiseTier fires the alert; old data, told late, wakes nobody.
-func (s *State) raiseTier(st *standing, a *named, t sla.Tier, text string) {
+// raiseTier fires the alert with the words that text finds for it; old data, told
+// late, wakes nobody.
+func (s *State) raiseTier(st *standing, a *named, o slo.Outlook, t sla.Tier, text func(*standing, slo.Outlook, sla.Tier) string) {
 	var newest int64
 	if st.group != nil {
 		newest = st.group.lastSample
@@ -196,7 +197,7 @@ func (s *State) raiseTier(st *standing, a *named, t sla.Tier, text string) {
 	if s.firing(a) || st.of.severity == alert.Page && st.group != nil && s.logTime-newest > s.cfg.PageWindow {
 		return
 	}
-	s.fire(a, newest, text)
+	s.fire(a, newest, text(st, o, t))
 }
 
 // outlook sums up where the standing is.

@@ -81,9 +81,9 @@ func (s *source) changes() []int64 {
 	return append(out, last)
 }
 
-// steady tells whether all series have values now, at least three in a step.
+// steady tells whether all series have values now, and often.
 func (s *source) steady() bool {
-	if s.every > calm/3 {
+	if s.every > quiet {
 		return false
 	}
 	for _, c := range s.series {

@@ -16,9 +16,11 @@ const (
 	// fine is the step of log time near a change, milliseconds; near is how long
 	// after one.
 	fine, near = 1000, 600_000
-	// calm is the step while all is well, and quiet while something is silent:
-	// evaluation takes a longer step for a time in which the collector was away.
-	calm, quiet = 60_000, 10_000
+	// calm is the longest step while every series has values, and share the part
+	// of the time since the last change that it may be; quiet is the step while
+	// something is silent, for evaluation takes a longer one for a time in which
+	// the collector was away.
+	calm, share, quiet = 300_000, 20, 10_000
 	// tail is how long after the last sample a scenario goes on that does not
 	// say: bins wait so long for late frames.
 	tail = 6000
@@ -146,7 +148,7 @@ func (w *world) next(to int64) int64 {
 	case i > 0 && w.now < w.changes[i-1]+near, w.troubled():
 		step = fine
 	case w.steady():
-		step = calm
+		step = min(calm, (w.now-w.changes[max(i, 1)-1])/share)
 	default:
 		step = quiet
 	}
