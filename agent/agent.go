@@ -24,6 +24,7 @@ import (
 	"nines/agent/spool"
 	"nines/agent/telegraf"
 	"nines/internal/bus"
+	"nines/internal/telemetry"
 )
 
 const (
@@ -41,6 +42,12 @@ type Options struct {
 	Client *bus.Client
 	// Sender takes the frames instead of a client, where given.
 	Sender Sender
+	// Source is one more source of rounds, beside inputs and probes, where given.
+	// Its rounds carry the time of clock, Unix milliseconds; it returns when ctx
+	// ends.
+	Source func(ctx context.Context, clock func() int64, sink telemetry.Sink)
+	// Wall is the system clock that sample times follow; nil is the machine's.
+	Wall func() time.Time
 	// Version is reported in nines_agent_info.
 	Version string
 	// Log is where the agent says what changes; nil discards it.
@@ -80,6 +87,10 @@ func New(opt Options) (*Agent, error) {
 		return nil, fmt.Errorf("configure agent: %w", err)
 	}
 	a := &Agent{opt: opt, cfg: cfg, log: opt.Log, boot: newBoot(), clock: NewClock()}
+	if opt.Wall != nil {
+		start := time.Now()
+		a.clock = newClock(opt.Wall, func() time.Duration { return time.Since(start) })
+	}
 	a.framer = framing.New(cfg.Agent, a.boot, cfg.hostLabels())
 	if a.spool, err = spool.New(cfg.Spool.MemoryBytes); err != nil {
 		return nil, err
@@ -189,6 +200,9 @@ func (a *Agent) startSources(ctx context.Context) (wg *sync.WaitGroup, errs func
 	wg.Go(func() { a.self.run(ctx) })
 	if a.xids != nil {
 		wg.Go(func() { _ = a.xids.Run(ctx) }) // it only ever ends with ctx
+	}
+	if a.opt.Source != nil {
+		wg.Go(func() { a.opt.Source(ctx, a.clock.Now, a.framer.Sink) })
 	}
 	return wg, func() error {
 		if errors.Is(probeErr, context.Canceled) {

@@ -117,7 +117,7 @@ type bootKey struct {
 type boot struct {
 	key     bootKey
 	lastSeq uint64
-	newest  int64 // newest sample time
+	newest  int64 // newest sample time of the last frame
 	used    int64 // log time
 	host    telemetry.Labels
 	class   *class     // nil where it has to be found anew

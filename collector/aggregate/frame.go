@@ -27,7 +27,7 @@ func (s *State) applyFrame(value []byte) *wire.DeadLetter {
 	b = s.inOrder(key, b, f, oldest)
 	s.before, s.missed = b.newest, b.lastSeq == 0 && f.Seq > 1
 	b.lastSeq, b.used = f.Seq, s.logTime
-	b.newest = max(b.newest, newest)
+	b.newest = newest
 	if b.class == nil || !sameLabels(b.host, f.Host) {
 		b.host = f.Host
 		s.classify(b)
@@ -63,7 +63,8 @@ func (s *State) see(b *boot, f *telemetry.Frame) *sighting {
 }
 
 // inOrder enforces the order of frames per agent and boot: what is missing
-// between the last frame and this one is a gap.
+// between the last frame and this one is a gap. Where the clock was set back
+// between them, its times are the other way round.
 func (s *State) inOrder(key bootKey, b *boot, f *telemetry.Frame, oldest int64) *boot {
 	last, from := uint64(0), int64(0)
 	if b == nil {
@@ -73,14 +74,14 @@ func (s *State) inOrder(key bootKey, b *boot, f *telemetry.Frame, oldest int64) 
 		s.newest[key.Agent] = key
 		if had {
 			from = s.boots[prev].newest
-			s.gaps = append(s.gaps, wire.Gap{Agent: key.Agent, Boot: key.Boot, From: from, To: oldest, Reason: wire.ReasonRestart})
+			s.gaps = append(s.gaps, wire.Gap{Agent: key.Agent, Boot: key.Boot, From: min(from, oldest), To: max(from, oldest), Reason: wire.ReasonRestart})
 		}
 	} else {
 		last, from = b.lastSeq, b.newest
 	}
 	if f.Seq > last+1 {
 		s.gaps = append(s.gaps, wire.Gap{Agent: key.Agent, Boot: key.Boot,
-			FirstSeq: last + 1, LastSeq: f.Seq - 1, From: from, To: oldest, Reason: wire.ReasonSequence})
+			FirstSeq: last + 1, LastSeq: f.Seq - 1, From: min(from, oldest), To: max(from, oldest), Reason: wire.ReasonSequence})
 	}
 	return b
 }

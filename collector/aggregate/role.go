@@ -25,6 +25,8 @@ const (
 	tickEvery = 250 * time.Millisecond
 	fetchWait = 500 * time.Millisecond
 	retryWait = time.Second
+	// growthWatch is how soon a partition that was added finds an owner.
+	growthWatch = 2 * time.Second
 )
 
 // Options are what the role needs.
@@ -85,7 +87,8 @@ func (r *Role) Run(ctx context.Context) error {
 		}
 		member, leave := context.WithCancel(ctx)
 		r.leave.Store(&leave)
-		g := r.o.Client.Group(bus.GroupOptions{ID: Group, Topics: []string{wire.TopicTelemetry}, OnGeneration: r.generation})
+		g := r.o.Client.Group(bus.GroupOptions{ID: Group, Topics: []string{wire.TopicTelemetry}, OnGeneration: r.generation,
+			WatchPartitionChanges: growthWatch})
 		err := g.Run(member)
 		left := member.Err() != nil && ctx.Err() == nil
 		leave()

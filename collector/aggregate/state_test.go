@@ -97,6 +97,26 @@ func TestGapsHaveTimeRanges(t *testing.T) {
 	}
 }
 
+// After an agent's clock was set back a gap begins with the last frame that is
+// there, not with the newest time that ever was.
+func TestGapsAfterAClockWasSetBack(t *testing.T) {
+	f := newFixture(t, probeStream())
+	f.tick(epoch)
+	f.frame("h", 7, 1, success, epoch+20_000, 1, 1)
+	f.frame("h", 7, 2, success, epoch+5_000, 1, 1)
+	f.frame("h", 7, 4, success, epoch+7_000, 1, 1)
+	f.frame("h", 8, 1, success, epoch+3_000, 1, 1)
+	f.tick(epoch + 21_000)
+	want := func(reason string, g wire.Gap) {
+		t.Helper()
+		if got := f.gaps(reason); len(got) != 1 || got[0] != g {
+			t.Errorf("gaps: %+v, want %+v", got, g)
+		}
+	}
+	want(wire.ReasonSequence, wire.Gap{Agent: "h", Boot: 7, FirstSeq: 3, LastSeq: 3, From: epoch + 5_000, To: epoch + 7_000, Reason: wire.ReasonSequence})
+	want(wire.ReasonRestart, wire.Gap{Agent: "h", Boot: 8, From: epoch + 3_000, To: epoch + 7_000, Reason: wire.ReasonRestart})
+}
+
 func TestLossesOfTheLogAreDatedAndStandAlone(t *testing.T) {
 	f := newFixture(t, probeStream())
 	f.tick(epoch)

@@ -99,6 +99,8 @@ type State struct {
 	strangers map[string][]*alert.Alert
 
 	ruleID     string
+	rulesAt    int64            // log time of the partial that brought it
+	named      map[int32]string // what each source named last
 	rules      *slo.RuleSet
 	objectives map[string][]*slo.Objective // by stream
 	layouts    map[string]*layouts         // by stream
@@ -114,11 +116,13 @@ type State struct {
 	parted    bool // other evaluators judge groups, too
 
 	groups  map[wire.GroupKey]*group
-	touched map[*group]bool // since the last look at alerts
-	changed []*group        // since the last batch
-	open    map[*group]bool // with slots to close
-	late    map[*group]bool // with closed slots that this partial changed
+	gone    map[wire.GroupKey]ledger.Group // retired and let go
+	touched map[*group]bool                // since the last look at alerts
+	changed []*group                       // since the last batch
+	open    map[*group]bool                // with slots to close
+	late    map[*group]bool                // with closed slots that this partial changed
 	regions map[string]*region
+	boots   *boots
 	alerts  map[string]*alert.Alert // firing, by key
 	outages map[uint64]*outage      // by the hash of the group's labels
 
@@ -142,12 +146,15 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		offset: claim.Offset, logTime: claim.LogTime, turned: claim.LogTime / 1000,
 		sources:    map[int32]*ledger.Position{},
 		skip:       map[int32]bool{},
+		named:      map[int32]string{},
 		objectives: map[string][]*slo.Objective{},
 		layouts:    map[string]*layouts{},
 
 		compositesOver: map[string][]*slo.Objective{},
 		parts:          map[string]*slo.Objective{},
+		boots:          newBoots(),
 		groups:         map[wire.GroupKey]*group{},
+		gone:           map[wire.GroupKey]ledger.Group{},
 		touched:        map[*group]bool{},
 		open:           map[*group]bool{},
 		late:           map[*group]bool{},
@@ -212,8 +219,10 @@ func (s *State) Apply(offset int64, p *wire.Partial) (bool, error) {
 		s.offset = offset + 1
 		return false, nil
 	}
-	if err := s.useRules(p.RuleSet); err != nil {
-		return false, err
+	if s.adopts(p) {
+		if err := s.useRules(p.RuleSet); err != nil {
+			return false, err
+		}
 	}
 	delete(s.skip, p.Source)
 	s.offset = offset + 1
@@ -340,10 +349,10 @@ func usable(def *slo.RuleSet) error {
 
 func (s *State) add(p *wire.Partial) error {
 	for i := range p.Groups {
-		s.announce(&p.Groups[i])
+		s.announce(&p.Groups[i], p.RuleSet)
 	}
 	for i := range p.Counts {
-		if err := s.count(&p.Counts[i]); err != nil {
+		if err := s.count(&p.Counts[i], p.RuleSet); err != nil {
 			return err
 		}
 	}
@@ -354,7 +363,11 @@ func (s *State) add(p *wire.Partial) error {
 	}
 	s.out.Unplaced = append(s.out.Unplaced, p.Unplaced...)
 	s.out.Gaps = append(s.out.Gaps, p.Gaps...)
+	for i := range p.Gaps {
+		s.boots.report(&p.Gaps[i])
+	}
 	s.out.Agents = append(s.out.Agents, p.Agents...)
+	s.out.Gaps = append(s.out.Gaps, s.boots.hearAll(p.Agents)...)
 	for _, r := range p.Regions {
 		s.hearAt(r.Region, s.logTime, r.Newest)
 	}

@@ -163,7 +163,7 @@ func (s *State) assign(g *group, named bool) {
 	case g.idle && g.Retired == 0 && g.FirstSlot != 0:
 		s.end(g)
 	case g.wanted && !was && g.Retired != 0 && s.streamOf(g.Key) != nil:
-		g.Retired, g.isNew = 0, true
+		s.revive(g, max(g.Retired, s.logTime-s.logTime%g.length()))
 		s.change(g)
 	}
 }

@@ -67,18 +67,14 @@ func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
 	s.groups[key] = g
 	s.open[g] = true
 	s.bind(g)
+	s.recall(g)
 	s.assign(g, false)
 	return g
 }
 
-func (s *State) announce(a *wire.GroupLabels) {
-	g := s.groups[a.Key]
-	switch {
-	case g == nil && s.streamOf(a.Key) == nil:
-		// of a stream that ended before this evaluator knew it
-	case g == nil:
-		s.newGroup(a.Key, a.Labels)
-	case g.Labels == nil && a.Labels != nil:
+func (s *State) announce(a *wire.GroupLabels, told string) {
+	g := s.groupOf(a.Key, told)
+	if g != nil && g.Labels == nil && a.Labels != nil {
 		g.Labels, g.isNew, g.calm = a.Labels, true, false
 		for i, j := range g.judged {
 			g.judged[i] = s.newJudged(g, j.def)
@@ -97,6 +93,7 @@ func (s *State) bind(g *group) {
 	}
 	if def := s.rules.Streams[g.Key.Stream]; def != nil {
 		g.stream = def
+		s.goOn(g)
 	} else if g.stream != nil {
 		s.end(g)
 	}
@@ -143,25 +140,15 @@ func (g *group) byBins() bool {
 	return g.stream.Vantage != "" || g.stream.Rule.Bad == sla.BadUnreachable || g.stream.Rule.Bad == sla.BadAnyFailure
 }
 
-// count adds one bin's increment.
-func (s *State) count(c *wire.BinCount) error {
-	g := s.groups[c.Group]
-	if g == nil {
-		if s.streamOf(c.Group) == nil {
-			return nil // a stream that ended before this evaluator knew it
-		}
-		g = s.newGroup(c.Group, nil) // its labels follow within a minute
-	}
-	if c.Bin < max(0, s.logTime-backfill) {
-		s.out.Unplaced = append(s.out.Unplaced, wire.Unplaced{Group: c.Group, From: c.Bin, To: c.Newest, Good: c.Good, Total: c.Total})
+// count adds one bin's increment. told is the rule set that the partial names.
+func (s *State) count(c *wire.BinCount, told string) error {
+	g := s.groupOf(c.Group, told)
+	if g == nil || c.Bin < max(0, s.logTime-backfill) {
+		s.unplacedCount(c)
 		return nil
 	}
 	start := c.Bin - c.Bin%g.length()
-	if g.idle {
-		g.spoke(start)
-	} else if g.Retired != 0 && start >= g.Retired && s.streamOf(g.Key) != nil {
-		g.Retired, g.isNew = 0, true // it speaks again before it was let go
-	}
+	s.revive(g, start)
 	sl, err := s.slotAt(g, start, c.Vantage)
 	if err != nil {
 		return err
@@ -380,8 +367,7 @@ func (g *group) collect(s *State) {
 	}
 	g.report(s)
 	if g.Retired != 0 && g.next >= g.Retired {
-		delete(s.groups, g.Key)
-		delete(s.open, g)
+		s.letGo(g)
 		s.dropTiers(g)
 		s.seekOrphans()
 	}

@@ -25,6 +25,7 @@ func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.A
 		return err
 	}
 	s.out = ledger.Batch{} // the ledger has it
+	s.rulesAt = s.logTime
 	for i := range alerts {
 		a := alerts[i]
 		if a.Status == alert.Resolved {
@@ -42,6 +43,7 @@ func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.A
 	if s.partition == 0 {
 		for i := range agents {
 			a := &agents[i]
+			s.boots.restore(a)
 			if a.LastSeen < s.logTime-s.cfg.RetireAfter {
 				continue
 			}
@@ -75,12 +77,13 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 		g.stream = s.streams(g.Key.Stream)
 	}
 	if g.stream == nil || over {
-		delete(s.groups, g.Key)
-		delete(s.open, g)
+		s.letGo(g)
 		return nil
 	}
 	if s.streamOf(g.Key) == nil {
 		s.end(g)
+	} else {
+		s.goOn(g)
 	}
 	g.sums.advance(s.logTime)
 	g.next, g.lastData = g.FirstSlot, g.FirstSlot

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	kafka "github.com/segmentio/kafka-go"
+
 	"nines/internal/bus"
 )
 
@@ -263,5 +265,48 @@ func TestGroupRetriesFailedGeneration(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// An operator gives the topic more partitions: they find owners by themselves.
+func TestAddedPartitionsFindOwners(t *testing.T) {
+	s := startServer(t)
+	c := s.client(bus.Config{}, nil)
+	ensure(t, c, bus.Topic{Name: "nines.telemetry", Partitions: 2})
+	ctx, cancel := context.WithCancel(testContext(t, 30*time.Second))
+	owned := make(chan int, 10)
+	g := c.Group(bus.GroupOptions{ID: "aggregate", Topics: []string{"nines.telemetry"}, Heartbeat: 100 * time.Millisecond,
+		WatchPartitionChanges: 50 * time.Millisecond,
+		OnGeneration: func(ctx context.Context, gen *bus.Generation) error {
+			owned <- len(gen.Assigned["nines.telemetry"])
+			<-ctx.Done()
+			return nil
+		}})
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	if n := <-owned; n != 2 {
+		t.Fatalf("%d partitions at first, want 2", n)
+	}
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
+	admin := &kafka.Client{Addr: kafka.TCP(s.Addr), Transport: transport}
+	_, err := admin.CreatePartitions(ctx, &kafka.CreatePartitionsRequest{Addr: admin.Addr,
+		Topics: []kafka.TopicPartitionsConfig{{Name: "nines.telemetry", Count: 3}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case n := <-owned:
+		if n != 3 {
+			t.Errorf("%d partitions after one was added, want 3", n)
+		}
+	case <-ctx.Done():
+		t.Error("the added partition found no owner")
 	}
 }

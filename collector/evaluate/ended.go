@@ -1,0 +1,114 @@
+package evaluate
+
+import (
+	"nines/internal/slo"
+	"nines/internal/wire"
+)
+
+// Partitions change to a new rule set each at a tick of its own, and spooled
+// frames count for the streams of their time. So counts come for streams that
+// are not in force here, not any more or not yet, and for groups that were let
+// go. They are counted like all others; nothing may begin such a group anew, or
+// what the ledger holds of it would be replaced.
+
+// adopts tells whether the partial's rule set is to be the one in force: its
+// partition has changed to it, at a log time no other change came after. A
+// partition that lags goes on naming the set before.
+func (s *State) adopts(p *wire.Partial) bool {
+	before := s.named[p.Source]
+	s.named[p.Source] = p.RuleSet
+	if p.RuleSet == "" || p.RuleSet == s.ruleID || p.RuleSet == before || p.LogTime < s.rulesAt {
+		return false
+	}
+	s.rulesAt = p.LogTime
+	return true
+}
+
+// groupOf returns the key's group, from those let go or a new one where it is
+// not live; nil where nobody knows its stream. told is the rule set that the
+// partial names.
+func (s *State) groupOf(key wire.GroupKey, told string) *group {
+	if g := s.groups[key]; g != nil {
+		return g
+	}
+	def := s.streamOf(key)
+	ended := def == nil
+	if ended {
+		if def = s.endedStream(key.Stream, told); def == nil {
+			return nil
+		}
+	}
+	g := s.newGroup(key, nil) // its labels follow within a minute
+	g.stream = def
+	if ended {
+		s.end(g)
+	}
+	return g
+}
+
+// endedStream finds the definition of a stream that is not in force here.
+func (s *State) endedStream(id, told string) *slo.Stream {
+	if set, ok := s.rulesOf(told); ok && set.Streams[id] != nil {
+		return set.Streams[id]
+	}
+	if s.streams == nil {
+		return nil
+	}
+	return s.streams(id)
+}
+
+// recall gives a group back what it was when it was let go.
+func (s *State) recall(g *group) {
+	old, ok := s.gone[g.Key]
+	if !ok {
+		return
+	}
+	delete(s.gone, g.Key)
+	if old.Labels == nil {
+		old.Labels = g.Labels
+	}
+	old.Partition = s.partition
+	g.Group, g.isNew = old, false
+	g.next = max(g.FirstSlot, g.Retired)
+}
+
+// revive has a retired group expected again from a slot on, or for as long as it
+// is counted where its stream has ended or the inventory says that it does not
+// run.
+func (s *State) revive(g *group, start int64) {
+	over := g.Retired != 0 && start >= g.Retired
+	if over && len(g.slots) == 0 {
+		g.next = max(g.next, start) // let go meanwhile: what lies between was not expected
+	}
+	switch {
+	case g.idle:
+		g.spoke(start)
+	case over && s.streamOf(g.Key) == nil:
+		g.Retired, g.isNew = start+g.length(), true
+	case over:
+		g.Retired, g.isNew = 0, true
+	}
+}
+
+// goOn has a group go on whose stream is in force again before its end: a set
+// without it was in force for a moment.
+func (s *State) goOn(g *group) {
+	if g.Retired > s.logTime && !g.idle {
+		g.Retired, g.isNew = 0, true
+		s.change(g)
+	}
+}
+
+// letGo drops a group from memory, and remembers where it ended.
+func (s *State) letGo(g *group) {
+	delete(s.groups, g.Key)
+	delete(s.open, g)
+	if g.FirstSlot != 0 {
+		s.gone[g.Key] = g.Group
+	}
+}
+
+// unplacedCount records a count that no slot can take.
+func (s *State) unplacedCount(c *wire.BinCount) {
+	s.out.Unplaced = append(s.out.Unplaced, wire.Unplaced{Group: c.Group, From: c.Bin, To: max(c.Bin, c.Newest), Good: c.Good, Total: c.Total})
+}
