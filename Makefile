@@ -7,6 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 RUNS ?= 5
+DURATION ?= 10m
 
 # Packages whose tests run under the race detector in every `make test`. The
 # others link SQLite, Prometheus, Alertmanager or Telegraf, which takes minutes
@@ -51,6 +52,10 @@ setup:
 .PHONY: race
 race: setup build ## run all Go tests under the race detector
 	go test -race ./...
+
+.PHONY: torture
+torture: setup ## kill, stop and cut off everything for DURATION (10m), and compare the ledger with the truth
+	DURATION=$(DURATION) go test -count=1 -v -timeout 0 ./test/torture
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (60s)

@@ -1,0 +1,346 @@
+package torture
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nines/internal/broker"
+	"nines/internal/bus"
+	"nines/internal/ledger"
+	"nines/internal/wire"
+	"nines/test/postgres"
+)
+
+// kafka is the broker under torture: the embedded one today; a cluster of
+// another make only needs these.
+type kafka interface {
+	// addr is where it listens, always the same.
+	addr() string
+	// life is the process that is killed, stopped and started.
+	life() *process
+}
+
+type embedded struct {
+	listen string
+	proc   *process
+}
+
+func (e *embedded) addr() string   { return e.listen }
+func (e *embedded) life() *process { return e.proc }
+
+// site is the installation.
+type site struct {
+	t          *testing.T
+	dir        string
+	epoch      int64
+	kafka      kafka
+	agents     []*agentSite
+	collectors []*process
+	links      []*link // of the agents, then of the collectors
+	ledgerOf   ledger.Options
+	rules      int // the variant in force
+	partitions int
+	client     *bus.Client // the harness's own, without a link
+	timeline   []string
+}
+
+type agentSite struct {
+	*process
+	conf agentConf
+}
+
+// shape is what the seed decides about a site.
+type shape struct {
+	Postgres           bool
+	Agents, Collectors int
+}
+
+func newSite(t *testing.T, seed uint64, sh shape) *site {
+	s := &site{t: t, dir: t.TempDir(), epoch: time.Now().UnixMilli(), partitions: 2}
+	for _, d := range []string{"truth", "logs", "objectives"} {
+		if err := os.Mkdir(filepath.Join(s.dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.kafka = s.embedded()
+	s.ledgerOf = ledger.Options{Path: filepath.Join(s.dir, "c0", "ledger")}
+	if sh.Postgres {
+		s.ledgerOf = ledger.Options{Postgres: startPostgres(t)}
+	}
+	s.writeRules(0)
+	for i := range sh.Agents {
+		l := newLink(t, s.kafka.addr())
+		s.links = append(s.links, l)
+		a := &agentSite{conf: agentConf{Name: fmt.Sprintf("a%d", i), Zone: fmt.Sprintf("z%d", i%2), Broker: l.addr(),
+			Dir: filepath.Join(s.dir, "truth"), Epoch: s.epoch, Reset: s.epoch, Seed: seed + uint64(i)}}
+		if i == 0 {
+			a.conf.Bulk = 3000
+		}
+		a.process = s.process(a.conf.Name, func() *exec.Cmd { a.conf.Seed += 1000; return child("agent", a.conf) })
+		s.agents = append(s.agents, a)
+	}
+	for i := range sh.Collectors {
+		l := newLink(t, s.kafka.addr())
+		s.links = append(s.links, l)
+		s.collectors = append(s.collectors, s.collector(i, l, sh))
+	}
+	return s
+}
+
+func (s *site) process(name string, make func() *exec.Cmd) *process {
+	p := &process{name: name, make: make, log: filepath.Join(s.dir, "logs", name)}
+	p.clean(s.t)
+	return p
+}
+
+func child(kind string, conf any) *exec.Cmd {
+	b, err := json.Marshal(conf)
+	if err != nil {
+		panic(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+kind, confEnv+"="+string(b))
+	return cmd
+}
+
+func (s *site) embedded() kafka {
+	c := broker.Config{DataDir: filepath.Join(s.dir, "broker"), Listen: s.quietPort(), RetentionBytes: 4 << 30}
+	return &embedded{listen: c.Listen, proc: s.process("broker", func() *exec.Cmd { return child("broker", c) })}
+}
+
+// quietPort returns a free address whose port the kernel gives to nobody while
+// the broker is down: one below those that connections come from.
+func (s *site) quietPort() string {
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	s.t.Fatal("no free port for the broker")
+	return ""
+}
+
+// startPostgres returns the address of an empty schema.
+func startPostgres(t *testing.T) string {
+	server, err := postgres.Start()
+	if errors.Is(err, postgres.ErrAbsent) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	url, err := server.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
+// collector is nines itself. Only the first evaluates into a ledger on SQLite.
+func (s *site) collector(i int, l *link, sh shape) *process {
+	name, roles, led, partials := fmt.Sprintf("c%d", i), "aggregate,evaluate", "", 1
+	if sh.Postgres {
+		led, partials = fmt.Sprintf("ledger: {postgres: %q}\n", s.ledgerOf.Postgres), 2
+	} else if i > 0 {
+		roles = "aggregate"
+	}
+	file := filepath.Join(s.dir, name+".yaml")
+	s.write(file, fmt.Sprintf(`data_dir: %s
+kafka: {brokers: [%q], dial_timeout: 1s, request_timeout: 3s}
+topics: {telemetry_partitions: %d, partials_partitions: %d}
+objectives: [objectives/*.yaml]
+evaluate: {lateness: 2s, hard_bound: 15s}
+%s`, name, l.addr(), s.partitions, partials, led))
+	return s.process(name, func() *exec.Cmd {
+		return exec.Command(nines, "collector", "--config", file, "--roles", roles)
+	})
+}
+
+func (s *site) write(file, text string) {
+	tmp := file + ".tmp"
+	err := os.WriteFile(tmp, []byte(text), 0o644)
+	if err == nil {
+		err = os.Rename(tmp, file)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// ruleVariants are the parts of the objectives that change.
+var ruleVariants = []struct {
+	probes, app, group string
+	host               bool
+}{
+	{"5s", "5%", "app", true},
+	{"10s", "10%", "app", true},
+	{"5s", "5%", "app, zone", false},
+}
+
+// writeRules puts a variant of the objectives where all collectors read it.
+func (s *site) writeRules(variant int) {
+	s.rules = variant
+	v := ruleVariants[variant]
+	docs := []string{objective("probes", fmt.Sprintf(`thresholdMetric: {metricSource: {type: nines, spec: {metric: probe_success,
+        groupBy: [target], slot: {length: %s, badWhen: any_failure, maxGap: 0s}}}}`, v.probes), "op: gte, value: 1, "),
+		objective("app", ratio("app_failed_total", "app_requests_total", v.group, "5s", v.app), "")}
+	if v.host {
+		docs = append(docs, objective("host", ratio("host_drops_total", "host_packets_total", "host", "10s", "2%"), ""))
+	}
+	s.write(filepath.Join(s.dir, "objectives", "all.yaml"), strings.Join(docs, "---\n"))
+}
+
+func ratio(bad, total, group, length, limit string) string {
+	return fmt.Sprintf(`ratioMetric:
+        counter: true
+        bad: {metricSource: {type: nines, spec: {metric: %s}}}
+        total: {metricSource: {type: nines, spec: {metric: %s, groupBy: [%s], slot: {length: %s, badWhen: ratio, maxRatio: %s}}}}`,
+		bad, total, group, length, limit)
+}
+
+func objective(name, indicator, condition string) string {
+	return fmt.Sprintf(`apiVersion: openslo/v1
+kind: SLO
+metadata: {name: %s}
+spec:
+  service: torture
+  indicator:
+    metadata: {name: %s-sli}
+    spec:
+      %s
+  budgetingMethod: Occurrences
+  timeWindow: [{duration: 30d, isRolling: true}]
+  objectives: [{%starget: 0.99}]
+`, name, name, indicator, condition)
+}
+
+// startAll starts everything and waits until the broker serves.
+func (s *site) startAll() {
+	must := func(err error) {
+		s.t.Helper()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	must(s.kafka.life().start())
+	var err error
+	s.client, err = bus.New(bus.Options{Config: bus.Config{Brokers: []string{s.kafka.addr()}}})
+	must(err)
+	s.t.Cleanup(s.client.Close)
+	s.eventually(20*time.Second, "the broker serves", s.client.Ping)
+	for _, c := range s.collectors {
+		must(c.start())
+	}
+	for _, a := range s.agents {
+		must(a.start())
+	}
+}
+
+// eventually calls f until it succeeds; after limit the test ends.
+func (s *site) eventually(limit time.Duration, what string, f func(context.Context) error) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	for {
+		err := f(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			s.t.Fatalf("not within %s: %s: %v", limit, what, err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// tick appends a tick as a collector does whose clock is ahead.
+func (s *site) tick(partition int32, ahead time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	t := wire.Tick{Clock: time.Now().Add(ahead).UnixMilli(), Owner: "torture"}
+	_, err := s.client.Producer(wire.TopicTelemetry, partition).Produce(ctx, []bus.Record{{Value: wire.AppendTick(nil, &t),
+		Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeTick)}}}})
+	return err
+}
+
+// grow gives nines.telemetry one more partition, as an operator does: Kafka's
+// request 37, version 0.
+func (s *site) grow() error {
+	conn, err := net.DialTimeout("tcp", s.kafka.addr(), time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(3 * time.Second))
+	str := func(b []byte, v string) []byte { return append(binary.BigEndian.AppendUint16(b, uint16(len(v))), v...) }
+	b := str([]byte{0, 37, 0, 0, 0, 0, 0, 1}, "torture")
+	b = str(binary.BigEndian.AppendUint32(b, 1), wire.TopicTelemetry)
+	b = binary.BigEndian.AppendUint32(b, uint32(s.partitions+1))
+	b = append(b, 0xff, 0xff, 0xff, 0xff) // assigned as the broker likes
+	b = append(binary.BigEndian.AppendUint32(b, 2000), 0)
+	if _, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...)); err != nil {
+		return err
+	}
+	answer := make([]byte, 4)
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return err
+	}
+	answer = make([]byte, binary.BigEndian.Uint32(answer))
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return err
+	}
+	// correlation id, throttle time, one topic, its name, the error.
+	at := 4 + 4 + 4 + 2 + len(wire.TopicTelemetry)
+	if len(answer) < at+2 {
+		return errors.New("add a partition: the answer is too short")
+	}
+	if code := binary.BigEndian.Uint16(answer[at:]); code != 0 {
+		return fmt.Errorf("add a partition: error %d", code)
+	}
+	s.partitions++
+	return nil
+}
+
+// heal continues and starts whatever does not run.
+func (s *site) heal() {
+	for _, p := range s.all() {
+		p.signal(syscall.SIGCONT)
+		if p.ended() {
+			if err := p.start(); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+}
+
+func (s *site) all() []*process {
+	out := []*process{s.kafka.life()}
+	out = append(out, s.collectors...)
+	for _, a := range s.agents {
+		out = append(out, a.process)
+	}
+	return out
+}
+
+func (s *site) wait(d time.Duration) { <-time.After(d) }
