@@ -92,10 +92,13 @@ func (s *State) cutSeat(p *wire.Partial, st *seat) {
 		s.cutBins(p, st)
 		return
 	}
+	n := len(p.Counts)
+	p.Counts = p.Counts[:n+len(l.bins)] // cutCells has made room
 	for i := range l.bins {
-		b := &l.bins[i]
-		p.Counts = append(p.Counts, wire.BinCount{Group: st.key, Vantage: st.vantage, Bin: b.start,
-			Good: b.good(st.rung), Total: b.total, Newest: b.newest})
+		b, c := &l.bins[i], &p.Counts[n+i]
+		c.Group, c.Vantage = st.key, st.vantage
+		c.Bin, c.Newest = b.start, b.newest
+		c.Good, c.Total, c.Blind = b.good(st.rung), b.total, 0
 	}
 }
 

@@ -24,11 +24,14 @@ const (
 	// batchPrefix is what precedes the part that the length counts.
 	batchPrefix = 12
 
-	attrCodec     = 0x07
-	attrAppend    = 0x08 // all records carry the time at which they were appended
-	attrControl   = 0x20
-	codecZstd     = 4
-	minCompressed = 128 // smaller batches do not gain
+	attrCodec   = 0x07
+	attrAppend  = 0x08 // all records carry the time at which they were appended
+	attrControl = 0x20
+	codecZstd   = 4
+	// minCompressed is the smallest batch that is worth compressing: a second of
+	// a host, packed already, would shrink by less than half a per cent, and each
+	// reader would pay more to inflate it than to decode it.
+	minCompressed = 1024
 )
 
 // appendRecordSet appends the size-prefixed record set of a produce request:

@@ -61,7 +61,7 @@ func list[T any](r *partialReader, element string, size int, read func() T) []T 
 func (r *partialReader) dictionary() {
 	r.streams = list(r, "streams", 2, func() string { return r.id("stream") })
 	labels := list(r, "label hashes", 8, func() uint64 { return r.fixed64("label hash") })
-	stream, label := uint64(0), int64(-1)
+	stream, label := uint64(0), int64(0)
 	r.groups = list(r, "group keys", 1, func() (k GroupKey) {
 		at := r.p
 		v := r.uvarint("group key")

@@ -13,7 +13,8 @@ type partialDictionary struct {
 	streams, vantages []string
 	labels            []uint64
 	groups            []GroupKey
-	places            []groupPlaces // of the groups
+	written           []byte // the groups as they are written
+	lastLabel         int    // the number of the last group's label hash
 	streamAt          map[string]int
 	labelsAt          map[uint64]int
 	vantageAt         map[string]int
@@ -22,9 +23,6 @@ type partialDictionary struct {
 	groupAt map[GroupKey]int
 	found   int // the last group found by a search
 }
-
-// groupPlaces are a group's stream and label hash, by their numbers.
-type groupPlaces struct{ stream, labels int }
 
 func (d *partialDictionary) reset() {
 	if d.streamAt == nil {
@@ -35,7 +33,7 @@ func (d *partialDictionary) reset() {
 	clear(d.vantageAt)
 	d.groupAt, d.found = nil, 0
 	d.streams, d.vantages, d.labels = d.streams[:0], d.vantages[:0], d.labels[:0]
-	d.groups, d.places = d.groups[:0], d.places[:0]
+	d.groups, d.written = d.groups[:0], d.written[:0]
 }
 
 // mention numbers the groups that a partial mentions apart from its counts.
@@ -54,17 +52,21 @@ func (d *partialDictionary) mention(p *Partial) {
 // group returns the group's number.
 func (d *partialDictionary) group(k GroupKey) int {
 	n := len(d.groups)
+	if n == 0 {
+		d.add(k, false)
+		return 0
+	}
+	last := &d.groups[n-1]
+	same := last.Stream == k.Stream
 	switch {
-	case n == 0 || d.groupAt == nil && compareGroupKeys(d.groups[n-1], k) < 0:
-		d.add(k)
-		return n
-	case d.groups[n-1] == k:
+	case same && last.Labels == k.Labels:
 		return n - 1
-	case d.found+1 < n && d.groups[d.found+1] == k: // those announced come sorted too
-		d.found++
-		return d.found
-	case d.groupAt == nil:
-		if i, ok := slices.BinarySearchFunc(d.groups, k, compareGroupKeys); ok {
+	case d.groupAt != nil:
+	case same && last.Labels < k.Labels || !same && last.Stream < k.Stream:
+		d.add(k, same)
+		return n
+	default:
+		if i, ok := d.search(k); ok {
 			d.found = i
 			return i
 		}
@@ -77,30 +79,42 @@ func (d *partialDictionary) group(k GroupKey) int {
 		return i
 	}
 	d.groupAt[k] = n
-	d.add(k)
+	d.add(k, same)
 	return n
 }
 
-func compareGroupKeys(a, b GroupKey) int {
-	return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Labels, b.Labels))
+// search looks for the group while groups are sorted: first behind the one that
+// was found last, as what is looked for is mostly sorted too.
+func (d *partialDictionary) search(k GroupKey) (int, bool) {
+	if i := d.found + 1; i < len(d.groups) && d.groups[i] == k {
+		return i, true
+	}
+	return slices.BinarySearchFunc(d.groups, k, func(a, b GroupKey) int {
+		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Labels, b.Labels))
+	})
 }
 
-func (d *partialDictionary) add(k GroupKey) {
-	last := groupPlaces{labels: -1}
-	n := len(d.groups)
-	if n > 0 {
-		last = d.places[n-1]
-	}
-	at := groupPlaces{last.stream, last.labels + 1}
-	if n == 0 || d.groups[n-1].Stream != k.Stream {
-		at = groupPlaces{stream: d.stream(k.Stream)}
-	}
-	// Streams grouped alike have the same labels in the same order.
-	if at.labels >= len(d.labels) || d.labels[at.labels] != k.Labels {
-		at.labels = d.label(k.Labels)
-	}
+// add numbers a new group and writes it; same says that its stream is that of
+// the last one.
+func (d *partialDictionary) add(k GroupKey, same bool) {
 	d.groups = append(d.groups, k)
-	d.places = append(d.places, at)
+	if same {
+		// Streams grouped alike have the same labels in the same order.
+		next := d.lastLabel + 1
+		label := next
+		if next >= len(d.labels) || d.labels[next] != k.Labels {
+			label = d.label(k.Labels)
+		}
+		d.lastLabel = label
+		d.written = appendUvarint(d.written, zigzag(int64(label-next))<<1)
+		return
+	}
+	d.lastLabel = 0
+	if len(d.labels) == 0 || d.labels[0] != k.Labels {
+		d.lastLabel = d.label(k.Labels)
+	}
+	d.written = appendUvarint(d.written, uint64(d.lastLabel)<<1|otherStream)
+	d.written = appendUvarint(d.written, uint64(d.stream(k.Stream)))
 }
 
 func (d *partialDictionary) stream(id string) int {
@@ -146,17 +160,8 @@ func (d *partialDictionary) append(dst []byte) []byte {
 	for _, hash := range d.labels {
 		dst = binary.LittleEndian.AppendUint64(dst, hash)
 	}
-	dst = appendUvarint(dst, uint64(len(d.places)))
-	last := groupPlaces{labels: -1}
-	for _, at := range d.places {
-		if at.stream == last.stream {
-			dst = appendUvarint(dst, zigzag(int64(at.labels-last.labels-1))<<1)
-		} else {
-			dst = appendUvarint(dst, uint64(at.labels)<<1|otherStream)
-			dst = appendUvarint(dst, uint64(at.stream))
-		}
-		last = at
-	}
+	dst = appendUvarint(dst, uint64(len(d.groups)))
+	dst = append(dst, d.written...)
 	dst = appendUvarint(dst, uint64(len(d.vantages)))
 	for _, v := range d.vantages {
 		dst = appendString(dst, v)

@@ -78,8 +78,10 @@ func (d *partialDictionary) appendCounts(dst []byte, counts []BinCount) []byte {
 	dst = appendUvarint(dst, uint64(unit))
 	last := countPlace{group: -1, bin: counts[0].Bin, unit: unit}
 	for i := range counts {
-		dst = slices.Grow(dst, maxCountSize)
-		n := last.put(dst[len(dst):len(dst)+maxCountSize], d, counts, i)
+		if cap(dst)-len(dst) < maxCountSize {
+			dst = slices.Grow(dst, maxCountSize)
+		}
+		n := last.put(dst[len(dst):len(dst)+maxCountSize], d, &counts[i])
 		dst = dst[:len(dst)+n]
 	}
 	return dst
@@ -89,16 +91,13 @@ func (d *partialDictionary) appendCounts(dst []byte, counts []BinCount) []byte {
 type countPlace struct {
 	group, vantage int
 	bin, unit      int64
+	name           string // of the vantage point
 }
 
-// put writes count i to b, which has room for it, and returns its size.
-func (l *countPlace) put(b []byte, d *partialDictionary, counts []BinCount, i int) int {
-	c := &counts[i]
-	g, v := l.group, l.vantage
-	if i == 0 || c.Group != counts[i-1].Group {
-		g = d.group(c.Group)
-	}
-	if i == 0 || c.Vantage != counts[i-1].Vantage {
+// put writes the count to b, which has room for it, and returns its size.
+func (l *countPlace) put(b []byte, d *partialDictionary, c *BinCount) int {
+	g, v := d.group(c.Group), l.vantage
+	if l.group < 0 || c.Vantage != l.name {
 		v = d.vantage(c.Vantage)
 	}
 	flags := countFlags(c, g-l.group, v != l.vantage, c.Bin != l.bin)
@@ -121,7 +120,7 @@ func (l *countPlace) put(b []byte, d *partialDictionary, counts []BinCount, i in
 		n += putUvarint(b[n:], c.Blind)
 	}
 	n += putUvarint(b[n:], zigzag(c.Newest-c.Bin))
-	l.group, l.vantage, l.bin = g, v, c.Bin
+	l.group, l.vantage, l.bin, l.name = g, v, c.Bin, c.Vantage
 	return n
 }
 
