@@ -102,46 +102,63 @@ func (r *partialReader) counts(out []BinCount) []BinCount {
 	if r.err == nil && unit <= 0 {
 		r.fail(at, "bin unit", ErrCorrupt)
 	}
+	places, events, good := r.column("count"), r.column("events"), r.column("good")
 	group, vantage := -1, 0
+	if r.err == nil && (n > places.left() || 2*n > events.left()) {
+		r.fail(at, "counts", ErrTruncated)
+	}
+	if r.err != nil {
+		return nil
+	}
 	out = slices.Grow(out, n)
 	for range n {
-		at = r.p
-		flags := r.byte("count flags")
+		flags := places.byte("count flags")
 		switch flags & countGroup {
 		case groupNext:
 			group++
 		case groupPlace:
-			group = int(r.uint32("group"))
+			group = int(places.uint32("group"))
 		}
 		if flags&countVantage != 0 {
-			vantage = int(r.uint32("vantage point"))
+			vantage = int(places.uint32("vantage point"))
 		}
-		if r.err == nil && (flags&^countKnown != 0 || flags&countGroup > groupPlace || uint(group) >= uint(len(r.groups)) || uint(vantage) >= uint(len(r.vantages))) {
-			r.fail(at, "count", ErrCorrupt)
-		}
-		if r.err != nil {
-			return nil
+		if flags&^countKnown != 0 || flags&countGroup > groupPlace || uint(group) >= uint(len(r.groups)) || uint(vantage) >= uint(len(r.vantages)) {
+			places.fail(places.p, "count", ErrCorrupt)
+			break
 		}
 		c := BinCount{Group: r.groups[group], Vantage: r.vantages[vantage]}
 		if flags&countBin != 0 {
-			bin += unit * r.varint("bin")
+			bin += unit * places.varint("bin")
 		}
 		c.Bin = bin
-		c.Total = r.uvarint("total")
+		c.Total = events.uvarint("total")
+		c.Newest = bin + events.varint("newest")
 		c.Good = c.Total
 		if flags&countAllGood == 0 {
-			c.Good = r.uvarint("good")
+			c.Good = good.uvarint("good")
 		}
 		if flags&countBlind != 0 {
-			c.Blind = r.uvarint("blind")
+			c.Blind = good.uvarint("blind")
 		}
-		c.Newest = bin + r.varint("newest")
 		out = append(out, c)
+	}
+	for _, c := range []*reader{places, events, good} {
+		if c.end(); r.err == nil {
+			r.err = c.err
+		}
 	}
 	if r.err != nil {
 		return nil
 	}
 	return out
+}
+
+// column returns a reader of the bytes that follow a length; its errors say
+// where they are in the record.
+func (r *partialReader) column(element string) *reader {
+	n := r.reader.count(element, 1)
+	r.p += n
+	return &reader{b: r.b[:r.p], p: r.p - n, record: r.record}
 }
 
 func (r *partialReader) sketch(logTime int64) Sketch {
