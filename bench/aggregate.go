@@ -39,7 +39,8 @@ func (suite) AggregateSamplesPerCPUSecond() benchmark {
 		Prepare: f.prepare, Clean: f.remove}
 }
 
-// AggregateSamplesPerCPUSecondTenRounds is the same with ten rounds a frame.
+// AggregateSamplesPerCPUSecondTenRounds is the same for hosts that catch up after
+// an outage: each second a frame with ten rounds of a second.
 func (suite) AggregateSamplesPerCPUSecondTenRounds() benchmark {
 	f := &fleetLog{frames: 2, rounds: 10}
 	return benchmark{Name: "aggregate_samples_per_cpu_second_10_rounds", Unit: "M samples/s·core", Better: higher,
@@ -123,8 +124,9 @@ func (f *fleetLog) fill(ctx context.Context, client *bus.Client) error {
 	return errors.Join(errs...)
 }
 
-// fillPartition writes one partition's share of the fleet. The hosts' frames
-// spread evenly over their interval, and so do the ticks.
+// fillPartition writes one partition's share of the fleet: a frame of each host
+// a second, spread evenly over it, and ticks as the role writes them. Frames of
+// several rounds lie as far back as it takes to catch up with the last one.
 func (f *fleetLog) fillPartition(ctx context.Context, p *bus.Producer, partition int, rules string) error {
 	send := func(typ string, key, value []byte) error {
 		_, err := p.Produce(ctx, []bus.Record{{Key: key, Value: value, Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(typ)}}}})
@@ -134,15 +136,14 @@ func (f *fleetLog) fillPartition(ctx context.Context, p *bus.Producer, partition
 	var enc wire.Encoder
 	var frame telemetry.Frame
 	model := newHostModel()
-	// Shortly before a whole minute, so that each run has a checkpoint amid it.
+	// Shortly before a whole minute, so that a run has a checkpoint amid it.
 	base := time.Now().Add(-10*time.Minute).Truncate(time.Minute).UnixMilli() - 6000
-	ticks := tickShare * f.rounds
 	for n := range f.frames {
-		start := base + int64(n*f.rounds)*1000
 		for i := range own {
-			due := int64(i) * int64(f.rounds) * 1000 / own // of the frame, in its interval
-			if i%((own+ticks-1)/ticks) == 0 {
-				tick := wire.Tick{Clock: start + due + int64(f.rounds)*1000, Incarnation: 1, RuleSet: rules, Owner: "bench"}
+			due := int64(i) * 1000 / own // of the frame, in its second
+			sent := base + int64(n)*1000 + due
+			if i%(own/tickShare) == 0 {
+				tick := wire.Tick{Clock: sent, Incarnation: 1, RuleSet: rules, Owner: "bench"}
 				if err := send(wire.TypeTick, nil, wire.AppendTick(nil, &tick)); err != nil {
 					return err
 				}
@@ -151,7 +152,8 @@ func (f *fleetLog) fillPartition(ctx context.Context, p *bus.Producer, partition
 			frame.Agent, frame.Boot, frame.Seq = fmt.Sprintf("host-%d", host), uint64(host+1), uint64(n+1)
 			frame.Host = telemetry.NewLabels(map[string]string{"host": frame.Agent,
 				"zone": fmt.Sprintf("zone-%d", host%benchZones), "region": fmt.Sprintf("region-%d", host%benchRegions)})
-			model.fill(&frame, host, n*f.rounds, f.rounds, start+due)
+			model.fill(&frame, host, n*f.rounds, f.rounds, sent-int64((f.frames-n)*(f.rounds-1))*1000)
+			frame.SendTime = sent
 			if err := send(wire.TypeFrame, []byte(frame.Agent), enc.AppendFrame(nil, &frame, func(uint64) bool { return n == 0 })); err != nil {
 				return err
 			}

@@ -118,10 +118,15 @@ func (s *State) cutBins(p *wire.Partial, st *seat) {
 	c.bins, c.dirty = c.bins[:0], false
 }
 
+// keepCounts is how many counts' memory is kept in any case, 10 MB. What a
+// spool's replay needed beyond is given up when it is over.
+const keepCounts = 1 << 17
+
 // Recycle hands a partial's memory back for the next ones: its caller keeps
 // nothing of its Counts.
 func (s *State) Recycle(p *wire.Partial) {
-	if cap(p.Counts) > cap(s.spare) {
+	room := cap(p.Counts)
+	if room > cap(s.spare) && (room <= keepCounts || len(p.Counts) > room/8) {
 		s.spare = p.Counts[:0]
 	}
 	p.Counts = nil

@@ -365,14 +365,15 @@ func TestADenseReplayIsCutByBins(t *testing.T) {
 	for i := range times {
 		times[i] = epoch - int64(len(times)-i)*1000
 	}
-	for i := range 30 {
+	const agents = cutBins/7200 + 8
+	for i := range agents {
 		f.apply(wire.TypeFrame, f.encode(string(rune('a'+i)), 7, 1, success, true, times, values...))
 	}
 	if len(f.out) != 2 || len(f.out[1].Counts) < cutBins {
 		t.Errorf("%d partials", len(f.out))
 	}
 	f.tick(epoch + 1)
-	f.wantSum("nothing is lost", 0, 30*7200)
+	f.wantSum("nothing is lost", 0, agents*7200)
 }
 
 func TestMatchersAndOperators(t *testing.T) {
