@@ -54,8 +54,9 @@ race: setup build ## run all Go tests under the race detector
 	go test -race ./...
 
 .PHONY: torture
-torture: setup ## kill, stop and cut off everything for DURATION (10m), and compare the ledger with the truth
+torture: setup ## for DURATION (10m): kill everything and compare with the truth; then a whole quiet night
 	DURATION=$(DURATION) go test -count=1 -v -timeout 0 ./test/torture
+	go test -count=1 -v -timeout 0 -run 'TestANight|TestOutages' ./test/quiet -whole -limit $(or $(DURATION),10m)
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (60s)
