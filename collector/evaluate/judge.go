@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -66,23 +67,43 @@ func (g *group) see(c *wire.BinCount) {
 	if c.Total == c.Good && c.Total == 0 {
 		return
 	}
-	at, found := slices.BinarySearchFunc(v.bins, c.Bin, func(p probed, bin int64) int { return int(p.bin - bin) })
-	if !found {
-		if at == 0 && len(v.bins) == recent {
-			return // older than all that is remembered
-		}
-		v.bins = slices.Insert(v.bins, at, probed{bin: c.Bin})
+	at, ok := v.place(c.Bin)
+	if !ok {
+		return // older than all that is remembered
 	}
 	p := &v.bins[at]
-	ok, fail := results(c)
-	p.ok, p.fail = p.ok || ok, p.fail || fail
+	good, fail := results(c)
+	p.ok, p.fail = p.ok || good, p.fail || fail
 	p.newest = max(p.newest, c.Newest)
-	if n := len(v.bins); n > recent {
-		v.bins = slices.Delete(v.bins, 0, n-recent)
-	}
 	if n := len(v.bins); n > 1 {
 		g.interval = v.bins[n-1].bin - v.bins[n-2].bin
 	}
+}
+
+// place returns where the bin is among the recent ones, making room for it; not
+// ok where it is older than all that is remembered. Nearly always it is the
+// newest or follows it.
+func (v *vantage) place(bin int64) (at int, ok bool) {
+	n := len(v.bins)
+	if n > 0 && v.bins[n-1].bin == bin {
+		return n - 1, true
+	}
+	at, found := n, false
+	if n > 0 && v.bins[n-1].bin > bin {
+		at, found = slices.BinarySearchFunc(v.bins, bin, func(p probed, bin int64) int { return cmp.Compare(p.bin, bin) })
+	}
+	switch {
+	case found:
+		return at, true
+	case n < recent:
+		v.bins = slices.Insert(v.bins, at, probed{bin: bin})
+		return at, true
+	case at == 0:
+		return 0, false
+	}
+	copy(v.bins, v.bins[1:at])
+	v.bins[at-1] = probed{bin: bin}
+	return at - 1, true
 }
 
 // streak returns how many of the newest bins were all failures, or all
