@@ -15,6 +15,7 @@ import (
 	"nines/internal/ledger"
 	"nines/internal/sla"
 	"nines/internal/sla/clauses"
+	"nines/internal/sla/slot"
 	"nines/internal/slo"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
@@ -68,9 +69,9 @@ func (b *book) slots(stream string, labels map[string]string, p sla.Period, leng
 		s := ledger.Slot{Start: at, State: state(at), Version: 1, Good: 60, Total: 60}
 		switch s.State {
 		case sla.Bad:
-			s.Good, s.Reason = 0, sla.ReasonUnreachable
+			s.Good, s.Reason = 0, slot.ReasonUnreachable
 		case sla.Unknown:
-			s.Good, s.Total, s.Reason = 0, 0, sla.ReasonNoData
+			s.Good, s.Total, s.Reason = 0, 0, slot.ReasonNoData
 		}
 		batch.Slots = append(batch.Slots, ledger.SlotChange{Group: key, Slot: s})
 	}

@@ -14,6 +14,7 @@ import (
 	"nines/internal/access"
 	"nines/internal/ledger"
 	"nines/internal/sla"
+	"nines/internal/sla/slot"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
 )
@@ -99,9 +100,9 @@ func filled(t *testing.T) *ledger.Ledger {
 			case at >= p.End-2*minute:
 				s.State, s.Version = sla.Open, 0
 			case i == 0 && n >= 100 && n < 105:
-				s.State, s.Good, s.Reason = sla.Bad, 0, sla.ReasonUnreachable
+				s.State, s.Good, s.Reason = sla.Bad, 0, slot.ReasonUnreachable
 			case i == 0 && n >= 200 && n < 203:
-				s.State, s.Good, s.Total, s.Reason = sla.Unknown, 0, 0, sla.ReasonBlind
+				s.State, s.Good, s.Total, s.Reason = sla.Unknown, 0, 0, slot.ReasonBlind
 			}
 			batch.Slots = append(batch.Slots, ledger.SlotChange{Group: key, Slot: s})
 		}

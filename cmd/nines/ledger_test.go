@@ -11,6 +11,7 @@ import (
 
 	"nines/internal/ledger"
 	"nines/internal/sla"
+	"nines/internal/sla/slot"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
 )
@@ -49,7 +50,7 @@ func fill(t *testing.T, dir string) {
 	labels := telemetry.NewLabels(map[string]string{"target": "web-1", "region": "r1"})
 	key := wire.GroupKey{Stream: "00aa", Labels: labels.Hash()}
 	bad := ledger.Slot{
-		Start: slotStart, State: sla.Bad, Version: 1, Good: 1, Total: 3, Reason: sla.ReasonUnreachable,
+		Start: slotStart, State: sla.Bad, Version: 1, Good: 1, Total: 3, Reason: slot.ReasonUnreachable,
 		Vantages: []sla.Bins{{Vantage: "eu-1", OK: []uint64{1}, Fail: []uint64{6}, Missing: []uint64{8}}},
 	}
 	good := ledger.Slot{Start: slotStart, State: sla.Good, Version: 2, Good: 3, Total: 3}

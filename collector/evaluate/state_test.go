@@ -8,6 +8,7 @@ import (
 	"nines/internal/alert"
 	"nines/internal/ledger"
 	"nines/internal/sla"
+	rule "nines/internal/sla/slot"
 	"nines/internal/slo"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
@@ -228,7 +229,7 @@ func TestSilenceIsUnknown(t *testing.T) {
 	f.seconds(60, 200)
 	f.wantSlot("before", 0, sla.Good, 60, 60, 1)
 	f.wantSlot("silent", 1, sla.Unknown, 0, 0, 1)
-	if r := f.slot(1).Reason; r != sla.ReasonNoData && r != sla.ReasonIncomplete {
+	if r := f.slot(1).Reason; r != rule.ReasonNoData && r != rule.ReasonIncomplete {
 		t.Errorf("reason %q", r)
 	}
 	f.wantSaid("silence pages nobody within a minute of blindness", "NinesBlind firing")

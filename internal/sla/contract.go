@@ -26,7 +26,7 @@ type (
 	Counts   = slot.Counts
 )
 
-// The formulas, states and reasons of slots.
+// The formulas and states of slots.
 const (
 	BadUnreachable = slot.BadUnreachable
 	BadAnyFailure  = slot.BadAnyFailure
@@ -38,20 +38,7 @@ const (
 	Bad           = slot.Bad
 	Unknown       = slot.Unknown
 	NotApplicable = slot.NotApplicable
-
-	ReasonUnreachable = slot.ReasonUnreachable
-	ReasonFailure     = slot.ReasonFailure
-	ReasonErrorRatio  = slot.ReasonErrorRatio
-	ReasonAllFailed   = slot.ReasonAllFailed
-	ReasonNoData      = slot.ReasonNoData
-	ReasonTooFew      = slot.ReasonTooFew
-	ReasonBlind       = slot.ReasonBlind
-	ReasonIncomplete  = slot.ReasonIncomplete
-	ReasonNoQuorum    = slot.ReasonNoQuorum
 )
-
-// Exponent returns how many decimals a currency's minor unit has.
-func Exponent(currency string) int { return exact.Exponent(currency) }
 
 // Contract is a service level agreement as it is settled. Package rules reads
 // it from the contract file, where every choice below is declared.
@@ -257,6 +244,9 @@ type Input struct {
 	// Until, where not zero, says that the period is not over: slots that end
 	// after it are not applicable yet.
 	Until int64
+	// Fees are those of the resources, where Resources are no longer they: package
+	// clauses makes services of instances. Nil takes Contract.Fees.
+	Fees *Fees
 }
 
 // Resource is what is known of one resource (one group of the stream).

@@ -2,50 +2,45 @@ package sla
 
 import "math/big"
 
-// fees are what the resources of a contract cost together and each.
-type fees struct {
+// Fees are what the resources of a contract cost together and each.
+type Fees struct {
 	fee       Fee
 	total     Money
 	resources int
 }
 
-// fees adds up what the distinct resources of all objectives cost.
-func (c *Contract) fees(in Input) fees {
-	b := fees{fee: c.Fee, total: c.Fee.Money}
+// Fees adds up what the distinct resources of all objectives cost: instances, not
+// the services that a rule over zones makes of them. A fee for the contract is
+// theirs in even shares, truncated; where a resource has a fee of its own, that
+// takes the place of its share.
+func (c *Contract) Fees(in Input) *Fees {
+	b := &Fees{fee: c.Fee, total: c.Fee.Money}
+	var list []*Resource
 	seen := map[string]bool{}
-	sum := Money{Currency: c.Fee.Currency}
 	own := false
 	for i := range c.Objectives {
-		for _, r := range b.resourcesOf(in, c.Objectives[i].Name) {
-			if seen[r.Name] {
-				continue
+		rs := in.Resources[c.Objectives[i].Name]
+		for k := range rs {
+			if !seen[rs[k].Name] {
+				seen[rs[k].Name] = true
+				list = append(list, &rs[k])
+				own = own || rs[k].Fee != nil
 			}
-			seen[r.Name] = true
-			own = own || r.Fee != nil
-			sum.Minor += b.of(&r).Minor
 		}
 	}
-	b.resources = len(seen)
-	if c.Fee.PerResource || own {
-		b.fee.PerResource = true
-		b.total = sum
+	b.resources = len(list)
+	if len(list) > 0 && (own || c.Fee.PerResource) {
+		b.total.Minor = 0
+		for _, r := range list {
+			b.total.Minor += b.Of(r).Minor
+		}
 	}
 	return b
 }
 
-// resourcesOf returns the resources of an objective; where there are none, one
-// of which nothing is known, so that blindness shows instead of passing for
-// perfection.
-func (b fees) resourcesOf(in Input, objective string) []Resource {
-	if rs := in.Resources[objective]; len(rs) > 0 {
-		return rs
-	}
-	return []Resource{{Name: "(none seen)"}}
-}
-
-// of returns the fee of one resource. A fee for all together is split evenly,
-// truncated.
-func (b fees) of(r *Resource) Money {
+// Of returns the fee of one resource. One of an objective that has none costs
+// what any other does.
+func (b *Fees) Of(r *Resource) Money {
 	switch {
 	case r.Fee != nil:
 		return Money{Minor: *r.Fee, Currency: b.fee.Currency}
@@ -57,9 +52,19 @@ func (b fees) of(r *Resource) Money {
 
 // weight returns the fee's share of the total; of n equal parts where the total
 // is nothing.
-func (b fees) weight(fee Money, n int) *big.Rat {
+func (b *Fees) weight(fee Money, n int) *big.Rat {
 	if b.total.Minor <= 0 {
 		return big.NewRat(1, int64(n))
 	}
 	return big.NewRat(fee.Minor, b.total.Minor)
+}
+
+// resourcesOf returns the resources of an objective; where there are none, one
+// of which nothing is known, so that blindness shows instead of passing for
+// perfection.
+func resourcesOf(in Input, objective string) []Resource {
+	if rs := in.Resources[objective]; len(rs) > 0 {
+		return rs
+	}
+	return []Resource{{Name: "(none seen)"}}
 }

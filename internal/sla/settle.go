@@ -12,7 +12,10 @@ func (c *Contract) Settle(p Period, in Input) Settlement {
 		s.step("period", "not over: slots that end later are not applicable yet", "until", stamp(in.Until))
 	}
 	c.listExclusions(&s)
-	book := c.fees(in)
+	book := in.Fees
+	if book == nil {
+		book = c.Fees(in)
+	}
 	s.Fee = book.total
 	s.step("fee", feeFormula(c.Fee), "total", book.total.String(), "resources", number(int64(book.resources)), "currency", c.Fee.Currency)
 	var awards [3][]award
@@ -78,7 +81,7 @@ type counted struct {
 }
 
 // objective settles one objective.
-func (c *Contract) objective(s *Settlement, o *Objective, p Period, in Input, book fees) (Part, [3]award) {
+func (c *Contract) objective(s *Settlement, o *Objective, p Period, in Input, book *Fees) (Part, [3]award) {
 	length := o.Length()
 	applicable := p.Slots(length)
 	if in.Until != 0 && in.Until < p.End {
@@ -88,11 +91,11 @@ func (c *Contract) objective(s *Settlement, o *Objective, p Period, in Input, bo
 	var list []counted
 	var all tally
 	var buffer []cell
-	for _, r := range book.resourcesOf(in, o.Name) {
+	for _, r := range resourcesOf(in, o.Name) {
 		buffer = o.cells(&r, p, buffer)
 		t := o.count(buffer, m, applicable)
 		all.add(t)
-		list = append(list, counted{r.Name, t, book.of(&r)})
+		list = append(list, counted{r.Name, t, book.Of(&r)})
 	}
 	s.slotSteps(o, &all, len(list))
 	part, a := Part{Figures: figures(&all)}, o.awards(&all, book.total, one())
@@ -111,7 +114,7 @@ func (c *Contract) objective(s *Settlement, o *Objective, p Period, in Input, bo
 // apart settles resource by resource: either the one with the lowest attainment
 // speaks for all, or each earns a credit on its own fee. The lowest is found
 // under each reading by itself, so that the bounds hold whichever it is.
-func (o *Objective) apart(list []counted, book fees) (Part, [3]award) {
+func (o *Objective) apart(list []counted, book *Fees) (Part, [3]award) {
 	var a [3]award
 	var lowest [3]*big.Rat
 	shown := 0

@@ -48,7 +48,7 @@ func (s *Settlement) slotSteps(o *Objective, t *tally, resources int) {
 }
 
 // creditSteps says how attainment became a credit.
-func (s *Settlement) creditSteps(o *Objective, p *Part, book fees) {
+func (s *Settlement) creditSteps(o *Objective, p *Part, book *Fees) {
 	at := "objectives[" + o.Name + "]"
 	s.step(at+".aggregation", formula(o.Aggregation), "good", text(p.good), "counted", text(p.all),
 		"attainment_pct", p.AttainmentPct, "low_pct", p.Bounds.AttainmentLowPct, "high_pct", p.Bounds.AttainmentHighPct)

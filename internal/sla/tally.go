@@ -143,14 +143,15 @@ const (
 )
 
 // counted returns the good and all of what is counted: slots, or requests. An
-// unknown slot weighs as much as a decided one on average.
+// unknown slot weighs as much as a decided one on average, or 1 where these have
+// no requests.
 func (t *tally) counted(r reading) (good, all *big.Rat) {
 	each, decided := big.NewRat(1, 1), t.Good+t.Bad
 	all = t.weight.Rat()
 	if t.total == nil {
 		t.total = t.lost.Rat()
 	}
-	if decided > 0 {
+	if decided > 0 && all.Sign() > 0 {
 		each.Quo(all, rat(decided))
 	}
 	lost, slots := new(big.Rat), t.Unknown

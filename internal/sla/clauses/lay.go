@@ -16,6 +16,7 @@ import (
 func lay(c *sla.Contract, p sla.Period, loc *time.Location, in sla.Input) (*sla.Contract, sla.Input) {
 	out := *c
 	out.Exclusions = exclusions(c, p, loc)
+	in.Fees = c.Fees(in)
 	resources := map[string][]sla.Resource{}
 	for i := range c.Objectives {
 		o := &c.Objectives[i]
@@ -26,7 +27,7 @@ func lay(c *sla.Contract, p sla.Period, loc *time.Location, in sla.Input) (*sla.
 			}
 		}
 		if o.Zones != nil {
-			list = overZones(o, p, list)
+			list = overZones(o, p, list, in.Fees)
 		}
 		resources[o.Name] = list
 	}
@@ -86,7 +87,7 @@ func layOut(o *sla.Objective, rule sla.Runs, p sla.Period, spans []sla.Span, exa
 		s.End = s.Start + rule.Slot
 		if c := counts[k]; c.Total > 0 {
 			s.State, s.Good, s.Total = judge(o, s.Start, c), c.Good, c.Total
-		} else if lost := share[k]; lost > 0 && o.Formula == sla.ByShare {
+		} else if lost := share[k]; lost > 0 && byTime(o) {
 			s.Good, s.Total = uint64(rule.Slot-lost), uint64(rule.Slot)
 		}
 		switch {
@@ -98,6 +99,12 @@ func layOut(o *sla.Objective, rule sla.Runs, p sla.Period, spans []sla.Span, exa
 		out = appendSpan(out, s)
 	}
 	return out
+}
+
+// byTime tells whether a slot without events counts by the share of its time that
+// was not lost. Traffic and requests know events only.
+func byTime(o *sla.Objective) bool {
+	return o.Formula == sla.ByShare && (o.Denominator == sla.Calendar || o.Denominator == sla.Lifecycle)
 }
 
 // judge decides a slot from its events. Where the formula is about attempts,

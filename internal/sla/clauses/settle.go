@@ -58,14 +58,14 @@ type part struct {
 	share    sla.Ratio // of the period
 }
 
-// split cuts the period where the contract or, as told besides, a fee changes, at
-// the next slot's start.
+// split cuts the period where the contract or, as told besides, a fee changes: at
+// the next instant at which slots of all objectives begin.
 func split(c *sla.Contract, p sla.Period, fees []sla.Change) []part {
 	base := *c
 	parts := []part{{contract: &base, period: p, reason: "as agreed"}}
-	longest := int64(1)
+	common := int64(1)
 	for i := range c.Objectives {
-		longest = max(longest, c.Objectives[i].Length())
+		common = multiple(common, c.Objectives[i].Length())
 	}
 	all := fees
 	if c.Changes != nil {
@@ -73,7 +73,7 @@ func split(c *sla.Contract, p sla.Period, fees []sla.Change) []part {
 	}
 	changes := slices.SortedStableFunc(slices.Values(all), func(a, b sla.Change) int { return int(min(1, max(-1, a.From-b.From))) })
 	for _, ch := range changes {
-		from := p.Start + p.Index(ch.From, longest)*longest
+		from := p.Start + p.Index(ch.From, common)*common
 		if from >= p.End {
 			break
 		}
@@ -89,6 +89,15 @@ func split(c *sla.Contract, p sla.Period, fees []sla.Change) []part {
 		parts = append(parts, next)
 	}
 	return parts
+}
+
+// multiple returns the least common multiple of two lengths.
+func multiple(a, b int64) int64 {
+	x, y := a, b
+	for y != 0 {
+		x, y = y, x%y
+	}
+	return a / x * b
 }
 
 // prorate gives each part its share of the period and of its fee, and returns

@@ -11,14 +11,14 @@ import (
 type zone struct{ good, bad, unknown int }
 
 // overZones makes one resource of the instances of each group.
-func overZones(o *sla.Objective, p sla.Period, instances []sla.Resource) []sla.Resource {
+func overZones(o *sla.Objective, p sla.Period, instances []sla.Resource, fees *sla.Fees) []sla.Resource {
 	groups := map[string][]sla.Resource{}
 	for _, r := range instances {
 		groups[r.Group] = append(groups[r.Group], r)
 	}
 	var out []sla.Resource
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		r := overZone(o, p, groups[name])
+		r := overZone(o, p, groups[name], fees)
 		r.Name = name
 		if name == "" {
 			r.Name = "all zones"
@@ -28,7 +28,8 @@ func overZones(o *sla.Objective, p sla.Period, instances []sla.Resource) []sla.R
 	return out
 }
 
-func overZone(o *sla.Objective, p sla.Period, instances []sla.Resource) (out sla.Resource) {
+func overZone(o *sla.Objective, p sla.Period, instances []sla.Resource, fees *sla.Fees) (out sla.Resource) {
+	out.Fee = new(int64)
 	length := o.Length()
 	index := map[string]int{}
 	for i := range instances {
@@ -53,12 +54,7 @@ func overZone(o *sla.Objective, p sla.Period, instances []sla.Resource) (out sla
 				zones[k][z].unknown++
 			}
 		}
-		if fee := instances[i].Fee; fee != nil {
-			if out.Fee == nil {
-				out.Fee = new(int64)
-			}
-			*out.Fee += *fee
-		}
+		*out.Fee += fees.Of(&instances[i]).Minor
 	}
 	for k := range zones {
 		start := p.Start + int64(k)*length
