@@ -72,8 +72,9 @@ type State struct {
 	scales     map[string]*scale  // by the thresholds
 	groups     map[wire.GroupKey]*group
 	cellSerial uint64
-	order      []seat  // of the cells, in the order of a partial's counts
-	unranked   []*cell // not yet in it
+	order      []seat           // of the cells, in the order of a partial's counts
+	counted    *wire.CountOrder // the same for the encoder
+	unranked   []*cell          // not yet in it
 
 	// The current stretch.
 	from         int64
@@ -89,7 +90,8 @@ type State struct {
 	sketches map[sketchKey]*sketch
 	heard    []*boot
 
-	spare   []wire.BinCount // memory for the next partial
+	packs   bool
+	spare   *wire.PackedCounts // memory for the next partial
 	decoder wire.Decoder
 	frame   telemetry.Frame
 	// The schemas of the frame before, by their turn in it: mostly those of
@@ -161,6 +163,7 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		groups:    map[wire.GroupKey]*group{},
 		sketches:  map[sketchKey]*sketch{},
 		regions:   map[string]*region{},
+		counted:   &wire.CountOrder{},
 	}
 }
 

@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"fmt"
-	"os"
 	"testing"
 
 	"nines/internal/slo"
@@ -142,6 +141,7 @@ func BenchmarkCut(b *testing.B) {
 		series = append(series, telemetry.Series{Name: fmt.Sprintf("m%d", i), Kind: telemetry.Gauge})
 	}
 	schema := telemetry.NewSchema(series)
+	f.state.Pack()
 	f.tick(epoch)
 	seq := uint64(0)
 	quarter := func() *wire.Partial {
@@ -174,7 +174,7 @@ func BenchmarkCut(b *testing.B) {
 	b.ResetTimer()
 	for range b.N {
 		p := quarter()
-		rows += len(p.Counts)
+		rows += len(p.Packed.Rows)
 		b.StartTimer()
 		raw = enc.Append(raw[:0], p)
 		f.state.Recycle(p)
@@ -182,7 +182,4 @@ func BenchmarkCut(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rows), "ns/count")
 	b.ReportMetric(float64(len(raw))/float64(rows)*float64(b.N), "B/count")
-	if path := os.Getenv("TMP_PARTIAL"); path != "" {
-		os.WriteFile(path, raw, 0o644)
-	}
 }

@@ -42,12 +42,10 @@ type cell struct {
 // seat is a cell's place in the order of a partial's counts, with all that a
 // cut reads of it side by side.
 type seat struct {
-	key     wire.GroupKey
-	vantage string
-	cell    *cell
-	ladder  *ladder // as the cell's
-	rung    int32
-	minute  int32 // of log time, when it was last seen to that the group is announced
+	cell   *cell
+	ladder *ladder // as the cell's
+	rung   int32
+	minute int32 // of log time, when it was last seen to that the group is announced
 }
 
 // bin is what the stretch added to one bin; see wire.BinCount.
@@ -154,15 +152,19 @@ func (s *State) ranked() {
 			merged = append(merged, s.order[i])
 			i++
 		}
-		merged = append(merged, seat{key: c.group.key, vantage: c.vantage, cell: c, ladder: c.ladder, rung: c.rung, minute: -1})
+		merged = append(merged, seat{cell: c, ladder: c.ladder, rung: c.rung, minute: -1})
 	}
 	s.order, s.unranked = append(merged, s.order[i:]...), nil
 	s.number()
 }
 
+// number tells the cells their ranks, and the encoder their order.
 func (s *State) number() {
+	s.counted = &wire.CountOrder{}
 	for i := range s.order {
-		s.order[i].cell.rank = i
+		c := s.order[i].cell
+		c.rank = i
+		s.counted.Add(c.group.key, c.vantage)
 	}
 }
 

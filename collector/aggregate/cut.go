@@ -42,19 +42,34 @@ func (s *State) cut(sketches bool) *wire.Partial {
 func (s *State) cutCells(p *wire.Partial) {
 	laddered := s.sumLadders(false)
 	s.ranked()
-	p.Counts = slices.Grow(s.spare[:0], s.bins)
-	s.spare = nil
+	c := s.spare
+	if s.spare = nil; c == nil {
+		c = &wire.PackedCounts{}
+	}
+	c.Reset(s.counted)
+	c.Rows = slices.Grow(c.Rows, s.bins)
+	for _, l := range s.climbed {
+		l.placed = int32(len(c.Moments))
+		for i := range l.bins {
+			b := &l.bins[i]
+			c.Moments = append(c.Moments, wire.Moment{Bin: b.start, Newest: b.newest, Total: b.total})
+		}
+	}
 	if len(s.dirty)+laddered < len(s.order)/8 {
 		for _, i := range s.touched() {
-			s.cutSeat(p, &s.order[i])
+			s.cutSeat(p, c, i)
 		}
 	} else {
 		for i := range s.order {
-			s.cutSeat(p, &s.order[i])
+			s.cutSeat(p, c, i)
 		}
 	}
 	s.dirty = s.dirty[:0]
 	s.resetLadders()
+	if p.Packed = c; !s.packs {
+		p.Counts = c.Append(nil)
+		s.Recycle(p)
+	}
 }
 
 // touched returns the places of the cells that the stretch added to, in order.
@@ -74,8 +89,9 @@ func (s *State) touched() []int {
 	return at
 }
 
-// cutSeat appends what the stretch added to one cell.
-func (s *State) cutSeat(p *wire.Partial, st *seat) {
+// cutSeat appends what the stretch added to the cell of that rank.
+func (s *State) cutSeat(p *wire.Partial, c *wire.PackedCounts, rank int) {
+	st := &s.order[rank]
 	l := st.ladder
 	if l != nil && !l.mixed {
 		if !l.dirty {
@@ -89,28 +105,22 @@ func (s *State) cutSeat(p *wire.Partial, st *seat) {
 		s.announce(p, st.cell.group)
 	}
 	if l == nil || l.mixed {
-		s.cutBins(p, st)
+		cutCell(c, st.cell, rank)
 		return
 	}
-	n := len(p.Counts)
-	p.Counts = p.Counts[:n+len(l.bins)] // cutCells has made room
 	for i := range l.bins {
-		b, c := &l.bins[i], &p.Counts[n+i]
-		c.Group, c.Vantage = st.key, st.vantage
-		c.Bin, c.Newest = b.start, b.newest
-		c.Good, c.Total, c.Blind = b.good(st.rung), b.total, 0
+		c.Rows = append(c.Rows, wire.CountRow{Seat: int32(rank), Moment: l.placed + int32(i), Good: l.bins[i].good(st.rung)})
 	}
 }
 
-func (s *State) cutBins(p *wire.Partial, st *seat) {
-	c := st.cell
+func cutCell(out *wire.PackedCounts, c *cell, rank int) {
 	if len(c.bins) > 1 {
 		slices.SortFunc(c.bins, func(a, b bin) int { return cmp.Compare(a.start, b.start) })
 	}
 	for i := range c.bins {
 		b := &c.bins[i]
-		p.Counts = append(p.Counts, wire.BinCount{Group: st.key, Vantage: st.vantage, Bin: b.start,
-			Good: b.good, Total: b.total, Blind: b.blind, Newest: b.newest})
+		out.Rows = append(out.Rows, wire.CountRow{Seat: int32(rank), Moment: int32(len(out.Moments)), Good: b.good})
+		out.Moments = append(out.Moments, wire.Moment{Bin: b.start, Newest: b.newest, Total: b.total, Blind: b.blind})
 	}
 	if cap(c.bins) > keepBins {
 		c.bins = c.one[:]
@@ -118,18 +128,22 @@ func (s *State) cutBins(p *wire.Partial, st *seat) {
 	c.bins, c.dirty = c.bins[:0], false
 }
 
-// keepCounts is how many counts' memory is kept in any case, 10 MB. What a
+// keepCounts is how many counts' memory is kept in any case, 2 MB. What a
 // spool's replay needed beyond is given up when it is over.
 const keepCounts = 1 << 17
 
-// Recycle hands a partial's memory back for the next ones: its caller keeps
-// nothing of its Counts.
+// Pack has partials carry their counts packed from here on, for the encoder.
+func (s *State) Pack() { s.packs = true }
+
+// Recycle hands the memory of a partial's packed counts back for the next ones.
 func (s *State) Recycle(p *wire.Partial) {
-	room := cap(p.Counts)
-	if room > cap(s.spare) && (room <= keepCounts || len(p.Counts) > room/8) {
-		s.spare = p.Counts[:0]
+	if c := p.Packed; c != nil {
+		room := cap(c.Rows)
+		if (s.spare == nil || room > cap(s.spare.Rows)) && (room <= keepCounts || len(c.Rows) > room/8) {
+			s.spare = c
+		}
 	}
-	p.Counts = nil
+	p.Packed = nil
 }
 
 func (s *State) cutRegions(p *wire.Partial) {

@@ -26,6 +26,8 @@ type ladder struct {
 	dirty bool        // it has bins
 	mixed bool        // it shares cells with others, so that it is summed in these
 	fed   int64       // the last sweep that found it in use
+	// placed is where the moments of its bins begin in the partial being cut.
+	placed int32
 }
 
 type ladderRung struct {

@@ -21,6 +21,7 @@ func (o *owner) restore(ctx context.Context) error {
 	o.set = set
 	if data == nil {
 		o.state = NewState(o.partition, o.sources, 1, first, o.o.Rules.Get)
+		o.state.Pack()
 		return nil
 	}
 	st, crc, err := Restore(data, o.sources, o.o.Rules.Get)
@@ -28,6 +29,7 @@ func (o *owner) restore(ctx context.Context) error {
 		return err
 	}
 	o.state = st
+	st.Pack()
 	same, err := o.sameLog(ctx, first, next, crc)
 	switch {
 	case err != nil:

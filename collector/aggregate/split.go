@@ -16,8 +16,7 @@ func Split(p *wire.Partial, n int32) []*wire.Partial {
 	out := make([]*wire.Partial, n)
 	for i := range out {
 		out[i] = &wire.Partial{Source: p.Source, Sources: p.Sources, Incarnation: p.Incarnation,
-			From: p.From, To: p.To, LogTime: p.LogTime, RuleSet: p.RuleSet,
-			Counts: make([]wire.BinCount, 0, len(p.Counts)/int(n)*5/4)}
+			From: p.From, To: p.To, LogTime: p.LogTime, RuleSet: p.RuleSet}
 	}
 	at := placer{n: n}
 	for _, g := range p.Groups {
@@ -27,6 +26,9 @@ func Split(p *wire.Partial, n int32) []*wire.Partial {
 	for i := range p.Counts {
 		q := out[at.of(p.Counts[i].Group)]
 		q.Counts = append(q.Counts, p.Counts[i])
+	}
+	if p.Packed != nil {
+		splitPacked(p.Packed, out, &at)
 	}
 	for _, k := range p.Sketches {
 		q := out[at.of(k.Group)]
@@ -38,6 +40,25 @@ func Split(p *wire.Partial, n int32) []*wire.Partial {
 	}
 	out[0].Gaps, out[0].Regions, out[0].Agents = p.Gaps, p.Regions, p.Agents
 	return out
+}
+
+// splitPacked gives each part its rows, and the moments of these.
+func splitPacked(c *wire.PackedCounts, out []*wire.Partial, at *placer) {
+	moments := make([][]int32, len(out)) // their places in each part, from 1
+	for i := range out {
+		moments[i] = make([]int32, len(c.Moments))
+		out[i].Packed = &wire.PackedCounts{Order: c.Order, Rows: make([]wire.CountRow, 0, len(c.Rows)/len(out)*5/4)}
+	}
+	for _, r := range c.Rows {
+		part := at.of(c.Order.Group(r.Seat))
+		q, place := out[part].Packed, &moments[part][r.Moment]
+		if *place == 0 {
+			q.Moments = append(q.Moments, c.Moments[r.Moment])
+			*place = int32(len(q.Moments))
+		}
+		r.Moment = *place - 1
+		q.Rows = append(q.Rows, r)
+	}
 }
 
 // PartitionOf returns the partition of nines.partials that carries the group.

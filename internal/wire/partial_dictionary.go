@@ -6,38 +6,54 @@ import (
 	"slices"
 )
 
-// partialDictionary gives streams, label hashes, groups and vantage points
-// small numbers, in the order of their first mention. Counts come sorted, so
-// that most lookups compare with the neighbour only.
+// partialDictionary gives streams, label hashes and groups small numbers, in
+// the order of their first mention. Counts come sorted, so that most lookups
+// compare with the neighbour only.
 type partialDictionary struct {
-	streams, vantages []string
-	labels            []uint64
-	groups            []GroupKey
-	written           []byte // the groups as they are written
-	lastLabel         int    // the number of the last group's label hash
-	streamAt          map[string]int
-	labelsAt          map[uint64]int
-	vantageAt         map[string]int
+	streams   []string
+	labels    []uint64
+	groups    []GroupKey
+	written   []byte // the groups as they are written
+	lastLabel int    // the number of the last group's label hash
+	streamAt  map[string]int
+	labelsAt  map[uint64]int
 	// groupAt is made when a group comes out of order; until then groups is
 	// searched.
 	groupAt map[GroupKey]int
 	found   int // the last group found by a search
+	// order and present say which groups of which order it holds, and none
+	// else, so that partials of the same groups share it. Order is nil where
+	// it holds others.
+	order   *CountOrder
+	present []int32
+}
+
+// use has the dictionary hold the groups of the order that are present.
+func (d *partialDictionary) use(o *CountOrder, present []int32) {
+	if d.order == o && slices.Equal(d.present, present) {
+		return
+	}
+	d.reset()
+	for _, g := range present {
+		d.group(o.groups[g])
+	}
+	d.order, d.present = o, append(d.present[:0], present...)
 }
 
 func (d *partialDictionary) reset() {
 	if d.streamAt == nil {
-		d.streamAt, d.labelsAt, d.vantageAt = map[string]int{}, map[uint64]int{}, map[string]int{}
+		d.streamAt, d.labelsAt = map[string]int{}, map[uint64]int{}
 	}
 	clear(d.streamAt)
 	clear(d.labelsAt)
-	clear(d.vantageAt)
-	d.groupAt, d.found = nil, 0
-	d.streams, d.vantages, d.labels = d.streams[:0], d.vantages[:0], d.labels[:0]
+	d.groupAt, d.found, d.order = nil, 0, nil
+	d.streams, d.labels = d.streams[:0], d.labels[:0]
 	d.groups, d.written = d.groups[:0], d.written[:0]
 }
 
 // mention numbers the groups that a partial mentions apart from its counts.
 func (d *partialDictionary) mention(p *Partial) {
+	n := len(d.groups)
 	for i := range p.Groups {
 		d.group(p.Groups[i].Key)
 	}
@@ -46,6 +62,9 @@ func (d *partialDictionary) mention(p *Partial) {
 	}
 	for i := range p.Unplaced {
 		d.group(p.Unplaced[i].Group)
+	}
+	if len(d.groups) > n {
+		d.order = nil
 	}
 }
 
@@ -137,16 +156,6 @@ func (d *partialDictionary) label(hash uint64) int {
 	return i
 }
 
-func (d *partialDictionary) vantage(v string) int {
-	i, ok := d.vantageAt[v]
-	if !ok {
-		i = len(d.vantages)
-		d.vantageAt[v] = i
-		d.vantages = append(d.vantages, v)
-	}
-	return i
-}
-
 // otherStream is the bit of a group's first number that says that its stream is
 // not that of the group before, and follows.
 const otherStream = 1
@@ -161,10 +170,5 @@ func (d *partialDictionary) append(dst []byte) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, hash)
 	}
 	dst = appendUvarint(dst, uint64(len(d.groups)))
-	dst = append(dst, d.written...)
-	dst = appendUvarint(dst, uint64(len(d.vantages)))
-	for _, v := range d.vantages {
-		dst = appendString(dst, v)
-	}
-	return dst
+	return append(dst, d.written...)
 }
