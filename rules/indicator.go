@@ -3,6 +3,7 @@ package rules
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"nines/internal/sla"
 	"nines/internal/slo"
@@ -31,6 +32,9 @@ func (c *compiler) indicator(d *yamlconf.Doc, at string, s *sliSpec) *base {
 		}
 		b := &base{spec: *q, at: qat, doc: d}
 		b.stream.Sample = c.selector(d, qat, q.selectorSpec)
+		if name, ok := strings.CutSuffix(q.Metric, "_bucket"); ok {
+			c.warn(d, qat+".metric", q.Metric, "samples of a gauge are counted; if this is a classic histogram, name it %s: its bucket at the threshold is found", name)
+		}
 		c.apply(d, qat, q.streamSpec, q.Metric, &b.stream)
 		return b
 	}

@@ -171,6 +171,24 @@ func TestEveryFeature(t *testing.T) {
 	golden(t, "testdata/warnings.txt", strings.ReplaceAll(set.Warnings.Error(), "testdata/good/", "")+"\n")
 }
 
+// Whoever names the buckets of a classic histogram is told its name.
+func TestBucketsAreNotNamed(t *testing.T) {
+	f := func(metric, want string) {
+		t.Helper()
+		set, err := Compile([]Source{{Name: "o.yaml", Data: []byte(`{apiVersion: openslo/v1, kind: SLO, metadata: {name: web}, spec: {service: web, budgetingMethod: Occurrences, timeWindow: [{duration: 30d, isRolling: true}],
+  indicator: {metadata: {name: web}, spec: {thresholdMetric: {metricSource: {type: nines, spec: {metric: ` + metric + `}}}}},
+  objectives: [{op: lte, value: 0.3, target: 0.99}]}}`)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := set.Warnings.Error(); (want == "") != (len(set.Warnings) == 0) || !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %q", metric, got, want)
+		}
+	}
+	f("http_seconds", "")
+	f("http_seconds_bucket", "if this is a classic histogram, name it http_seconds:")
+}
+
 func FuzzCompile(f *testing.F) {
 	for _, glob := range []string{"testdata/good/*.yaml", "testdata/bad/*.yaml", "testdata/openslo/*.yaml", "../configs/*/*.yaml"} {
 		files, _ := filepath.Glob(glob)

@@ -86,7 +86,7 @@ func (t kindTable) kindOf(plugin, field string, typ telegraf.ValueType) telemetr
 	if t.gauges[plugin].has(field) {
 		return telemetry.Gauge
 	}
-	if typ == telegraf.Counter || t.counters[plugin].has(field) || typ == telegraf.Untyped && t.cumulative[plugin] {
+	if typ == telegraf.Counter || typ == telegraf.Histogram || t.counters[plugin].has(field) || typ == telegraf.Untyped && t.cumulative[plugin] {
 		return telemetry.Counter
 	}
 	return telemetry.Gauge

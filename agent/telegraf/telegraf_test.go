@@ -339,6 +339,7 @@ func TestKinds(t *testing.T) {
 	f("procstat", "cpu_time_user", telegraf.Untyped, telemetry.Counter)
 	f("procstat", "memory_rss", telegraf.Untyped, telemetry.Gauge)
 	f("cpu", "time_idle", telegraf.Counter, telemetry.Counter)
+	f("any", "seconds_bucket", telegraf.Histogram, telemetry.Counter)
 }
 
 func TestEveryMistakeOfAFileIsTold(t *testing.T) {

@@ -65,6 +65,8 @@ type State struct {
 	boots       map[bootKey]*boot
 	newest      map[string]bootKey // an agent's newest boot
 	counters    map[counterKey]*counter
+	pairs       map[counterKey]*pair
+	refusals    map[refusal]bool
 
 	// What hosts feed, resolved with their first frames.
 	classes    map[string]*class
@@ -104,6 +106,8 @@ type State struct {
 	// before, 0 where there was none, and whether those before it were missed.
 	before int64
 	missed bool
+	// unjudged says that it brought histograms of which nothing was said yet.
+	unjudged bool
 }
 
 type schema struct {
@@ -142,7 +146,15 @@ type region struct{ seen wire.RegionSeen }
 // outdate has the boot's schemas resolved again with their next frame.
 func (b *boot) outdate() {
 	for i := range b.schemas {
-		b.schemas[i].plan, b.schemas[i].counters = nil, nil
+		r := &b.schemas[i]
+		r.plan, r.counters, r.pairs = nil, nil, nil
+	}
+}
+
+// unjudge has what is refused of the boot's histograms found out again.
+func (b *boot) unjudge() {
+	for i := range b.schemas {
+		b.schemas[i].judged = false
 	}
 }
 
@@ -157,6 +169,8 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		boots:     map[bootKey]*boot{},
 		newest:    map[string]bootKey{},
 		counters:  map[counterKey]*counter{},
+		pairs:     map[counterKey]*pair{},
+		refusals:  map[refusal]bool{},
 		classes:   map[string]*class{},
 		laddersBy: map[string]*ladder{},
 		scales:    map[string]*scale{},
@@ -293,6 +307,9 @@ func (s *State) beginTime(now int64) {
 	}
 	for _, c := range s.counters {
 		c.used = now
+	}
+	for _, p := range s.pairs {
+		p.used = now
 	}
 	for _, sc := range s.schemas {
 		sc.used = now

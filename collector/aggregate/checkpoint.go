@@ -27,6 +27,8 @@ type checkpoint struct {
 	Schemas  []savedSchema
 	Boots    []savedBoot
 	Counters []savedCounter
+	Pairs    []savedPair
+	Refusals []savedRefusal
 }
 
 type savedStream struct {
@@ -47,6 +49,7 @@ type savedBoot struct {
 	Current       bool // the agent's newest boot
 	Host          telemetry.Labels
 	Schemas       []uint64 // that the boot has sent
+	Judged        []bool   // of each of them, whether its histograms were judged
 }
 
 type savedCounter struct {
@@ -58,6 +61,22 @@ type savedCounter struct {
 	Value        uint64
 	Time, Used   int64
 	Fresh        bool
+}
+
+type savedPair struct {
+	Agent         string
+	Boot, Set     uint64
+	Stream        string
+	From          int64
+	Bucket, Total uint64
+	Time, Used    int64
+	Fresh         bool
+	Pending       []reading
+}
+
+type savedRefusal struct {
+	Agent      string
+	Boot, Text uint64
 }
 
 // CRC is the checksum of a record's value by which a position is recognised.
@@ -76,10 +95,16 @@ func (s *State) Checkpoint(last uint32) ([]byte, error) {
 		c.Schemas = append(c.Schemas, savedSchema{sc.def.Series, sc.used})
 	}
 	for k, b := range s.boots {
-		c.Boots = append(c.Boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host, b.sent()})
+		c.Boots = append(c.Boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host, b.sent(), b.judged()})
 	}
 	for k, n := range s.counters {
 		c.Counters = append(c.Counters, savedCounter{k.agent, k.boot, k.series, k.stream, k.from, uint8(k.role), n.value, n.time, n.used, n.fresh})
+	}
+	for k, p := range s.pairs {
+		c.Pairs = append(c.Pairs, savedPair{k.agent, k.boot, k.series, k.stream, k.from, p.bucket, p.total, p.time, p.used, p.fresh, p.pending})
+	}
+	for r := range s.refusals {
+		c.Refusals = append(c.Refusals, savedRefusal{r.boot.Agent, r.boot.Boot, r.text})
 	}
 	var buf bytes.Buffer
 	if err := gob.NewEncoder(&buf).Encode(&c); err != nil {
@@ -93,6 +118,16 @@ func (b *boot) sent() []uint64 {
 	out := make([]uint64, len(b.schemas))
 	for i := range b.schemas {
 		out[i] = b.schemas[i].fingerprint
+	}
+	return out
+}
+
+// judged says of each schema that the boot has sent whether its histograms were
+// judged.
+func (b *boot) judged() []bool {
+	out := make([]bool, len(b.schemas))
+	for i := range b.schemas {
+		out[i] = b.schemas[i].judged
 	}
 	return out
 }
@@ -125,6 +160,7 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 		known := make([]resolved, len(b.Schemas))
 		for i, fp := range b.Schemas {
 			known[i].fingerprint = fp
+			known[i].judged = i < len(b.Judged) && b.Judged[i]
 		}
 		s.boots[k] = &boot{key: k, lastSeq: b.LastSeq, newest: b.Newest, used: b.Used, host: b.Host, schemas: known}
 		if b.Current {
@@ -134,6 +170,13 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 	for _, n := range c.Counters {
 		k := counterKey{n.Agent, n.Boot, n.Series, n.Stream, n.From, role(n.Role)}
 		s.counters[k] = &counter{value: n.Value, time: n.Time, used: n.Used, fresh: n.Fresh}
+	}
+	for _, p := range c.Pairs {
+		k := counterKey{p.Agent, p.Boot, p.Set, p.Stream, p.From, rolePair}
+		s.pairs[k] = &pair{bucket: p.Bucket, total: p.Total, time: p.Time, used: p.Used, fresh: p.Fresh, pending: p.Pending}
+	}
+	for _, r := range c.Refusals {
+		s.refusals[refusal{bootKey{r.Agent, r.Boot}, r.Text}] = true
 	}
 	return s, c.LastCRC, nil
 }

@@ -59,17 +59,23 @@ func (s *State) increment(fd *feed, c *counter, t int64, v float64) {
 		return
 	}
 	good, total := st.counts(fd.role, inc)
+	s.place(st, fd.cell, prevTime, t, good, total, inc > 0)
+}
+
+// place adds what happened after a reading at prevTime, 0 where there was none,
+// and until t. Across more than a slot it belongs to none.
+func (s *State) place(st *stream, c *cell, prevTime, t int64, good, total uint64, some bool) {
 	at := t - 1
 	if at < st.From || at >= st.Until {
 		return
 	}
 	if prevTime != 0 && t-prevTime > st.def.Rule.Length || prevTime == 0 && s.missed {
-		if inc > 0 {
-			s.unplaced = append(s.unplaced, wire.Unplaced{Group: fd.cell.group.key, From: prevTime, To: t, Good: good, Total: total})
+		if some {
+			s.unplaced = append(s.unplaced, wire.Unplaced{Group: c.group.key, From: prevTime, To: t, Good: good, Total: total})
 		}
 		return
 	}
-	b := s.bin(fd.cell, s.binStart(at, st.def.Bin))
+	b := s.bin(c, s.binStart(at, st.def.Bin))
 	b.good += good
 	b.total += total
 	b.newest = max(b.newest, t)

@@ -201,13 +201,18 @@ func (s *State) forget() {
 		}
 	}
 	for k, c := range s.counters {
-		b := bootKey{k.agent, k.boot}
-		if k.boot == 0 {
-			b = s.newest[k.agent]
-		}
-		// A boot's feeds point to its counters, which live as long as it.
-		if c.used < s.logTime-agentLife && s.boots[b] == nil {
+		if c.used < s.logTime-agentLife && s.gone(k) {
 			delete(s.counters, k)
+		}
+	}
+	for k, p := range s.pairs {
+		if p.used < s.logTime-agentLife && s.gone(k) {
+			delete(s.pairs, k)
+		}
+	}
+	for r := range s.refusals {
+		if s.boots[r.boot] == nil {
+			delete(s.refusals, r)
 		}
 	}
 	for fp, sc := range s.schemas {
@@ -219,6 +224,16 @@ func (s *State) forget() {
 	if s.logTime >= s.swept+sweepEvery {
 		s.sweep()
 	}
+}
+
+// gone tells whether the boot that feeds a counter is forgotten: its plans point
+// to its counters, which live as long as it.
+func (s *State) gone(k counterKey) bool {
+	b := bootKey{k.agent, k.boot}
+	if k.boot == 0 {
+		b = s.newest[k.agent]
+	}
+	return s.boots[b] == nil
 }
 
 // sweep drops the cells and labels of groups that no boot feeds any more, the
@@ -260,6 +275,9 @@ func (p *plan) feedUntil(swept int64) {
 	p.fed = swept
 	for i := range p.feeds {
 		p.feeds[i].cell.fed = swept
+	}
+	for i := range p.pairs {
+		p.pairs[i].cell.fed = swept
 	}
 	for i := range p.steps {
 		p.steps[i].ladder.fed = swept

@@ -37,6 +37,8 @@ type stream struct {
 	id  string
 	def *slo.Stream
 	op  op
+	// bound is the threshold as buckets of classic histograms write theirs.
+	bound bound
 	span
 	selectors []selector
 }
@@ -58,7 +60,7 @@ func compileStream(id string, def *slo.Stream, sp span) (*stream, error) {
 	if def == nil || def.Bin <= 0 || def.Rule.Length <= 0 {
 		return nil, fmt.Errorf("compile stream %s: its bins and slots need a length above zero", id)
 	}
-	s := &stream{id: id, def: def, op: opOf(def.Op), span: sp}
+	s := &stream{id: id, def: def, op: opOf(def.Op), bound: thresholdBound(def.Threshold), span: sp}
 	add := func(r role, sel *slo.Selector) error {
 		if sel == nil {
 			return nil
@@ -121,21 +123,24 @@ func get(series, host telemetry.Labels, name string) string {
 
 // match returns the role of the series in the stream.
 func (s *stream) match(series *telemetry.Series, host telemetry.Labels) (role, bool) {
-next:
 	for i := range s.selectors {
 		sel := &s.selectors[i]
-		if sel.metric != series.Name || !s.takes(sel.role, series.Kind) {
-			continue
+		if sel.metric == series.Name && s.takes(sel.role, series.Kind) && sel.matches(series.Labels, host) {
+			return sel.role, true
 		}
-		for j := range sel.matchers {
-			m := &sel.matchers[j]
-			if !m.ok(get(series.Labels, host, m.label)) {
-				continue next
-			}
-		}
-		return sel.role, true
 	}
 	return 0, false
+}
+
+// matches tells whether the labels meet all matchers.
+func (sel *selector) matches(series, host telemetry.Labels) bool {
+	for i := range sel.matchers {
+		m := &sel.matchers[i]
+		if !m.ok(get(series, host, m.label)) {
+			return false
+		}
+	}
+	return true
 }
 
 // takes says whether a series of the kind can play the role: events are
@@ -148,11 +153,11 @@ func (s *stream) takes(r role, k telemetry.Kind) bool {
 	return k == telemetry.Counter
 }
 
-// group returns the labels of the group that the series belongs to.
-func (s *stream) group(series *telemetry.Series, host telemetry.Labels) telemetry.Labels {
+// group returns the labels of the group that a series of the labels belongs to.
+func (s *stream) group(series, host telemetry.Labels) telemetry.Labels {
 	m := make(map[string]string, len(s.def.GroupBy))
 	for _, name := range s.def.GroupBy {
-		m[name] = get(series.Labels, host, name)
+		m[name] = get(series, host, name)
 	}
 	return telemetry.NewLabels(m)
 }
@@ -164,11 +169,13 @@ type ruleSet struct {
 	// byMetric holds, in the same order, the streams that a metric can feed, so
 	// that a new owner resolves a fleet in less than a take-over's time.
 	byMetric map[string][]*stream
-	labels   []string // that any stream reads, sorted
+	// byHistogram holds those that buckets of a histogram of the name could feed.
+	byHistogram map[string][]*stream
+	labels      []string // that any stream reads, sorted
 }
 
 func (r *ruleSet) index() {
-	r.byMetric = map[string][]*stream{}
+	r.byMetric, r.byHistogram = map[string][]*stream{}, map[string][]*stream{}
 	read := map[string]bool{}
 	for _, s := range r.streams {
 		for _, name := range s.def.GroupBy {
@@ -176,6 +183,9 @@ func (r *ruleSet) index() {
 		}
 		if s.def.Vantage != "" {
 			read[s.def.Vantage] = true
+		}
+		if s.def.Sample != nil && s.op >= opLTE {
+			r.byHistogram[s.def.Sample.Metric] = append(r.byHistogram[s.def.Sample.Metric], s)
 		}
 		for i := range s.selectors {
 			for j := range s.selectors[i].matchers {

@@ -28,7 +28,10 @@ func (s *State) applyFrame(value []byte) *wire.DeadLetter {
 	s.before, s.missed = b.newest, b.lastSeq == 0 && f.Seq > 1
 	b.lastSeq, b.used = f.Seq, s.logTime
 	b.newest = newest
-	if b.class == nil || !sameLabels(b.host, f.Host) {
+	if same := sameLabels(b.host, f.Host); b.class == nil || !same {
+		if !same {
+			b.unjudge()
+		}
 		b.host = f.Host
 		s.classify(b)
 	}
@@ -38,6 +41,9 @@ func (s *State) applyFrame(value []byte) *wire.DeadLetter {
 	s.hear(b, newest)
 	for i := range f.Blocks {
 		seen.samples += s.applyBlock(b, &f.Blocks[i], i)
+	}
+	if s.unjudged {
+		s.refuseHistograms(b, f, oldest, newest)
 	}
 	return nil
 }
@@ -190,7 +196,7 @@ func (s *State) applyBlock(b *boot, blk *telemetry.Block, i int) uint64 {
 	}
 	rounds := len(blk.Times)
 	first, end := s.believed(b, blk)
-	if len(res.plan.steps) > 0 || len(res.plan.feeds) > 0 {
+	if p := res.plan; len(p.steps) > 0 || len(p.feeds) > 0 || len(p.parts) > 0 {
 		for r := first; r < end; r++ {
 			s.applyRound(res, blk, r)
 		}
@@ -221,6 +227,12 @@ func (s *State) applyRound(res *resolved, blk *telemetry.Block, r int) {
 			s.increment(fd, res.counters[fd.counter], t, blk.Values[at])
 		} else {
 			s.sample(fd, t, blk.Values[at])
+		}
+	}
+	for i := range res.plan.parts {
+		pt := &res.plan.parts[i]
+		if at := pt.col*rounds + r; !some || !blk.IsAbsent(at) {
+			s.read(&res.plan.pairs[pt.pair], res.pairs[pt.pair], pt.total, t, blk.Values[at])
 		}
 	}
 }

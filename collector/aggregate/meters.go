@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -44,8 +45,13 @@ func (m *meters) count(p *wire.Partial) {
 	}
 	m.gaps.Add(len(p.Gaps))
 	for i := range p.Gaps {
-		if g := &p.Gaps[i]; g.Reason == wire.ReasonSequence {
+		g := &p.Gaps[i]
+		if g.Reason == wire.ReasonSequence {
 			m.gapFrames.Add(int(g.LastSeq - g.FirstSeq + 1))
+		}
+		if why, ok := refusedFor(g.Reason); ok {
+			word, _, _ := strings.Cut(why, ":")
+			m.set.GetOrCreateCounter(fmt.Sprintf("nines_aggregate_refused_histograms_total{reason=%q}", word)).Inc()
 		}
 	}
 	m.unplaced.Add(len(p.Unplaced))

@@ -24,6 +24,9 @@ type plan struct {
 	steps       []ladderFeed
 	feeds       []feed
 	counters    int // how many of the feeds are counted
+	parts       []part
+	pairs       []pairFeed
+	tallies     []tally
 	fed         int64
 }
 
@@ -51,6 +54,9 @@ type resolved struct {
 	fingerprint uint64
 	plan        *plan
 	counters    []*counter
+	pairs       []*pair
+	// judged says that what is refused of its histograms has been said.
+	judged bool
 }
 
 // counterKey identifies a cumulative series as one stream's role sees it. Boot
@@ -119,6 +125,10 @@ func (s *State) resolve(b *boot, res *resolved, def *telemetry.Schema) *resolved
 			res.counters = append(res.counters, s.counterOf(b.key, fd, known))
 		}
 	}
+	for i := range res.plan.pairs {
+		res.pairs = append(res.pairs, s.pairOf(b.key, &res.plan.pairs[i], known))
+	}
+	s.unjudged = s.unjudged || !res.judged && len(res.plan.tallies) > 0
 	return res
 }
 
@@ -144,6 +154,7 @@ func (s *State) plan(b *boot, def *telemetry.Schema) *plan {
 			p.feeds = append(p.feeds, fd)
 		}
 	}
+	s.histograms(p, def, b.host)
 	b.class.plans = append(b.class.plans, p)
 	return p
 }
@@ -160,7 +171,7 @@ func (s *State) feeds(col int, series *telemetry.Series, host telemetry.Labels) 
 		}
 		if by == nil || !slices.Equal(by, st.def.GroupBy) {
 			by = st.def.GroupBy
-			labels = st.group(series, host)
+			labels = st.group(series.Labels, host)
 			hash = labels.Hash()
 		}
 		vantage := ""
@@ -199,6 +210,7 @@ func (s *State) outdatePlans() {
 	s.classes, s.laddersBy, s.scales = map[string]*class{}, map[string]*ladder{}, map[string]*scale{}
 	for _, b := range s.boots {
 		b.outdate()
+		b.unjudge()
 		b.class = nil
 	}
 }

@@ -137,6 +137,7 @@ type owner struct {
 	state     *State
 	log       *slog.Logger
 	set       uint64 // number of the next checkpoint
+	warned    map[string]bool
 }
 
 // keep aggregates until the generation ends; after trouble it starts again from
@@ -242,6 +243,7 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 		return nil
 	}
 	o.m.count(out.Partial)
+	o.warn(out.Partial)
 	if err := o.publish(ctx, out.Partial); err != nil {
 		return err
 	}

@@ -32,6 +32,8 @@ func Unfed(set *slo.RuleSet, m *rows.Mapping) []string {
 				want = telemetry.Gauge
 			}
 			switch {
+			case !ok && st.Sample != nil && made[sel.Metric+"_bucket"] == telemetry.Counter:
+				// a classic histogram
 			case !ok && !more:
 				out = append(out, fmt.Sprintf("objective %s counts %s, which the mapping does not make; it makes %s",
 					o.Name, sel.Metric, strings.Join(slices.Sorted(maps.Keys(made)), ", ")))

@@ -147,6 +147,12 @@ func TestObjectivesThatSeeNothing(t *testing.T) {
 	if got := replay.Unfed(rules(upStream()), m); len(got) != 0 {
 		t.Errorf("%v", got)
 	}
+	classic, err := rows.Parse("m.yaml", []byte("apiVersion: nines/v1\nkind: Mapping\nspec:\n  time: {column: at, format: unix}\n"+
+		"  labels: {le: bound}\n  values:\n    - {column: n, series: up_bucket, kind: counter}\n"))
+	must(t, err)
+	if got := replay.Unfed(rules(upStream()), classic); len(got) != 0 {
+		t.Errorf("a classic histogram: %v", got)
+	}
 	got := strings.Join(replay.Unfed(rules(probes(), requests()), m), "\n")
 	for _, want := range []string{"objective-0 counts probe_success, which the mapping does not make; it makes up", "objective-1 counts errors_total"} {
 		if !strings.Contains(got, want) {
