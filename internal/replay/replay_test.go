@@ -127,9 +127,9 @@ func fleet(seed uint64, set *slo.RuleSet, seconds int) (log []event) {
 	dice := rand.New(rand.NewPCG(seed, 1))
 	var enc wire.Encoder
 	type host struct {
-		seq         uint64
-		bad, all    float64
-		late, spool [][]byte
+		seq      uint64
+		bad, all float64
+		spool    [][]byte
 	}
 	hosts := make([]host, 3)
 	schemas := []*telemetry.Schema{

@@ -186,21 +186,7 @@ func (r *jsonRecords) parse(text []byte) error {
 
 // find returns the text of a column of the object.
 func (r *jsonRecords) find(row map[string]any, column int) (string, bool) {
-	v, ok := row[r.columns[column]]
-	for i, step := range r.paths[column] {
-		if ok {
-			break
-		}
-		member, there := row[step]
-		if i == len(r.paths[column])-1 {
-			v, ok = member, there
-			break
-		}
-		if row, there = member.(map[string]any); !there {
-			return "", false
-		}
-	}
-	switch v := v.(type) {
+	switch v := r.member(row, column).(type) {
 	case string:
 		return v, v != ""
 	case json.Number:
@@ -209,6 +195,23 @@ func (r *jsonRecords) find(row map[string]any, column int) (string, bool) {
 		return fmt.Sprint(v), true
 	}
 	return "", false
+}
+
+// member returns what the column names: a member of the object, or else of an
+// object within it.
+func (r *jsonRecords) member(row map[string]any, column int) any {
+	if v, ok := row[r.columns[column]]; ok {
+		return v
+	}
+	var v any = row
+	for _, step := range r.paths[column] {
+		object, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = object[step]
+	}
+	return v
 }
 
 func (r *jsonRecords) get(column int) (string, bool) { return r.values[column], r.present[column] }

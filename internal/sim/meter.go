@@ -132,7 +132,6 @@ func (m *moment) emit(s *telemetry.Schema, at int64, values []float64, hists ...
 type counters struct {
 	schema *telemetry.Schema
 	values [2]float64
-	began  bool
 }
 
 func newCounters(first, second string, labels telemetry.Labels) counters {

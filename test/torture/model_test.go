@@ -40,9 +40,8 @@ type tally struct {
 }
 
 type model struct {
-	sets    *rulelog.Log
-	schemas map[uint64]*telemetry.Schema
-	parts   []*part
+	sets  *rulelog.Log
+	parts []*part
 	// What the ledger must hold.
 	slots    map[slotID]*tally
 	unplaced map[groupID][2]int64
@@ -75,11 +74,10 @@ type span struct {
 }
 
 type bootState struct {
-	seq     uint64
-	newest  int64
-	sent    map[uint64]bool // schemas
-	stale   map[uint64]bool // schemas that new rules have to look at again
-	counter map[uint64]map[string]bool
+	seq    uint64
+	newest int64
+	sent   map[uint64]bool // schemas
+	stale  map[uint64]bool // schemas that new rules have to look at again
 }
 
 // number is a counter as one stream sees it.
