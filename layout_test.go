@@ -45,7 +45,7 @@ var table = []row{
 	{"internal/topology", 1, "internal/yamlconf", "regions and zones; who plays or draws them is not its business"},
 
 	{"internal/sla/clauses", 2, "internal/sla internal/sla/exact", "runs, zones, calendars and changes, before and around a settlement"},
-	{"internal/inventory", 2, "internal/sla internal/sla/exact internal/yamlconf", "facts in time and how they are written; who stores them is above"},
+	{"internal/inventory", 2, "internal/access internal/sla internal/sla/exact internal/yamlconf", "facts in time and how they are written; who stores them is above"},
 	{"internal/slo", 2, "internal/sla", "an objective judges by the contract's slot rule and exact ratios"},
 	{"internal/wire", 2, "internal/alert internal/hist internal/telemetry", "the bytes of what those define"},
 	{"internal/ledger", 2, "internal/access internal/alert internal/hist internal/inventory internal/sla internal/slo internal/telemetry internal/wire",
@@ -70,7 +70,7 @@ var table = []row{
 	{"collector/ruler", 3, "internal/alert internal/bus internal/hist internal/telemetry internal/wire internal/yamlconf",
 		"telemetry to series and alerts; objectives are none of its business"},
 	{"alerting", 3, "internal/alert internal/bus internal/wire internal/yamlconf", "alerts to people; where it keeps its state is its caller's choice"},
-	{"rules", 3, "internal/sla internal/sla/exact internal/slo internal/yamlconf", "text to what slo and sla run"},
+	{"rules", 3, "internal/access internal/sla internal/sla/exact internal/slo internal/yamlconf", "text to what slo and sla run"},
 	{"statement", 3, "internal/access internal/inventory internal/ledger internal/sla internal/sla/clauses internal/slo", "slots of the ledger through sla to a page"},
 
 	{"internal/sim", 3, "agent/framing agent/spool internal/bus internal/hist internal/telemetry internal/topology internal/wire internal/yamlconf",

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"nines/internal/access"
 	"nines/internal/sla"
 	"nines/internal/yamlconf"
 )
@@ -47,7 +48,7 @@ func (c *compiler) exclusion(d *yamlconf.Doc, at string, e *exclusionSpec, zone 
 			c.fail(d, at+"."+field[0], nil, "is required")
 		}
 	}
-	if e.ApprovedBy != "" && e.ApprovedBy == e.Author {
+	if e.ApprovedBy != "" && (access.SamePerson(e.ApprovedBy, e.Author) || access.SamePerson(e.ApprovedBy, "")) {
 		c.fail(d, at+".approvedBy", e.ApprovedBy, "want somebody else than the author")
 	}
 	if e.ApprovedBy == "" {

@@ -58,10 +58,12 @@ type resourceFact struct {
 	// FeeFrom are the fees that take its place, by the instants from which they
 	// hold.
 	FeeFrom map[int64]int64 `json:"fee_from,omitempty"`
-	Group   string          `json:"group,omitempty"`
-	Zone    string          `json:"zone,omitempty"`
-	Stopped [][2]int64      `json:"stopped,omitempty"`
-	Spans   []spanFact      `json:"spans"`
+	// Of is the resource that an instance in a zone is part of, and pays for it.
+	Of      string     `json:"of,omitempty"`
+	Group   string     `json:"group,omitempty"`
+	Zone    string     `json:"zone,omitempty"`
+	Stopped [][2]int64 `json:"stopped,omitempty"`
+	Spans   []spanFact `json:"spans"`
 }
 
 type spanFact struct {
@@ -94,7 +96,7 @@ func WriteFacts(w io.Writer, f *Facts) error {
 }
 
 func factsOf(r *sla.Resource) resourceFact {
-	out := resourceFact{Name: r.Name, Fee: r.Fee, FeeFrom: r.FeeFrom, Group: r.Group, Zone: r.Zone, Spans: []spanFact{}}
+	out := resourceFact{Name: r.Name, Fee: r.Fee, FeeFrom: r.FeeFrom, Of: r.Of, Group: r.Group, Zone: r.Zone, Spans: []spanFact{}}
 	for _, i := range r.Stopped {
 		out.Stopped = append(out.Stopped, [2]int64{i.Start, i.End})
 	}

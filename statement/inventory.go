@@ -102,7 +102,7 @@ func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p 
 		if o.Zones != nil {
 			out = append(out, g.instances(o, p)...)
 		} else {
-			out = append(out, g.resource())
+			out = append(out, g.resource(o, p))
 		}
 	}
 	return out, nil
@@ -126,8 +126,9 @@ func (g *gathered) take(o *sla.Objective, p sla.Period, group *ledger.Group, slo
 	if o.Zones != nil {
 		key := group.Labels.String()
 		r := place(o, g.Name+" "+key, *group)
-		r.Spans = spans
+		r.Of = g.Name
 		r.Stopped = g.outside(during, p)
+		r.Spans = idle(o, p, spans, r.Stopped)
 		g.zones[key] = r
 		return
 	}
@@ -149,7 +150,7 @@ func (g *gathered) outside(there []sla.Interval, p sla.Period) []sla.Interval {
 
 // resource makes of the groups of a member the one resource that is settled: it
 // is good only in slots in which all its groups are.
-func (g *gathered) resource() sla.Resource {
+func (g *gathered) resource(o *sla.Objective, p sla.Period) sla.Resource {
 	out := sla.Resource{Name: g.Name, Fee: g.fee, FeeFrom: g.feeFrom, Stopped: g.stopped}
 	for _, start := range slices.Sorted(maps.Keys(g.slots)) {
 		spans := g.slots[start]
@@ -163,6 +164,7 @@ func (g *gathered) resource() sla.Resource {
 		}
 		out.Spans = appendSpan(out.Spans, s)
 	}
+	out.Spans = idle(o, p, out.Spans, out.Stopped)
 	return out
 }
 
@@ -187,7 +189,7 @@ func worse(a, b sla.State) sla.State {
 }
 
 // instances returns a member's instances in zones, those that were never heard
-// included. The first bears the fee: an objective over zones adds fees up.
+// included. Each bears the member's fee, which is paid once.
 func (g *gathered) instances(o *sla.Objective, p sla.Period) []sla.Resource {
 	var out []sla.Resource
 	for _, key := range slices.Sorted(maps.Keys(g.zones)) {
@@ -201,10 +203,10 @@ func (g *gathered) instances(o *sla.Objective, p sla.Period) []sla.Resource {
 		}
 	}
 	for _, at := range slices.SortedFunc(maps.Keys(silent), func(a, b zone) int { return cmp.Or(cmp.Compare(a.within, b.within), cmp.Compare(a.zone, b.zone)) }) {
-		out = append(out, sla.Resource{Name: g.Name, Group: at.within, Zone: at.zone, Stopped: g.outside(sla.Union(silent[at]), p)})
+		out = append(out, sla.Resource{Name: g.Name, Of: g.Name, Group: at.within, Zone: at.zone, Stopped: g.outside(sla.Union(silent[at]), p)})
 	}
-	if len(out) > 0 {
-		out[0].Fee, out[0].FeeFrom = g.fee, g.feeFrom
+	for i := range out {
+		out[i].Fee, out[i].FeeFrom = g.fee, g.feeFrom
 	}
 	return out
 }

@@ -1,7 +1,6 @@
 package statement
 
 import (
-	"fmt"
 	"slices"
 
 	"nines/internal/inventory"
@@ -41,12 +40,9 @@ func members(v *inventory.View, c *sla.Contract, p sla.Period) ([]*member, error
 			}
 		}
 		m.stopped = inventory.Without(whole, inventory.Intersect(inside, r.Running(whole)))
-		if err := m.charge(c, whole); err != nil {
-			return nil, err
-		}
 		out = append(out, m)
 	}
-	return out, nil
+	return out, charge(out, c, p)
 }
 
 // margin is how far beyond the period the slots of any objective are read.
@@ -70,55 +66,6 @@ func belongs(r *inventory.Resource, c *sla.Contract, in sla.Interval) []sla.Inte
 func owns(c *sla.Contract, customer string) bool {
 	return c.Customer == customer || c.Changes != nil &&
 		slices.ContainsFunc(c.Changes.At, func(ch sla.Change) bool { return ch.Customer == customer })
-}
-
-// charge works out what the resource costs under this contract. Time under
-// another contract or customer costs nothing here; that it is stopped or not
-// started yet does not change a fee.
-func (m *member) charge(c *sla.Contract, p sla.Interval) error {
-	foreign := m.During(inventory.Contract, p, func(name string) bool { return name != "" && name != c.Name })
-	foreign = sla.Union(append(foreign, m.During(inventory.Customer, p, func(customer string) bool { return customer != "" && !owns(c, customer) })...))
-	cuts := []int64{p.Start}
-	for _, h := range m.Over(inventory.Fee, p) {
-		cuts = append(cuts, h.Start)
-	}
-	for _, i := range foreign {
-		cuts = append(cuts, i.Start, i.End)
-	}
-	own := false
-	var fees []int64
-	slices.Sort(cuts)
-	cuts = slices.DeleteFunc(slices.Compact(cuts), func(at int64) bool { return at >= p.End })
-	for _, at := range cuts {
-		text := m.Value(inventory.Fee, at)
-		fee := c.Fee.Money
-		if text != "" {
-			var err error
-			if fee, err = inventory.ParseFee(text); err != nil {
-				return fmt.Errorf("fee of resource %s: %w", m.Name, err)
-			}
-			own = true
-		}
-		if slices.ContainsFunc(foreign, func(i sla.Interval) bool { return i.Start <= at && at < i.End }) {
-			fee.Minor = 0
-		} else if fee.Currency != c.Fee.Currency {
-			return fmt.Errorf("fee of resource %s is in %s, the contract in %s: correct it with nines inventory set", m.Name, fee.Currency, c.Fee.Currency)
-		}
-		fees = append(fees, fee.Minor)
-	}
-	if !own && (!c.Fee.PerResource || len(fees) == 1) {
-		return nil // the contract's fee, as it stands there
-	}
-	m.fee = &fees[0]
-	for i := 1; i < len(fees); i++ {
-		if fees[i] != fees[i-1] {
-			if m.feeFrom == nil {
-				m.feeFrom = map[int64]int64{}
-			}
-			m.feeFrom[cuts[i]] = fees[i]
-		}
-	}
-	return nil
 }
 
 // about returns those of the members that an objective is about: what its stream

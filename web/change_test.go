@@ -72,6 +72,14 @@ func TestTheInventoryIsChangedAndRead(t *testing.T) {
 	if w := request(h, "GET", "/api/nines/v1/inventory/none", nil); w.Code != http.StatusNotFound {
 		t.Errorf("unknown: %d", w.Code)
 	}
+	fee := func(amount string) {
+		f(`{"author":"ben","reason":"price","resources":[{"name":"ghost","facts":[{"from":"2026-11-01T00:00:00Z","fee":"`+amount+`"}]}]}`, 200, amount)
+	}
+	fee("30.000 JOD")
+	if w := request(h, "GET", "/api/nines/v1/statement?contract=acme&month=2026-11", nil); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "ghost: is in JOD") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	fee("30.00 EUR")
 	// The silent resource is in the statement, and unknown.
 	if w := request(h, "GET", "/api/nines/v1/statement?contract=acme&month=2026-11", nil); !strings.Contains(w.Body.String(), `"resources":"2"`) {
 		t.Errorf("%s", w.Body)
@@ -100,6 +108,7 @@ func TestExclusionsTakeTwo(t *testing.T) {
 	f(`{"step":"propose","contract":"none","exclusion":`+works+`}`, 400, "loaded: acme")
 	f(`{"step":"propose","contract":"acme"}`, 400, "exclusion: is required")
 	f(`{"step":"approve","id":1,"author":"ann"}`, 400, "somebody else has to approve it")
+	f(`{"step":"propose","contract":"acme","author":"ben","exclusion":`+works+`}`, 400, "is its author")
 	f(`{"step":"approve","id":7,"author":"ben"}`, 404, "exclusion 7")
 	f(`{"step":"approve","author":"ben"}`, 400, "the id of an exclusion")
 	f(`{"step":"approve","id":1,"author":"ben"}`, 200, `"state":"approved"`)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"nines/internal/access"
 	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/yamlconf"
@@ -67,6 +68,9 @@ func (s *Server) postExclusion(r *http.Request, d *yamlconf.Doc) (any, error) {
 	x, err := rules.ReadExclusion(d, "exclusion", q.Exclusion, record.Contract)
 	if err != nil {
 		return nil, err
+	}
+	if q.Author != "" && !access.SamePerson(q.Author, x.Author) {
+		return nil, badRequest("author: %s proposes an exclusion of author %s: whoever proposes it is its author, and somebody else approves it", quoteShort(q.Author), quoteShort(x.Author))
 	}
 	note.Author = x.Author
 	return s.o.Ledger.ProposeExclusion(r.Context(), s.who, note, q.Contract, record.Contract.Customer, *x)

@@ -23,6 +23,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"nines/internal/access"
+	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/slo"
 	"nines/internal/yamlconf"
@@ -260,8 +261,12 @@ func mount(h http.Handler, absent string) http.Handler {
 
 // explainRead gives the ledger's errors a status.
 func explainRead(err error) error {
-	if errors.Is(err, ledger.ErrNotFound) {
+	var refusal inventory.Refusal
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
 		return notFound("%v; GET /api/nines/v1/objectives lists what there is", err)
+	case errors.As(err, &refusal): // the inventory contradicts the contract
+		return &apiError{http.StatusConflict, err.Error()}
 	}
 	return err
 }

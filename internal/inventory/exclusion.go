@@ -3,6 +3,7 @@ package inventory
 import (
 	"fmt"
 
+	"nines/internal/access"
 	"nines/internal/sla"
 )
 
@@ -101,9 +102,9 @@ func Applicable(list []Exclusion, contract string) []sla.Exclusion {
 // May tells whether somebody may take a step now, and if not why.
 func (x *Exclusion) May(step Step, author, reason string) error {
 	switch {
-	case author == "":
+	case access.SamePerson(author, ""):
 		return Refusal("say who you are: an author is required")
-	case step == Approve && x.State == StateProposed && author == x.Author:
+	case step == Approve && x.State == StateProposed && access.SamePerson(author, x.Author):
 		return Refusal(fmt.Sprintf("exclusion %d was proposed by %s: somebody else has to approve it", x.ID, author))
 	case (step == Reject || step == Withdraw) && reason == "":
 		return Refusal(fmt.Sprintf("say why: a reason is required to %s an exclusion", step))

@@ -159,7 +159,7 @@ func (n Note) check(p access.Principal, reason bool) error {
 	switch {
 	case !p.Operator:
 		return inventory.Refusal(fmt.Sprintf("%q may read, not change: only operators may", p.Name))
-	case n.Author == "":
+	case access.SamePerson(n.Author, ""):
 		return inventory.Refusal("say who you are: an author is required")
 	case reason && n.Reason == "":
 		return inventory.Refusal("say why: a reason is required")

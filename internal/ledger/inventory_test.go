@@ -153,6 +153,8 @@ func suiteExclusions(t *testing.T, open func() *Ledger) {
 		}
 	}
 	step("ann", "", 1, inventory.Approve, "somebody else has to approve it")
+	step(" Ann ", "", 1, inventory.Approve, "somebody else has to approve it")
+	step(" ", "", 1, inventory.Approve, "an author is required")
 	step("cat", "", 7, inventory.Approve, ErrNotFound.Error())
 	step("cat", "", 1, inventory.Approve, inventory.StateApproved)
 	step("dan", "", 1, inventory.Approve, "it cannot be approved")

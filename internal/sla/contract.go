@@ -255,6 +255,7 @@ type Resource struct {
 	// Fee overrides the contract's fee per resource, in minor units.
 	Fee     *int64
 	FeeFrom map[int64]int64 // what it costs instead from instants on
+	Of      string          // the resource that an instance is part of, which pays once for all
 	// Group and Zone place it where the objective is settled over zones: the
 	// resources of a group are the instances of one service.
 	Group, Zone string

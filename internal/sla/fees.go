@@ -1,6 +1,9 @@
 package sla
 
-import "math/big"
+import (
+	"cmp"
+	"math/big"
+)
 
 // Fees are what the resources of a contract cost together and each.
 type Fees struct {
@@ -15,21 +18,19 @@ type Fees struct {
 // takes the place of its share.
 func (c *Contract) Fees(in Input) *Fees {
 	b := &Fees{fee: c.Fee, total: c.Fee.Money}
+	seen, own := map[string]bool{}, false
 	var list []*Resource
-	seen := map[string]bool{}
-	own := false
 	for i := range c.Objectives {
 		rs := in.Resources[c.Objectives[i].Name]
 		for k := range rs {
-			if !seen[rs[k].Name] {
-				seen[rs[k].Name] = true
+			if name := cmp.Or(rs[k].Of, rs[k].Name); !seen[name] {
+				seen[name] = true
 				list = append(list, &rs[k])
 				own = own || rs[k].Fee != nil
 			}
 		}
 	}
-	b.resources = len(list)
-	if len(list) > 0 && (own || c.Fee.PerResource) {
+	if b.resources = len(list); b.resources > 0 && (own || c.Fee.PerResource) {
 		b.total.Minor = 0
 		for _, r := range list {
 			b.total.Minor += b.Of(r).Minor

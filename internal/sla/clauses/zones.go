@@ -1,6 +1,7 @@
 package clauses
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -30,6 +31,7 @@ func overZones(o *sla.Objective, p sla.Period, instances []sla.Resource, fees *s
 
 func overZone(o *sla.Objective, p sla.Period, instances []sla.Resource, fees *sla.Fees) (out sla.Resource) {
 	out.Fee = new(int64)
+	paid := map[string]bool{}
 	length := o.Length()
 	index := map[string]int{}
 	for i := range instances {
@@ -54,7 +56,10 @@ func overZone(o *sla.Objective, p sla.Period, instances []sla.Resource, fees *sl
 				zones[k][z].unknown++
 			}
 		}
-		*out.Fee += fees.Of(&instances[i]).Minor
+		if name := cmp.Or(instances[i].Of, instances[i].Name); !paid[name] {
+			paid[name] = true
+			*out.Fee += fees.Of(&instances[i]).Minor
+		}
 	}
 	for k := range zones {
 		start := p.Start + int64(k)*length
