@@ -23,6 +23,15 @@ func Period(c *sla.Contract, month string, loc *time.Location) (sla.Period, erro
 	return clauses.Period(c, first), nil
 }
 
+// MonthAt names the month whose period of the contract an instant, Unix
+// milliseconds, lies in; between rolling periods the calendar's.
+func MonthAt(c *sla.Contract, at int64, loc *time.Location) string {
+	if p, ok := clauses.PeriodAt(c, at, loc); ok {
+		return p.Name
+	}
+	return time.UnixMilli(at).In(loc).Format("2006-01")
+}
+
 // appendSpan adds one slot to spans, extending the last where it continues it.
 func appendSpan(spans []sla.Span, next sla.Span) []sla.Span {
 	if n := len(spans); n > 0 {

@@ -56,3 +56,21 @@ func TestSpansAreExtended(t *testing.T) {
 		t.Errorf("got %v, want %v", spans, want)
 	}
 }
+
+func TestTheMonthThatAnInstantLiesIn(t *testing.T) {
+	dubai := time.FixedZone("Asia/Dubai", 4*3600)
+	f := func(c sla.Contract, at, want string) {
+		t.Helper()
+		instant, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := MonthAt(&c, instant.UnixMilli(), dubai); got != want {
+			t.Errorf("%s is in %s, want %s", at, got, want)
+		}
+	}
+	f(sla.Contract{}, "2026-10-31T20:00:00Z", "2026-11")
+	f(sla.Contract{FirstDay: 15}, "2026-11-14T19:59:59Z", "2026-10")
+	f(sla.Contract{FirstDay: 15}, "2026-11-14T20:00:00Z", "2026-11")
+	f(sla.Contract{RollingDays: 7}, "2026-11-10T00:00:00Z", "2026-11")
+}

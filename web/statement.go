@@ -43,8 +43,8 @@ func (s *Server) getStatement(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	month := cmp.Or(q.Get("month"), time.UnixMilli(logTime).In(loc).Format("2006-01"))
-	period, err := statement.Month(month, loc)
+	month := cmp.Or(q.Get("month"), statement.MonthAt(record.Contract, logTime, loc))
+	period, err := statement.Period(record.Contract, month, loc)
 	if err != nil {
 		return nil, badRequest("month=%s is no month: write it as 2026-11", quoteShort(month))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"nines/internal/sla"
 	"nines/internal/slo"
 	"nines/internal/yamlconf"
+	"nines/rules"
 	"nines/statement"
 )
 
@@ -36,9 +38,6 @@ settled up to its last decided slot.`,
 			if err := checkFormat("statement", format); err != nil {
 				return err
 			}
-			if month == "" {
-				month = time.Now().UTC().Format("2006-01")
-			}
 			led, err := openLedger(cmd.Context(), file, dataDir, false, log.logger())
 			if err != nil {
 				return err
@@ -52,7 +51,7 @@ settled up to its last decided slot.`,
 		},
 	}
 	cmd.Flags().StringVar(&contract, "contract", "", "name of the contract (needed where there are several)")
-	cmd.Flags().StringVar(&month, "month", "", "calendar month in the contract's time zone, YYYY-MM (default this one)")
+	cmd.Flags().StringVar(&month, "month", "", "month that names the period, in the contract's time zone, YYYY-MM (default the one that the log has come to)")
 	cmd.Flags().StringVar(&format, "format", "table", formats)
 	cmd.Flags().StringVar(&recorded, "known-at", "", "settle by the inventory and exclusions as they were known at this time (default now)")
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "data directory with the ledger (default data)")
@@ -73,6 +72,13 @@ func gather(ctx context.Context, led *ledger.Ledger, name, month, recorded strin
 	}
 	if q.AsOf, err = led.LogTime(ctx); err != nil {
 		return nil, err
+	}
+	if q.Month == "" {
+		loc, err := rules.LoadZone(q.Contract)
+		if err != nil {
+			return nil, err
+		}
+		q.Month = statement.MonthAt(q.Contract, cmp.Or(q.AsOf, time.Now().UnixMilli()), loc)
 	}
 	q.Stream = func(id string) *slo.Stream { return set.Streams[id] }
 	return statement.Gather(ctx, led, q)

@@ -81,6 +81,7 @@ func (s *State) announce(a *wire.GroupLabels, told string) {
 		}
 		s.assign(g, false)
 		s.change(g)
+		s.touched[g] = true
 	}
 }
 
@@ -369,7 +370,7 @@ func (g *group) collect(s *State) {
 	if g.Retired != 0 && g.next >= g.Retired {
 		s.letGo(g)
 		s.dropTiers(g)
-		s.seekOrphans()
+		s.orphan()
 	}
 }
 

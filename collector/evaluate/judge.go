@@ -127,6 +127,9 @@ func (v *vantage) streak(since int64) (failures, successes int, last probed) {
 func (s *State) judge() {
 	s.touchComposites()
 	for g := range s.touched {
+		if g.Labels == nil && g.stream != nil && len(g.stream.GroupBy) > 0 {
+			continue // its labels follow within a minute: an alert has to name it
+		}
 		for _, j := range g.judged {
 			if j.def.Down != nil {
 				s.judgeDown(g, j)

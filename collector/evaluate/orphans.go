@@ -18,6 +18,22 @@ func (s *State) seekOrphans() {
 		wait = max(wait, orphanWait+st.Rule.Length)
 	}
 	s.orphansAt = s.logTime + wait
+	s.noteStrangers()
+}
+
+// orphan has the alerts of a group that was let go resolved. Where others wait
+// for that already, it does not keep them waiting: only a change of rules brings
+// groups that take alerts over.
+func (s *State) orphan() {
+	if s.orphansAt == 0 {
+		s.seekOrphans()
+		return
+	}
+	s.noteStrangers()
+}
+
+// noteStrangers notes which alerts stand, for groups that appear from now on.
+func (s *State) noteStrangers() {
 	s.strangers = map[string][]*alert.Alert{}
 	for _, a := range s.alerts {
 		name := a.Labels["objective"]
