@@ -277,7 +277,11 @@ func (o *owner) open(ctx context.Context) (*bus.Reader, error) {
 }
 
 func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
-	if err := wire.DecodePartial(rec.Value, &o.partial); err != nil {
+	switch err := wire.DecodePartial(rec.Value, &o.partial); {
+	case errors.Is(err, wire.ErrVersion):
+		// A newer aggregate wrote it: passing over it would lose what it counted.
+		return fmt.Errorf("read offset %d of %s, partition %d: %w", rec.Offset, wire.TopicPartials, o.partition, err)
+	case err != nil:
 		return o.bury(ctx, rec, err)
 	}
 	fresh, err := o.state.Apply(rec.Offset, &o.partial)

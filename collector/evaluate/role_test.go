@@ -227,6 +227,30 @@ func TestRoleGoesOnFromTheLedger(t *testing.T) {
 	}
 }
 
+// TestPartialsOfANewerRelease: an evaluator that cannot read what a newer
+// aggregate writes says so and stays before it, so that nothing is lost once it
+// is upgraded.
+func TestPartialsOfANewerRelease(t *testing.T) {
+	w := newWorld(t)
+	role, stop := w.start("old")
+	defer stop()
+	w.produce(0, 10, 1)
+	w.eventually("what it can read", func() bool { return w.total() == 10 })
+	newer := wire.AppendPartial(nil, &wire.Partial{Sources: 1, Incarnation: 1, From: w.to[0], To: w.to[0] + 1, LogTime: epoch + 11_000, RuleSet: w.set})
+	newer[1]++
+	if _, err := w.client.Producer(wire.TopicPartials, 0).ProduceRetry(w.ctx, func() []bus.Record { return []bus.Record{{Value: newer}} }); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("it says why it stopped", func() bool { return errors.Is(role.Health(), wire.ErrVersion) })
+	claim, err := w.led.Claim(w.ctx, 0, "looking")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claim.Offset != 10 {
+		t.Errorf("it passed over the record: its offset is %d, want 10", claim.Offset)
+	}
+}
+
 func TestASecondClaimWins(t *testing.T) {
 	w := newWorld(t)
 	role, stop := w.start("first")

@@ -54,7 +54,7 @@ func CheckpointKey(source int32, set uint64, part int) []byte {
 
 // AppendCheckpoint appends one part's bytes to dst.
 func AppendCheckpoint(dst []byte, c *Checkpoint) []byte {
-	dst = append(dst, MagicCheckpoint, version)
+	dst = append(dst, MagicCheckpoint, versionCheckpoint)
 	dst = appendUvarint(dst, uint64(uint32(c.Source)))
 	dst = appendUvarint(dst, c.Set)
 	dst = appendUvarint(dst, uint64(c.Part))
@@ -66,7 +66,7 @@ func AppendCheckpoint(dst []byte, c *Checkpoint) []byte {
 // DecodeCheckpoint reads one part. c.Payload aliases b.
 func DecodeCheckpoint(b []byte, c *Checkpoint) error {
 	r := reader{b: b, record: "checkpoint"}
-	r.begin(MagicCheckpoint)
+	r.begin(MagicCheckpoint, versionCheckpoint)
 	*c = Checkpoint{Source: int32(r.uint32("source")), Set: r.uvarint("set")}
 	at := r.p
 	c.Part, c.Parts = r.uint32("part"), r.uint32("parts")

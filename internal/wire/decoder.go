@@ -81,7 +81,7 @@ func (d *Decoder) DecodeFrameHeader(b []byte, f *telemetry.Frame) error {
 // frame.
 func RestampFrame(b []byte, sendTime int64) error {
 	r := reader{b: b, record: "frame"}
-	r.begin(MagicFrame)
+	r.begin(MagicFrame, versionFrame)
 	r.fixed64("send time")
 	if r.err != nil {
 		return r.err
@@ -91,7 +91,7 @@ func RestampFrame(b []byte, sendTime int64) error {
 }
 
 func (d *Decoder) header(r *reader, f *telemetry.Frame) {
-	r.begin(MagicFrame)
+	r.begin(MagicFrame, versionFrame)
 	if r.err == nil && len(r.b) < fixedSize {
 		r.fail(r.p, "header", ErrTruncated)
 	}

@@ -36,7 +36,7 @@ type Encoder struct {
 // canonical; what a block lacks of Columns × Times values is written as absent.
 // A block without Schema is written with Columns columns.
 func (e *Encoder) AppendFrame(dst []byte, f *telemetry.Frame, withSchemas func(fp uint64) bool) []byte {
-	dst = append(dst, MagicFrame, version)
+	dst = append(dst, MagicFrame, versionFrame)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(f.SendTime))
 	dst = binary.LittleEndian.AppendUint64(dst, f.Boot)
 	dst = appendUvarint(dst, f.Seq)

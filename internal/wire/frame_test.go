@@ -243,7 +243,8 @@ func TestErrorsNameTheByte(t *testing.T) {
 	}
 	f(func(b []byte) []byte { return nil }, ErrTruncated, "decode frame: magic at byte 0: record is truncated")
 	f(func(b []byte) []byte { b[0] = '{'; return b }, ErrMagic, "decode frame: magic at byte 0: record is of another kind")
-	f(func(b []byte) []byte { b[1] = 9; return b }, ErrVersion, "decode frame: version at byte 1: record has a version that this release does not know")
+	f(func(b []byte) []byte { b[1] = 9; return b }, ErrVersion, "decode frame: version 9 (this release reads 1) at byte 1: record has a version that this release does not know: upgrade this program")
+	f(func(b []byte) []byte { b[1] = 0; return b }, ErrRetired, "decode frame: version 0 (this release reads 1) at byte 1: record has a version that this release no longer reads")
 	f(func(b []byte) []byte { return b[:12] }, ErrTruncated, "decode frame: header at byte 2: record is truncated")
 	f(func(b []byte) []byte { b[20] = 200; return b }, ErrTruncated, "decode frame: agent at byte 20: record is truncated")
 	f(func(b []byte) []byte { return append(b, 0) }, ErrCorrupt, fmt.Sprintf("decode frame: end at byte %d: record is corrupt", len(frame)))
@@ -266,7 +267,7 @@ func TestEveryPrefixIsAnError(t *testing.T) {
 func TestHostileCountsAllocateLittle(t *testing.T) {
 	huge := []byte{0xff, 0xff, 0xff, 0xff, 0x0f}
 	start := func() []byte {
-		b := append([]byte{MagicFrame, version}, make([]byte, 16)...)
+		b := append([]byte{MagicFrame, versionFrame}, make([]byte, 16)...)
 		return append(b, 1, 2, 1, 'a', 0) // sequence, identity
 	}
 	f := func(name string, b []byte) {

@@ -7,7 +7,7 @@ import "slices"
 // Empty lists become nil.
 func DecodePartial(b []byte, p *Partial) error {
 	r := &partialReader{reader: reader{b: b, record: "partial"}}
-	r.begin(MagicPartial)
+	r.begin(MagicPartial, versionPartial)
 	room := p.Counts[:0]
 	*p = Partial{
 		Source:      int32(r.uint32("source")),

@@ -28,7 +28,7 @@ func (e *PartialEncoder) Append(dst []byte, p *Partial) []byte {
 		e.counts = e.columns.append(e.counts[:0], &e.packed)
 	}
 	d.mention(p)
-	dst = append(dst, MagicPartial, version)
+	dst = append(dst, MagicPartial, versionPartial)
 	dst = appendUvarint(dst, uint64(uint32(p.Source)))
 	dst = appendUvarint(dst, uint64(uint32(p.Sources)))
 	dst = appendUvarint(dst, p.Incarnation)

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"math"
+	"strconv"
 )
 
 // reader takes a record apart. After the first error it returns zeros; callers
@@ -25,17 +26,24 @@ func (r *reader) fail(at int, element string, err error) {
 }
 
 // begin checks the magic byte and the version.
-func (r *reader) begin(magic byte) {
+func (r *reader) begin(magic, version byte) {
 	switch {
 	case len(r.b) < 2:
 		r.fail(0, "magic", ErrTruncated)
 	case r.b[0] != magic:
 		r.fail(0, "magic", ErrMagic)
-	case r.b[1] != version:
-		r.fail(1, "version", ErrVersion)
+	case r.b[1] > version:
+		r.fail(1, unlike(r.b[1], version), ErrVersion)
+	case r.b[1] < version:
+		r.fail(1, unlike(r.b[1], version), ErrRetired)
 	default:
 		r.p = 2
 	}
+}
+
+// unlike names a version that is not the one that is read.
+func unlike(got, want byte) string {
+	return "version " + strconv.Itoa(int(got)) + " (this release reads " + strconv.Itoa(int(want)) + ")"
 }
 
 // end checks that nothing is left.

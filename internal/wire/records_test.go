@@ -135,6 +135,21 @@ func TestPartialIsCompact(t *testing.T) {
 	}
 }
 
+// A partial of another form is refused by its version, whatever its bytes would
+// mean here, and the error says which of both programs is the older one.
+func TestPartialOfAnotherVersion(t *testing.T) {
+	f := func(version byte, want error, text string) {
+		t.Helper()
+		b := AppendPartial(nil, secondPartial())
+		b[1] = version
+		if err := DecodePartial(b, &Partial{}); !errors.Is(err, want) || err.Error() != text {
+			t.Errorf("version %d: got %v, want %q", version, err, text)
+		}
+	}
+	f(versionPartial+1, ErrVersion, "decode partial: version 3 (this release reads 2) at byte 1: record has a version that this release does not know: upgrade this program")
+	f(1, ErrRetired, "decode partial: version 1 (this release reads 2) at byte 1: record has a version that this release no longer reads")
+}
+
 func TestTickComesBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := Tick{rapid.Int64().Draw(t, "clock"), rapid.Uint64().Draw(t, "incarnation"), anyID().Draw(t, "rules"), rapid.String().Draw(t, "owner")}

@@ -6,7 +6,7 @@ import (
 
 // AppendTick appends the tick's bytes to dst.
 func AppendTick(dst []byte, t *Tick) []byte {
-	dst = append(dst, MagicTick, version)
+	dst = append(dst, MagicTick, versionTick)
 	dst = appendVarint(dst, t.Clock)
 	dst = appendUvarint(dst, t.Incarnation)
 	dst = appendID(dst, t.RuleSet)
@@ -16,7 +16,7 @@ func AppendTick(dst []byte, t *Tick) []byte {
 // DecodeTick reads the tick b into t.
 func DecodeTick(b []byte, t *Tick) error {
 	r := reader{b: b, record: "tick"}
-	r.begin(MagicTick)
+	r.begin(MagicTick, versionTick)
 	*t = Tick{
 		Clock:       r.varint("clock"),
 		Incarnation: r.uvarint("incarnation"),

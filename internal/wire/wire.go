@@ -19,8 +19,15 @@ const (
 	MagicCheckpoint = 0xFC
 )
 
-// version is the second byte of each binary record.
-const version = 1
+// The second byte of each binary record is the version of its form. Whoever
+// changes what the bytes mean raises it: a reader then refuses what it would
+// misread.
+const (
+	versionFrame      = 1
+	versionTick       = 1
+	versionPartial    = 2
+	versionCheckpoint = 1
+)
 
 // Header is one header of a Kafka record.
 type Header struct {
@@ -36,7 +43,9 @@ var (
 	// ErrMagic: the record is of another kind.
 	ErrMagic = errors.New("record is of another kind")
 	// ErrVersion: the record is of a newer release; upgrade the reader first.
-	ErrVersion = errors.New("record has a version that this release does not know")
+	ErrVersion = errors.New("record has a version that this release does not know: upgrade this program")
+	// ErrRetired: the record is of an earlier form that nothing reads any more.
+	ErrRetired = errors.New("record has a version that this release no longer reads")
 	// ErrCorrupt: no encoder writes these bytes.
 	ErrCorrupt = errors.New("record is corrupt")
 	// ErrLimit: the record is larger than any that nines writes.
