@@ -79,9 +79,9 @@ var table = []row{
 	{"web", 4, "internal/access internal/alert internal/hist internal/inventory internal/ledger internal/sla internal/slo internal/telemetry internal/wire internal/yamlconf rules statement",
 		"shows the ledger; ruler and notify are handlers that cmd gives it"},
 	{"configs", 4, "", "data only"},
-	{"internal/scenario", 4, "internal/access internal/alert internal/ledger internal/replay internal/scenario/script internal/sla internal/sla/clauses internal/slo internal/telemetry internal/yamlconf rules statement",
+	{"internal/scenario", 4, "internal/access internal/alert internal/inventory internal/ledger internal/replay internal/scenario/script internal/sla internal/sla/clauses internal/slo internal/telemetry internal/yamlconf rules statement",
 		"scenarios run what collectors and statements run, and nothing else"},
-	{"internal/replay", 4, "collector/aggregate collector/evaluate internal/access internal/alert internal/ledger internal/rows internal/sla internal/slo internal/telemetry internal/wire",
+	{"internal/replay", 4, "collector/aggregate collector/evaluate internal/access internal/alert internal/inventory internal/ledger internal/rows internal/sla internal/slo internal/telemetry internal/wire",
 		"the two pure states over a ledger, without Kafka; whoever simulates, replays or tests drives it"},
 
 	{"cmd/nines", 5, "*", "wires everything"},

@@ -18,6 +18,7 @@ import (
 	"nines/internal/inventory"
 	"nines/internal/scenario/script"
 	"nines/internal/sim"
+	"nines/internal/sla"
 	"nines/internal/topology"
 	"nines/internal/yamlconf"
 	"nines/rules"
@@ -205,6 +206,11 @@ func kindOf(file string) (fileKind, error) {
 		return fileKind{promise: true}, nil
 	case has("rule_files", "evaluation_interval", "tests"):
 		return fileKind{name: "rule tests (run them with promtool test rules)", check: func(string) error { return nil }}, nil
+	case has("exclusions"):
+		return fileKind{name: "exclusions", check: func(f string) error {
+			_, err := rules.ReadExclusions(f, data, &sla.Contract{TimeZone: "UTC"})
+			return err
+		}}, nil
 	case has("groups"):
 		return fileKind{name: "Prometheus rules", check: func(f string) error { return ruler.CheckRules([]string{f}) }}, nil
 	case has("route", "receivers"):

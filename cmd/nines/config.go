@@ -39,8 +39,9 @@ type Config struct {
 	Topology   []string `yaml:"topology,omitempty"`
 	Simulation string   `yaml:"simulation,omitempty"`
 
-	file string  // where it was read from
-	read *Config // as it was read
+	example string  // folder of the worked example that this is; empty for none
+	file    string  // where it was read from
+	read    *Config // as it was read
 }
 
 // BrokerConfig is the embedded broker's part.

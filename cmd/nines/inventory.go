@@ -82,17 +82,8 @@ With --dry-run it shows the difference and writes nothing.`,
   nines inventory import customers.csv zones.yaml --reason "inventory of October"`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var entries []inventory.Entry
-			var errs yamlconf.Errors
-			for _, name := range args {
-				data, err := os.ReadFile(name)
-				if err != nil {
-					return fmt.Errorf("read inventory: %w", err)
-				}
-				more, err := inventory.Read(name, data)
-				entries, errs = append(entries, more...), errs.Append(name, err)
-			}
-			if err := errs.Err(); err != nil {
+			entries, err := readInventories(args)
+			if err != nil {
 				return err
 			}
 			return q.record(cmd, log, entries)
@@ -101,6 +92,20 @@ With --dry-run it shows the difference and writes nothing.`,
 	q.add(cmd)
 	cmd.Flags().BoolVar(&q.dryRun, "dry-run", false, "show the difference, write nothing")
 	return cmd
+}
+
+// readInventories reads files of facts; mistakes of all are reported together.
+func readInventories(files []string) (entries []inventory.Entry, err error) {
+	var errs yamlconf.Errors
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read inventory: %w", err)
+		}
+		more, err := inventory.Read(name, data)
+		entries, errs = append(entries, more...), errs.Append(name, err)
+	}
+	return entries, errs.Err()
 }
 
 func newInventorySet(log *logs) *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +15,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"nines/collector/evaluate"
+	"nines/internal/access"
 	"nines/internal/alert"
+	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/replay"
 	"nines/internal/rows"
+	"nines/internal/yamlconf"
 	"nines/rules"
 )
 
@@ -25,6 +29,7 @@ import (
 type replayRequest struct {
 	mapping, config, dir, until string
 	objectives, contracts       []string
+	inventory                   []string
 	files                       []string
 	tick                        time.Duration
 	appendTo, strict, daily     bool
@@ -50,6 +55,7 @@ configuration.`,
 		Example: `  nines replay --mapping requests.yaml --objectives objectives.yaml november.csv.gz
   nines replay --mapping m.yaml --config nines.yaml --ledger november day-*.jsonl
   nines replay --mapping m.yaml --objectives o.yaml --contracts sla.yaml --daily data.csv
+  nines replay --mapping m.yaml --config nines.yaml --inventory resources.yaml november.csv
   nines statement --data-dir replay --month 2026-11`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,6 +67,7 @@ configuration.`,
 	f.StringVar(&q.mapping, "mapping", "", "file that says what rows and columns are")
 	f.StringArrayVar(&q.objectives, "objectives", nil, "file or folder of objectives; may be repeated")
 	f.StringArrayVar(&q.contracts, "contracts", nil, "file or folder of contracts; may be repeated")
+	f.StringArrayVar(&q.inventory, "inventory", nil, "file of what runs, for whom and since when; may be repeated")
 	f.StringVar(&q.config, "config", "", "configuration whose objectives and contracts to take")
 	f.StringVar(&q.dir, "ledger", "replay", "data directory for the ledger: a new or empty one")
 	f.BoolVar(&q.appendTo, "append", false, "go on in a ledger that an earlier replay wrote")
@@ -88,6 +95,10 @@ func (q *replayRequest) run(ctx context.Context, log *logs, out io.Writer) error
 	if err != nil {
 		return err
 	}
+	facts, err := readInventories(q.inventory)
+	if err != nil {
+		return err
+	}
 	files, err := rows.Open(rows.Options{Mapping: mapping, Files: q.files, Strict: q.strict})
 	if err != nil {
 		return err
@@ -98,6 +109,9 @@ func (q *replayRequest) run(ctx context.Context, log *logs, out io.Writer) error
 		return failed(err)
 	}
 	defer led.Close()
+	if err := recordGiven(ctx, led, facts); err != nil {
+		return err
+	}
 	r := &replayed{out: out, set: set, dir: q.dir, daily: q.daily, zone: mapping.Zone(), files: files, led: led, alerts: map[string]int{}}
 	if err := r.play(ctx, q.tick, until); err != nil {
 		return failed(err)
@@ -126,6 +140,19 @@ func (q *replayRequest) rules() (*rules.Set, error) {
 		return nil, fmt.Errorf("replay: there is no objective in %s", strings.Join(files, ", "))
 	}
 	return set, nil
+}
+
+// recordGiven writes what runs into the ledger, before anything is judged.
+func recordGiven(ctx context.Context, led *ledger.Ledger, entries []inventory.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	note := ledger.Note{Author: cmp.Or(userName(), "nines replay"), Reason: "given to nines replay", At: time.Now().UnixMilli()}
+	_, err := led.RecordFacts(ctx, access.Local(), note, entries)
+	if mistakes := (yamlconf.Errors)(nil); errors.As(err, &mistakes) {
+		return err
+	}
+	return failed(err)
 }
 
 func (q *replayRequest) end() (int64, error) {

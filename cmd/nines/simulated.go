@@ -8,13 +8,11 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"nines/agent/framing"
-	"nines/configs"
 	"nines/internal/bus"
 	"nines/internal/ledger"
 	"nines/internal/replay"
@@ -22,7 +20,6 @@ import (
 	"nines/internal/sim"
 	"nines/internal/topology"
 	"nines/internal/wire"
-	"nines/internal/yamlconf"
 	"nines/rules"
 )
 
@@ -178,42 +175,4 @@ func short(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
-}
-
-// exampleDir is where a worked example is kept unless told otherwise: never where
-// real data is.
-func exampleDir(name string) string { return "data-" + name }
-
-// exampleConfig writes a worked example's files where they are absent, and reads
-// its configuration.
-func exampleConfig(name, dataDir, listen string) (*Config, error) {
-	if !slices.Contains(configs.Examples(), name) {
-		return nil, fmt.Errorf("--example: no example is called %q; there are: %s", name, strings.Join(configs.Examples(), ", "))
-	}
-	if dataDir == "" {
-		dataDir = exampleDir(name)
-	}
-	dir := filepath.Join(dataDir, "config")
-	if other(filepath.Join(dir, "nines.yaml")) {
-		return nil, fmt.Errorf("--example: data directory %s holds a configuration of its own; choose another with --data-dir", dataDir)
-	}
-	if _, err := configs.WriteExample(name, dir); err != nil {
-		return nil, failed(fmt.Errorf("write to data directory %s: %w; choose another with --data-dir", dataDir, err))
-	}
-	cfg, err := loadConfig(filepath.Join(dir, "nines.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	return cfg, cfg.complete(dataDir, listen)
-}
-
-// other tells whether a process configuration is there that is no example's:
-// simulated figures must not join real ones.
-func other(file string) bool {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return false
-	}
-	doc, err := yamlconf.One(file, data)
-	return err == nil && (doc == nil || doc.Text("simulation") == "")
 }

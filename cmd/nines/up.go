@@ -109,6 +109,11 @@ func runUp(ctx context.Context, cfg *Config, out io.Writer, logs *logs) error {
 		return failed(err)
 	}
 	log := logs.logger()
+	if cfg.example != "" {
+		if err := tellExample(ctx, cfg, log); err != nil {
+			return failed(fmt.Errorf("record the example's inventory: %w", err))
+		}
+	}
 	if played != nil {
 		if err := played.prefill(ctx, cfg, log); ctx.Err() != nil {
 			return errStopped

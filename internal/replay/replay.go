@@ -17,6 +17,7 @@ import (
 	"nines/collector/evaluate"
 	"nines/internal/access"
 	"nines/internal/alert"
+	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/slo"
 	"nines/internal/telemetry"
@@ -86,6 +87,7 @@ type Pipeline struct {
 	pending   pending
 	collected int64 // log time of the last look at what has changed
 	collectIn int64
+	expects   bool // the ledger has an inventory
 
 	ticks  uint64
 	frames uint64
@@ -160,6 +162,9 @@ func (p *Pipeline) SetRules(set *slo.RuleSet) error {
 	p.ruleID = set.ID()
 	p.rules[p.ruleID] = set
 	p.collectIn = collectEvery(set)
+	if p.expects {
+		p.collectIn = DefaultTick.Milliseconds()
+	}
 	return nil
 }
 
@@ -213,7 +218,25 @@ func (p *Pipeline) restore() error {
 	p.eval.SetHours(func(key wire.GroupKey, from, to int64) ([]ledger.HourTotals, error) {
 		return p.o.Ledger.HourTotals(p.ctx, access.Local(), key, from, to)
 	})
-	return p.eval.Restore(id, loaded, alerts, agents)
+	if err := p.eval.Restore(id, loaded, alerts, agents); err != nil {
+		return err
+	}
+	return p.Expect()
+}
+
+// Expect reads the ledger's inventory: groups of what runs are expected, as in a
+// collector, and have unknown slots while they say nothing. New does it; where
+// facts are recorded afterwards it is called again.
+func (p *Pipeline) Expect() error {
+	records, err := p.o.Ledger.Inventory(p.ctx, access.Local(), 0)
+	if err != nil || len(records) == 0 {
+		return err
+	}
+	p.eval.Expect(inventory.At(records, 0), func(wire.GroupKey) bool { return true })
+	// A group that stops is let go when its slots are collected, and has none
+	// until it runs again.
+	p.expects, p.collectIn = true, DefaultTick.Milliseconds()
+	return nil
 }
 
 // own refuses a ledger whose positions are not ours.

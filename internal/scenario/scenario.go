@@ -93,7 +93,7 @@ type exclusion struct {
 
 // play runs the scenario from its start to its end.
 func (r *run) play(ctx context.Context) error {
-	if len(r.s.Loads) == 0 {
+	if len(r.s.Loads) == 0 && !r.s.Inventoried() {
 		for i := range r.s.Steps {
 			if err := r.step(ctx, &r.s.Steps[i]); err != nil {
 				return err
@@ -142,6 +142,12 @@ func (r *run) step(ctx context.Context, step *script.Step) error {
 		return nil
 	case script.Approve:
 		return r.approve(step)
+	case script.Tell:
+		entries, err := told(&step.Told)
+		if err != nil {
+			return err
+		}
+		return r.world.record(ctx, entries)
 	case script.Correct:
 		if r.world != nil {
 			return at(step.Pos, "corrects facts, and there are samples")
@@ -186,10 +192,7 @@ func at(p script.Pos, reason string) error {
 func (r *run) useRules(files []script.Path) error {
 	var paths []string
 	for _, f := range files {
-		path := f.Name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(f.File), path)
-		}
+		path := beside(f)
 		if found, err := filepath.Glob(path); err != nil || len(found) == 0 {
 			return at(f.Pos, "is no file that can be read: "+path)
 		}

@@ -159,6 +159,11 @@ func TestMistakesThatShowWhenItRuns(t *testing.T) {
 	f(given+"restate shop 2026-11 by lee approved kim\n  delta 0\n", "a.scenario:5:1: restates what was not settled before")
 	f(given+"approve x by kim\nquiet\n", "a.scenario:5:1: no exclusion of this name")
 	f("rules month.yaml\nfacts\n  vm-1 loss 2 from 2026-11-01 for 1m\nsettle shop 2026-11\n  slots.bad 0\n", "a.scenario:3:3: value: want the share of traffic lost")
+	f(given+"resource shop colour=red\nquiet\n", "a.scenario:5:15: unknown column: want resource, from, match.LABEL")
+	f(given+"resource shop running\nquiet\n", "a.scenario:5:15: state: shop: match: is required")
+	f(given+"resource shop running match.target=shop fee=10\nquiet\n", "a.scenario:5:41: fee: want an amount and a currency")
+	f(given+"at 5m resource shop stopped match.target=shop\nquiet\n", "a.scenario:5:21: state: shop: state from 2026-11-01T00:05:00Z: it is stopped before it was ever running")
+	f(given+"inventory none.yaml\nquiet\n", "a.scenario:5:11: is no file that can be read")
 	f("rules month.yaml\nfacts none.csv\nsettle shop 2026-11\n  slots.bad 0\n", "a.scenario:2:7: ")
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"nines/internal/scenario/script"
 	"nines/internal/sla"
 	"nines/internal/sla/clauses"
+	"nines/internal/slo"
 	"nines/internal/yamlconf"
 	"nines/rules"
 	"nines/statement"
@@ -36,7 +36,8 @@ func (r *run) settle(ctx context.Context, step *script.Step) error {
 	}
 	var s *sla.Settlement
 	if r.world != nil {
-		s, err = statement.Build(ctx, r.world.led, statement.Request{Principal: access.Local(), Contract: &with, Month: step.Want, AsOf: r.world.now})
+		s, err = statement.Build(ctx, r.world.led, statement.Request{Principal: access.Local(), Contract: &with, Month: step.Want, AsOf: r.world.now,
+			Stream: func(id string) *slo.Stream { return r.set.Streams[id] }})
 	} else {
 		s, err = r.settleFacts(&with, step)
 	}
@@ -183,10 +184,7 @@ func (r *run) settleFacts(c *sla.Contract, step *script.Step) (*sla.Settlement, 
 // in facts of the scenario are reported at their lines there.
 func (r *run) readFacts(c *sla.Contract) (sla.Input, error) {
 	if f := r.s.FactsFile; f.Name != "" {
-		path := f.Name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(f.File), path)
-		}
+		path := beside(f)
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return sla.Input{}, at(f.Pos, err.Error())

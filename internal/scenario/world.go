@@ -52,6 +52,13 @@ func newWorld(ctx context.Context, s *script.Scenario, set *slo.RuleSet) (*world
 	if err != nil {
 		return nil, errors.Join(err, done())
 	}
+	entries, err := given(s)
+	if err == nil {
+		err = w.record(ctx, entries)
+	}
+	if err != nil {
+		return nil, errors.Join(err, done())
+	}
 	for i := range s.Agents {
 		w.agents = append(w.agents, newAgent(s, &s.Agents[i]))
 	}
@@ -91,13 +98,17 @@ func (w *world) plan() {
 	}
 	for i := range w.s.Steps {
 		step := &w.s.Steps[i]
-		if last = max(last, step.At); step.Action == script.UseRules {
+		if last = max(last, step.At); step.Action == script.UseRules || step.Action == script.Tell {
 			w.changes = append(w.changes, step.At)
 		}
 	}
 	if w.end == 0 {
 		w.end = last
 	}
+	w.sortChanges()
+}
+
+func (w *world) sortChanges() {
 	w.changes = slices.DeleteFunc(w.changes, func(t int64) bool { return t < w.s.Start })
 	slices.Sort(w.changes)
 	w.changes = slices.Compact(w.changes)
@@ -175,8 +186,12 @@ func (w *world) troubled() bool {
 	return slices.ContainsFunc(w.agents, func(a *agent) bool { return len(a.spool) > 0 })
 }
 
-// steady tells whether every series has values, often enough.
+// steady tells whether every series has values, often enough. What the inventory
+// expects may have no series at all.
 func (w *world) steady() bool {
+	if w.s.Inventoried() {
+		return false
+	}
 	for i := range w.s.Faults {
 		if f := &w.s.Faults[i]; f.From <= w.now && w.now < f.To {
 			return false

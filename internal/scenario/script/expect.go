@@ -31,7 +31,7 @@ func (p *parser) at(n *node) {
 	}
 }
 
-const wantStep = "want a statement: rules, zone, start, end, tick, agent, load, fault, facts, exclude, approve, correct, at, scenario, or what is expected: quiet, never, alert, no alert, resolved, state, slots, slot, attainment, budget, burn, gaps, settle, restate"
+const wantStep = "want a statement: rules, zone, start, end, tick, agent, load, fault, inventory, resource, facts, exclude, approve, correct, at, scenario, or what is expected: quiet, never, alert, no alert, resolved, state, slots, slot, attainment, budget, burn, gaps, settle, restate"
 
 // step reads an action or expectation whose first word is the one at skip.
 func (p *parser) step(n *node, skip int, at int64) {
@@ -58,6 +58,8 @@ func (p *parser) step(n *node, skip int, at int64) {
 		ok = p.gaps(n, skip, &s)
 	case Settle, Restate:
 		ok = p.settle(n, skip, &s)
+	case Tell:
+		s.Told, ok = p.told(n, skip, at)
 	case Correct:
 		s.Facts = p.rows(n)
 		if ok = len(s.Facts) > 0; !ok {

@@ -36,6 +36,12 @@ func (p *parser) statement(n *node) {
 		p.fault(n)
 	case "facts":
 		p.facts(n)
+	case "inventory":
+		p.now.Inventory = append(p.now.Inventory, p.paths(n)...)
+	case string(Tell):
+		if t, ok := p.told(n, 0, p.now.Start); ok {
+			p.now.Told = append(p.now.Told, t)
+		}
 	case "at":
 		p.at(n)
 	default:

@@ -145,13 +145,14 @@ func (p *parser) scenarioName(n *node) string {
 
 // used tells whether statements stand that rest on the start.
 func (s *Scenario) used() bool {
-	return len(s.Loads)+len(s.Faults)+len(s.Facts)+len(s.Steps) > 0 || s.FactsFile.Name != ""
+	return len(s.Loads)+len(s.Faults)+len(s.Facts)+len(s.Told)+len(s.Steps) > 0 || s.FactsFile.Name != ""
 }
 
 // clip keeps what a scenario adds out of the others of its file.
 func (s *Scenario) clip() {
 	s.Rules, s.Agents, s.Loads = slices.Clip(s.Rules), slices.Clip(s.Agents), slices.Clip(s.Loads)
 	s.Faults, s.Facts, s.Steps = slices.Clip(s.Faults), slices.Clip(s.Facts), slices.Clip(s.Steps)
+	s.Inventory, s.Told = slices.Clip(s.Inventory), slices.Clip(s.Told)
 }
 
 // finish checks the scenario as a whole.
@@ -162,6 +163,10 @@ func (p *parser) finish() *Scenario {
 	switch {
 	case byFacts && len(s.Loads)+len(s.Faults) > 0:
 		fail(s.Pos, "has facts and samples: a contract is settled from one of them")
+	case byFacts && s.Inventoried():
+		fail(s.Pos, "has facts and an inventory: facts say themselves what ran, an inventory needs samples")
+	case len(s.Inventory) > 0 && s.Start == 0:
+		fail(s.Inventory[0].Pos, "has no time: want a line such as start 2026-11-02T10:00")
 	case len(s.Facts) > 0 && s.FactsFile.Name != "":
 		fail(s.FactsFile.Pos, "comes beside facts that are written here: give one of them")
 	case len(s.Rules) == 0:

@@ -7,6 +7,7 @@
 package script
 
 import (
+	"slices"
 	"time"
 
 	"nines/internal/telemetry"
@@ -35,6 +36,10 @@ type Scenario struct {
 	Agents []Agent
 	Loads  []Load
 	Faults []Fault
+	// Inventory are files that say what runs, and Told what the scenario says
+	// itself; both are known from the start on.
+	Inventory []Path
+	Told      []Told
 	// Facts settle a contract without samples; FactsFile is a CSV file of them.
 	Facts     []Fact
 	FactsFile Path
@@ -47,6 +52,27 @@ type Scenario struct {
 type Path struct {
 	Pos
 	Name string
+}
+
+// Inventoried tells whether the scenario says what runs.
+func (s *Scenario) Inventoried() bool {
+	return len(s.Inventory)+len(s.Told) > 0 || slices.ContainsFunc(s.Steps, func(t Step) bool { return t.Action == Tell })
+}
+
+// Told is what holds of a resource of the inventory from an instant on.
+type Told struct {
+	Pos
+	Resource string
+	From     int64
+	// Values are its attributes, as nines inventory set takes them.
+	Values []Attribute
+}
+
+// Attribute is one fact about a resource, as it is written: state, customer,
+// contract, fee, match.LABEL, …
+type Attribute struct {
+	Pos
+	Name, Value string
 }
 
 // Agent is a sender of frames.
@@ -154,8 +180,9 @@ const (
 	Burn       Action = "burn"
 	Gaps       Action = "gaps"
 	Settle     Action = "settle"
-	Restate    Action = "restate" // settles again, against the settlement before
-	Correct    Action = "correct" // Facts take the place of those before
+	Restate    Action = "restate"  // settles again, against the settlement before
+	Correct    Action = "correct"  // Facts take the place of those before
+	Tell       Action = "resource" // Told is recorded in the inventory
 )
 
 // Step is an action or an expectation at a time.
@@ -184,11 +211,17 @@ type Step struct {
 	// Author and ApprovedBy are those of a restatement, Facts those of Correct.
 	Author, ApprovedBy string
 	Facts              []Fact
+	// Told is that of Tell.
+	Told Told
 }
 
 // Expects tells whether the step expects something, rather than do something.
 func (s *Step) Expects() bool {
-	return s.Action != UseRules && s.Action != Exclude && s.Action != Approve && s.Action != Correct
+	switch s.Action {
+	case UseRules, Exclude, Approve, Correct, Tell:
+		return false
+	}
+	return true
 }
 
 // SlotState is a letter of a strip of slots: G good, B bad, U unknown, - none.
