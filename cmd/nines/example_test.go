@@ -2,12 +2,18 @@ package main
 
 import (
 	"bytes"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"nines/configs"
+	"nines/internal/access"
+	"nines/internal/inventory"
+	"nines/internal/ledger"
 )
 
 // checked runs nines check.
@@ -85,9 +91,90 @@ func TestSimulationIsCheckedOnItsTopology(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := checked(t, "-q", dir); err == nil || !strings.Contains(err.Error(), `simulation.yaml:73:50: spec.faults[0].zone: the topology has no zone of this name, got "gulf-1z"`) {
+	if _, err := checked(t, "-q", dir); err == nil || !strings.Contains(err.Error(), `simulation.yaml:74:50: spec.faults[0].zone: the topology has no zone of this name, got "gulf-1z"`) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// The first start tells what runs and what was announced; later ones leave the
+// ledger to its users.
+func TestAnExampleIsToldOnce(t *testing.T) {
+	cfg, err := exampleConfig("gulf", filepath.Join(t.TempDir(), "data"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell := func() (facts []inventory.Record, exclusions []inventory.Exclusion) {
+		t.Helper()
+		if err := tellExample(t.Context(), cfg, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+		led := ledgerOf(t, cfg)
+		defer led.Close()
+		if facts, err = led.Inventory(t.Context(), access.Local(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if exclusions, err = led.Exclusions(t.Context(), access.Local(), "", 0); err != nil {
+			t.Fatal(err)
+		}
+		return facts, exclusions
+	}
+	facts, exclusions := tell()
+	if len(facts) == 0 || facts[0].Author != "example" || facts[0].Reason == "" {
+		t.Errorf("%+v", facts)
+	}
+	states := map[string]string{}
+	for i := range exclusions {
+		x := &exclusions[i]
+		states[x.Contract] = x.State
+		if x.State == inventory.StateApproved && (len(x.History) != 2 || x.History[0].Author == x.History[1].Author) {
+			t.Errorf("nobody approves their own: %+v", x.History)
+		}
+	}
+	if want := map[string]string{"corniche-bank": inventory.StateApproved, "sidra-claims": inventory.StateProposed}; !maps.Equal(states, want) {
+		t.Errorf("got %v, want %v", states, want)
+	}
+
+	entries, err := factsOfArgs("oryx-play", "2026-11-10T00:00:00Z", []string{"state=stopped"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	led := ledgerOf(t, cfg)
+	if _, err := led.RecordFacts(t.Context(), access.Local(), ledger.Note{Author: "ann", Reason: "cancelled", At: 1}, entries); err != nil {
+		t.Fatal(err)
+	}
+	if err := led.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, same := tell()
+	if len(again) != len(facts)+1 || len(same) != len(exclusions) {
+		t.Errorf("%d facts, want %d; %d exclusions, want %d", len(again), len(facts)+1, len(same), len(exclusions))
+	}
+}
+
+func ledgerOf(t *testing.T, cfg *Config) *ledger.Ledger {
+	t.Helper()
+	o, err := cfg.ledgerOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	led, err := ledger.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return led
+}
+
+// A slow machine looks back on less, so that its page is there in time.
+func TestHistoryIsAsLongAsThereIsTime(t *testing.T) {
+	f := func(trial, want time.Duration) {
+		t.Helper()
+		if got := affordableAt(3*time.Hour, trial); got != want {
+			t.Errorf("%s: got %s, want %s", trial, got, want)
+		}
+	}
+	f(50*time.Millisecond, 3*time.Hour)
+	f(500*time.Millisecond, time.Hour)
+	f(time.Minute, historyTrial)
 }
 
 func TestUpRefusesWhatDoesNotGoTogether(t *testing.T) {

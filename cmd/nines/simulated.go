@@ -81,6 +81,10 @@ func (s *simulation) part(client *bus.Client, partitions int, log *slog.Logger) 
 const (
 	historyFlush = 10_000
 	historyTick  = 30 * time.Second
+	// historyTrial is how much is made to see how fast it goes, historyBudget how
+	// long all of it may take: a first start should show its page within 10 s.
+	historyTrial  = 5 * time.Minute
+	historyBudget = 6 * time.Second
 )
 
 // prefill plays the simulation's history into a ledger that is empty: the same
@@ -107,20 +111,59 @@ func (s *simulation) prefill(ctx context.Context, cfg *Config, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	p, err := replay.New(ctx, replay.Options{Rules: set.RuleSet, Ledger: led, Partitions: cfg.Topics.TelemetryPartitions,
-		Evaluate: cfg.Evaluate.state(), TickEvery: historyTick})
+	opts := replay.Options{Rules: set.RuleSet, Partitions: cfg.Topics.TelemetryPartitions, Evaluate: cfg.Evaluate.state(), TickEvery: historyTick}
+	lasts, err := s.affordable(ctx, opts)
+	if err != nil {
+		return err
+	}
+	if lasts < s.cfg.History.Lasts {
+		log.Warn("this machine is too slow or too busy for all of the history that the simulation asks for", "asked", s.cfg.History.Lasts, "made", lasts)
+	}
+	opts.Ledger = led
+	p, err := replay.New(ctx, opts)
 	if err != nil {
 		return err
 	}
 	end := time.Now().Truncate(historyFlush * time.Millisecond).UnixMilli()
 	b := newBar(os.Stderr, "making up history")
 	defer b.end()
-	return s.history(p, end, cfg.Topics.TelemetryPartitions, b.show)
+	return s.history(p, end, lasts, cfg.Topics.TelemetryPartitions, b.show)
 }
 
-// history plays up to end.
-func (s *simulation) history(p *replay.Pipeline, end int64, partitions int, progress func(done, total int64)) error {
-	lasts := s.cfg.History.Lasts.Truncate(historyFlush * time.Millisecond).Milliseconds()
+// affordable returns how much of the history can be made before the page should
+// be there, as a trial on a ledger of its own shows. Never less than the trial.
+func (s *simulation) affordable(ctx context.Context, o replay.Options) (time.Duration, error) {
+	asked := s.cfg.History.Lasts
+	if asked <= historyTrial {
+		return asked, nil
+	}
+	led, done, err := replay.Temporary(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = done() }()
+	o.Ledger = led
+	p, err := replay.New(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := s.history(p, began.UnixMilli(), historyTrial, o.Partitions, func(int64, int64) {}); err != nil {
+		return 0, err
+	}
+	return affordableAt(asked, time.Since(began)), nil
+}
+
+// affordableAt returns what of the history to make where the trial took so long.
+func affordableAt(asked, trial time.Duration) time.Duration {
+	speed := float64(historyTrial) / float64(max(trial, time.Millisecond))
+	can := time.Duration(speed * float64(historyBudget)).Truncate(time.Minute)
+	return min(asked, max(can, historyTrial))
+}
+
+// history plays what lasted so long up to end.
+func (s *simulation) history(p *replay.Pipeline, end int64, long time.Duration, partitions int, progress func(done, total int64)) error {
+	lasts := long.Truncate(historyFlush * time.Millisecond).Milliseconds()
 	start := end - lasts
 	fleet, err := sim.New(sim.Options{Config: s.cfg.Past(), Topology: s.top, Start: start, Salt: s.salt + 1, Flush: historyFlush, ServicesOnly: true})
 	if err != nil {
@@ -147,6 +190,9 @@ func (s *simulation) history(p *replay.Pipeline, end int64, partitions int, prog
 	return p.Commit()
 }
 
+// shownFaults bounds how many faults the first lines name.
+const shownFaults = 5
+
 // describe says what is simulated.
 func (s *simulation) describe(out io.Writer) {
 	fmt.Fprintf(out, "  SIMULATED %d hosts and all that they measure: nothing on this page is real\n", s.hosts)
@@ -157,6 +203,9 @@ func (s *simulation) describe(out io.Writer) {
 			every = " every " + short(f.Every)
 		}
 		faults = append(faults, fmt.Sprintf("%s after %s for %s%s", f.Name, short(f.At), short(f.Lasts), every))
+	}
+	if n := len(faults) - shownFaults; n > 0 {
+		faults = append(faults[:shownFaults], fmt.Sprintf("and %d more: see the simulation's file", n))
 	}
 	for i, line := range faults {
 		head := "            "

@@ -56,7 +56,10 @@ func (j *judged) name(g *group) {
 	add := func(name, severity, kind string, more map[string]string) {
 		labels := g.Labels.Map()
 		labels["alertname"], labels["severity"], labels["kind"] = name, severity, kind
-		labels["objective"], labels["service"] = o.Name, o.Service
+		labels["objective"] = o.Name
+		if _, own := labels["service"]; !own { // groups by service are told apart by theirs
+			labels["service"] = o.Service
+		}
 		for name, value := range more {
 			labels[name] = value
 		}

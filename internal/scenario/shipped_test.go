@@ -100,7 +100,8 @@ func spoiled(s *script.Scenario) (*script.Scenario, []script.Pos) {
 // TestEveryRuleHasAScenario: objectives, contracts and templates that are shipped
 // have a file of scenarios beside them, by the same name.
 func TestEveryRuleHasAScenario(t *testing.T) {
-	for _, glob := range []string{"objectives/*.yaml", "contracts/*.yaml", "contracts/templates/*.yaml", "scenarios/*.yaml"} {
+	for _, glob := range []string{"objectives/*.yaml", "contracts/*.yaml", "contracts/templates/*.yaml", "scenarios/*.yaml",
+		"examples/*/objectives/*.yaml", "examples/*/contracts/*.yaml", "examples/*/*/objectives.yaml"} {
 		files, err := filepath.Glob(filepath.Join(configs, glob))
 		if err != nil || len(files) == 0 {
 			t.Fatal(glob, err)
