@@ -134,3 +134,28 @@ func TestReplayOnRealData(t *testing.T) {
 	f(requestsExample, "alibaba-genai-trace/lora_request_trace.tar.gz", "--daily", "--tick", "1m")
 	f(uptimeExample, "availability-upptime/events.csv", "--tick", "1m")
 }
+
+// TestReplayWithAnInventory: what runs and is not in the data is unknown, and not
+// absent.
+func TestReplayWithAnInventory(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	data := file("d.csv", "service,checked_at,status\ndocs,2026-11-02T10:00:00Z,up\ndocs,2026-11-02T11:00:00Z,down\n")
+	facts := file("i.csv", "resource,from,match.target,state\ndocs,2026-01-01T00:00:00Z,docs,running\nshop,2026-01-01T00:00:00Z,shop,running\n")
+	args := []string{"--until", "2026-11-02T12:00:00Z", data}
+	out, _, err := replays(t, uptimeExample, append([]string{"--inventory", facts}, args...)...)
+	if err != nil || !strings.Contains(out, "shop   -         no data  0     0    120") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	wrong := file("w.csv", "resource,from,match.target,state\ndocs,2026-01-01T00:00:00Z,docs,stopped\n")
+	if out, _, err = replays(t, uptimeExample, append([]string{"--inventory", wrong}, args...)...); err == nil || !strings.Contains(err.Error(), "w.csv:2:") {
+		t.Errorf("got %v\n%s", err, out)
+	}
+}
