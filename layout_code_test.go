@@ -191,7 +191,7 @@ var pure = map[string]struct {
 	"internal/sla":         {1200, "UnixMilli RFC3339"},
 	"internal/sla/exact":   {250, ""},
 	"internal/sla/slot":    {300, ""},
-	"internal/sla/clauses": {900, "UnixMilli RFC3339 Location Time Date UTC"},
+	"internal/sla/clauses": {950, "UnixMilli RFC3339 Location Time Date UTC"},
 }
 
 // TestTheContractMathematicsArePure holds what internal/sla promises its

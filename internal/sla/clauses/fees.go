@@ -1,6 +1,7 @@
 package clauses
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/big"
@@ -107,3 +108,21 @@ func withFees(in sla.Input, fee func(*sla.Resource) *int64) sla.Input {
 	in.Resources = resources
 	return in
 }
+
+// share gives the parts of one resource even shares of its fee, truncated: each
+// settles its own.
+func share(list []sla.Resource, fees *sla.Fees) {
+	parts := map[string]int64{}
+	for i := range list {
+		parts[payer(&list[i])]++
+	}
+	for i := range list {
+		if n := parts[payer(&list[i])]; n > 1 {
+			minor := fees.Of(&list[i]).Minor / n
+			list[i].Fee = &minor
+		}
+	}
+}
+
+// payer names the resource whose fee it is.
+func payer(r *sla.Resource) string { return cmp.Or(r.Of, r.Name) }

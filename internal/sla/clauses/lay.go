@@ -28,6 +28,8 @@ func lay(c *sla.Contract, p sla.Period, loc *time.Location, in sla.Input) (*sla.
 		}
 		if o.Zones != nil {
 			list = overZones(o, p, list, in.Fees)
+		} else {
+			share(list, in.Fees)
 		}
 		resources[o.Name] = list
 	}
@@ -77,7 +79,7 @@ func layOut(o *sla.Objective, rule sla.Runs, p sla.Period, spans []sla.Span, exa
 		}
 	}
 	if !exact {
-		unknown = append(unknown, gaps(p, sla.Union(known))...)
+		unknown = append(unknown, gaps(p, rule, sla.Union(known))...)
 	}
 	best, worst := bad(rule, p, down), bad(rule, p, append(unknown, down...))
 	share := overlap(p, rule.Slot, sla.Union(down))
@@ -171,17 +173,21 @@ func overlap(p sla.Period, length int64, in []sla.Interval) []int64 {
 	return out
 }
 
-// gaps returns what of the period the disjoint intervals leave out.
-func gaps(p sla.Period, in []sla.Interval) (out []sla.Interval) {
-	at := p.Start
-	for _, i := range in {
-		if i.Start > at && i.Start <= p.End {
+// gaps returns what the disjoint intervals leave out of the period, and of the time
+// around it and them that decides how long a run at the edges is. One that begins
+// before the first is aligned to the period's slots.
+func gaps(p sla.Period, rule sla.Runs, in []sla.Interval) (out []sla.Interval) {
+	first, end := p.Start, p.End
+	if n := len(in); n > 0 {
+		first, end = min(first, in[0].Start), max(end, in[n-1].End)
+	}
+	end += rule.MinRun + rule.Slot
+	at := p.Start - ((p.Start-first+rule.MinRun)/rule.Slot+2)*rule.Slot
+	for _, i := range append(in, sla.Interval{Start: end, End: end}) {
+		if i.Start > at {
 			out = append(out, sla.Interval{Start: at, End: i.Start})
 		}
 		at = max(at, i.End)
-	}
-	if at < p.End {
-		out = append(out, sla.Interval{Start: at, End: p.End})
 	}
 	return out
 }

@@ -104,3 +104,14 @@ func TestACutLosesNoSlot(t *testing.T) {
 		t.Errorf("cut where slots of 4 and of 15 minutes do not begin together: %v", slots)
 	}
 }
+
+// TestABlindEndOfThePeriodIsUnknown: the next slots that are known lie after it.
+func TestABlindEndOfThePeriodIsUnknown(t *testing.T) {
+	p := month(t, "2026-11", time.UTC)
+	c := contract(func(_ *sla.Contract, o *sla.Objective) { o.Runs = &sla.Runs{Slot: minute, MinRun: minute} })
+	in := one(sla.Span{Start: p.Start, End: p.End - 90*minute, State: sla.Good}, sla.Span{Start: p.End + 5*minute, End: p.End + 9*minute, State: sla.Good})
+	in.Exact = false
+	if s := Settle(c, p, time.UTC, in); s.Slots.Unknown != 90 {
+		t.Errorf("%+v, want 90 unknown", s.Slots)
+	}
+}

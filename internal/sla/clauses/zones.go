@@ -1,7 +1,6 @@
 package clauses
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 
@@ -56,7 +55,7 @@ func overZone(o *sla.Objective, p sla.Period, instances []sla.Resource, fees *sl
 				zones[k][z].unknown++
 			}
 		}
-		if name := cmp.Or(instances[i].Of, instances[i].Name); !paid[name] {
+		if name := payer(&instances[i]); !paid[name] {
 			paid[name] = true
 			*out.Fee += fees.Of(&instances[i]).Minor
 		}
