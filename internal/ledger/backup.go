@@ -33,6 +33,7 @@ func tables() []table {
 		{"open_slots", "group_id, start, slot"},
 		{"hours", "hour, group_id, slots, good, total, good_slots, bad_slots, unknown_slots"},
 		{"days", "day, group_id, totals"},
+		{"day_slots", "day, group_id, slots"},
 		{"packing", "until"},
 		{"slot_versions", "group_id, start, version, slot"},
 		{"sketches", "slot, group_id, hist"},
@@ -255,6 +256,12 @@ func migratedCopy(ctx context.Context, file string) (*Ledger, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	l.temporary = dir
+	// Else the ledger that is restored would hold years row by row until it packs
+	// them, and never give the space back.
+	now, err := l.logTime(ctx)
+	if err = errors.Join(err, l.pack(ctx, now)); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	return l, nil
 }
 
@@ -340,11 +347,7 @@ func (w *writer) copyTable(ctx context.Context, from *viewer, t table, copied fu
 	}
 	defer rows.Close()
 	width := strings.Count(t.columns, ",") + 1
-	stored := t.name
-	if stored == "hours" {
-		stored = w.l.dialect.oldHours
-	}
-	ins := w.bulk(`INSERT INTO `+stored+` (`+t.columns+`) VALUES `, ``, width)
+	ins := w.bulk(`INSERT INTO `+t.name+` (`+t.columns+`) VALUES `, ``, width)
 	values, into := make([]any, width), make([]any, width)
 	for i := range values {
 		into[i] = &values[i]

@@ -80,11 +80,11 @@ func (w *writer) putOpen(open map[slotKey]*Slot) error {
 // putHour adds final slots to the rows of one hour.
 func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (restated int, err error) {
 	ids := slices.Sorted(maps.Keys(byGroup))
-	blocks, err := w.readHour(hour, ids)
+	until, err := packedUntil(w, w.l.dialect.share) // no day is packed before the transaction ends
 	if err != nil {
 		return 0, err
 	}
-	until, err := w.packedUntil()
+	stored, err := w.readStored(hour, until, ids)
 	if err != nil {
 		return 0, err
 	}
@@ -92,18 +92,11 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 	if err != nil {
 		return 0, err
 	}
-	stored := w.l.dialect.recentHours
-	if hour < until {
-		stored = w.l.dialect.oldHours
-	}
-	ins := w.bulk(`INSERT INTO `+stored+` (hour, group_id, slots, good, total, good_slots, bad_slots, unknown_slots) VALUES `,
-		` ON CONFLICT (hour, group_id) DO UPDATE SET slots = excluded.slots, good = excluded.good, total = excluded.total,
-			good_slots = excluded.good_slots, bad_slots = excluded.bad_slots, unknown_slots = excluded.unknown_slots`, 8)
 	var slots []Versioned
 	var added []groupVersion // to an hour in the log
 	for _, id := range ids {
 		slots = slots[:0]
-		if blob := blocks[id]; blob != nil {
+		if blob := stored.block(id); blob != nil {
 			if slots, err = decodeBlock(slots, hour, blob); err != nil {
 				return 0, damaged(hour, id, err)
 			}
@@ -123,17 +116,11 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 				}
 			}
 		}
-		t := totalsOf(slots)
-		err := ins.add(hour, id, appendBlock(nil, hour, slots),
-			int64(t.Good), int64(t.Total), int64(t.GoodSlots), int64(t.BadSlots), int64(t.UnknownSlots))
-		if err != nil {
+		if err := stored.put(id, appendBlock(nil, hour, slots), totalsOf(slots)); err != nil {
 			return 0, err
 		}
 	}
-	if err := errors.Join(ins.flush(), w.awaitLog(hour, added), w.closeOpen(byGroup)); err != nil || hour >= until {
-		return restated, err
-	}
-	return restated, w.repack(dayOf(hour), ids)
+	return restated, errors.Join(stored.flush(), w.awaitLog(hour, added), w.closeOpen(byGroup))
 }
 
 // closeOpen deletes the open slots that are final now: those of many groups
@@ -218,11 +205,6 @@ func place(slots *[]Versioned, s *Slot, now int64, logged bool) (old *Versioned,
 func (w *writer) archive(hour, id int64, old *Versioned) error {
 	return w.exec(`INSERT INTO slot_versions (group_id, start, version, slot) VALUES (?, ?, ?, ?)`,
 		id, old.Start, int64(old.Version), appendBlock(nil, hour, []Versioned{*old}))
-}
-
-// readHour returns the blocks of the groups in one hour, where there are any.
-func (w *writer) readHour(hour int64, ids []int64) (map[int64][]byte, error) {
-	return w.readBlobs(`SELECT group_id, slots FROM hours WHERE hour = ? AND group_id`, hour, ids)
 }
 
 // readBlobs reads a column of the given groups' rows at one time; the query

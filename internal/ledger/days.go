@@ -1,27 +1,27 @@
 package ledger
 
 import (
-	"context"
-	"database/sql"
-	"errors"
+	"cmp"
+	"encoding/binary"
 	"fmt"
 	"slices"
 )
 
-// A take-over needs the totals of every hour of a quarter. Row by row that is
-// 2,200 rows a group; so the hours of past days are summed up in one row a day.
-// From the day named in table packing on, totals lie in hours only; before it,
-// days has them too, and a restatement writes both.
+// Hours of the newest days are rows of their own, which commits rewrite minute by
+// minute. Before the day named in table packing, a group's hours of a day are one
+// row of day_slots, and one of days. The row of slots is there because what a
+// database spends on a row and its index entry is twice what a quiet hour takes.
+// The row of totals is there because a take-over needs those of every hour of a
+// quarter, without the slots.
 
 // dayMillis is the length of a day in UTC, in milliseconds.
 const dayMillis = 24 * hourMillis
 
-// packAfter is how long after its end a day is packed: by then late data is
-// rare. In milliseconds.
-const packAfter = 2 * dayMillis
-
-// dayFormat is the first byte of a packed day.
-const dayFormat = 1
+// dayFormat is the first byte of a day's totals, daySlotsFormat that of its slots.
+const (
+	dayFormat      = 1
+	daySlotsFormat = 1
+)
 
 func dayOf(t int64) int64 {
 	d := t - t%dayMillis
@@ -31,7 +31,7 @@ func dayOf(t int64) int64 {
 	return d
 }
 
-// appendDay encodes a day's hours, ascending.
+// appendDay encodes the totals of a day's hours, ascending.
 func appendDay(b []byte, day int64, hours []HourTotals) []byte {
 	b = append(b, dayFormat, byte(len(hours)))
 	for _, h := range hours {
@@ -93,126 +93,71 @@ func decodeDay(dst []HourTotals, day int64, b []byte) ([]HourTotals, error) {
 	return dst, nil
 }
 
-// pack packs the days that ended long enough before now (log time, Unix
-// milliseconds), one transaction each.
-func (l *Ledger) pack(ctx context.Context, now int64) error {
-	for more := true; more; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		err := l.inTx(ctx, "pack days of", func(w *writer) (err error) {
-			more, err = w.packNext(dayOf(now - packAfter))
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+// hourBlock is a group's block of one hour.
+type hourBlock struct {
+	hour  int64 // its start, Unix milliseconds
+	block []byte
 }
 
-// packedUntil returns the first day that is not packed.
-// No day is packed before the transaction ends.
-func (w *writer) packedUntil() (day int64, err error) {
-	err = w.row(`SELECT until FROM packing ORDER BY until DESC LIMIT 1` + w.l.dialect.share).Scan(&day)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
+func byBlockHour(b hourBlock, hour int64) int { return cmp.Compare(b.hour, hour) }
+
+// appendDaySlots encodes a day's blocks, ascending by hour, as they are.
+func appendDaySlots(b []byte, day int64, hours []hourBlock) []byte {
+	b = append(b, daySlotsFormat, byte(len(hours)))
+	for _, h := range hours {
+		b = append(b, byte((h.hour-day)/hourMillis))
+		b = binary.AppendUvarint(b, uint64(len(h.block)))
 	}
-	return day, err
+	for _, h := range hours {
+		b = append(b, h.block...)
+	}
+	return b
 }
 
-// packNext packs the oldest unpacked day with slots before the limit.
-func (w *writer) packNext(limit int64) (more bool, err error) {
-	// Commits under way know the days packed before: they end first.
-	if err := w.lock(w.l.dialect.lockDays); err != nil {
-		return false, err
+// decodeDaySlots appends a day's blocks to dst. They are parts of b.
+func decodeDaySlots(dst []hourBlock, day int64, b []byte) ([]hourBlock, error) {
+	r := &reader{b: b}
+	if f := r.byte(); f != daySlotsFormat && r.err == nil {
+		return dst, fmt.Errorf("%w: slots of a day of format %d", errBytes, f)
 	}
-	until, err := w.packedUntil()
+	var lengths [24]uint64
+	n := int(r.byte())
+	if n > len(lengths) {
+		r.fail("more than 24 hours")
+		n = 0
+	}
+	first, last := len(dst), -1
+	for i := range n {
+		h := int(r.byte())
+		if h <= last || h > 23 {
+			r.fail("hours out of order")
+		}
+		last = h
+		lengths[i] = r.uvarint()
+		dst = append(dst, hourBlock{hour: day + int64(h)*hourMillis})
+	}
+	for i := range dst[first:] {
+		if lengths[i] > uint64(len(r.b)) {
+			r.fail("hour cut short")
+			break
+		}
+		dst[first+i].block, r.b = r.b[:lengths[i]:lengths[i]], r.b[lengths[i]:]
+	}
+	if err := r.end(); err != nil {
+		return dst[:first], err
+	}
+	return dst, nil
+}
+
+// blockOf returns the block of one hour, nil if the day has none.
+func blockOf(hour int64, daySlots []byte) ([]byte, error) {
+	var buf [24]hourBlock
+	hours, err := decodeDaySlots(buf[:0], dayOf(hour), daySlots)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	var oldest sql.NullInt64
-	if err := w.row(`SELECT MIN(hour) FROM hours WHERE hour >= ?`, until).Scan(&oldest); err != nil {
-		return false, err
+	if i, found := slices.BinarySearchFunc(hours, hour, byBlockHour); found {
+		return hours[i].block, nil
 	}
-	if !oldest.Valid || dayOf(oldest.Int64) >= limit {
-		return false, nil
-	}
-	day := dayOf(oldest.Int64)
-	rows, err := w.query(selectTotals+` WHERE hour >= ? AND hour < ?`, day, day+dayMillis)
-	if err != nil {
-		return false, err
-	}
-	if err := w.writeDay(day, rows); err != nil {
-		return false, err
-	}
-	if move := w.l.dialect.moveDay; move != "" {
-		if err := w.exec(move, day, day+dayMillis); err != nil {
-			return false, err
-		}
-	}
-	if n, err := w.execN(`UPDATE packing SET until = ?`, day+dayMillis); err != nil || n > 0 {
-		return true, err
-	}
-	return true, w.exec(`INSERT INTO packing (until) VALUES (?)`, day+dayMillis)
-}
-
-const selectTotals = `SELECT hour, group_id, good, total, good_slots, bad_slots, unknown_slots FROM hours`
-
-// repack writes the groups' packed rows of a day again, after one of its hours
-// changed.
-func (w *writer) repack(day int64, ids []int64) error {
-	for _, id := range ids {
-		var args []any
-		for h := range int64(24) {
-			args = append(args, day+h*hourMillis)
-		}
-		rows, err := w.query(selectTotals+` WHERE hour IN (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) AND group_id = ?`,
-			append(args, id)...)
-		if err != nil {
-			return err
-		}
-		if err := w.writeDay(day, rows); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writeDay packs the rows of selectTotals, which are of one day.
-func (w *writer) writeDay(day int64, rows *sql.Rows) error {
-	byGroup, ids, err := collectHours(rows)
-	if err != nil {
-		return err
-	}
-	ins := w.bulk(`INSERT INTO days (day, group_id, totals) VALUES `,
-		` ON CONFLICT (day, group_id) DO UPDATE SET totals = excluded.totals`, 3)
-	for _, id := range ids {
-		if err := ins.add(day, id, appendDay(nil, day, byGroup[id])); err != nil {
-			return err
-		}
-	}
-	return ins.flush()
-}
-
-// collectHours reads the rows of selectTotals, closes them and sorts them.
-func collectHours(rows *sql.Rows) (byGroup map[int64][]HourTotals, ids []int64, err error) {
-	defer rows.Close()
-	byGroup = map[int64][]HourTotals{}
-	for rows.Next() {
-		var id int64
-		h, err := scanHour(rows, &id)
-		if err != nil {
-			return nil, nil, err
-		}
-		if byGroup[id] == nil {
-			ids = append(ids, id)
-		}
-		byGroup[id] = append(byGroup[id], h)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		slices.SortFunc(byGroup[id], byHourStart)
-	}
-	return byGroup, ids, rows.Err()
+	return nil, nil
 }

@@ -25,10 +25,6 @@ type dialect struct {
 	integrity func(context.Context, *sql.DB) error
 	// tidy gives back space and truncates logs after a pruning.
 	tidy func(context.Context, *sql.DB) error
-	// recentHours and oldHours are where hours is written: those from the first
-	// day that is not packed, and those before. moveDay, if they differ, moves
-	// the hours in [?, ?).
-	recentHours, oldHours, moveDay string
 	// copyTo writes a backup to a file that is absent.
 	copyTo func(ctx context.Context, l *Ledger, file string, progress Progress) error
 	// restored are statements that end a restoring.

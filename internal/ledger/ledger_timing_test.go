@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
@@ -128,7 +127,8 @@ func realisticSlot(start int64, rnd *rand.Rand) Slot {
 }
 
 // BenchmarkSize fills a day of 500 groups minute by minute, as evaluate does,
-// and reports what thirteen months of 10,000 groups would take.
+// and reports what thirteen months of 10,000 groups would take when they are
+// packed, and, in addition, four days that are not.
 func BenchmarkSize(b *testing.B) { onBoth(b, size) }
 
 func size(b *testing.B, l *Ledger) {
@@ -140,33 +140,36 @@ func size(b *testing.B, l *Ledger) {
 			closeMinute(b, l, c, keys, t0+m*minute, rnd)
 		}
 	}
+	recent := float64(bytesOf(b, l, "hours"))
 	if err := l.pack(context.Background(), t0+4*dayMillis); err != nil {
 		b.Fatal(err)
 	}
-	perHour := float64(bytesOf(b, l)) / groups / hours
+	perHour := float64(bytesOf(b, l, "day_slots")+bytesOf(b, l, "days")) / groups / hours
 	b.ReportMetric(perHour, "bytes/group-hour")
 	b.ReportMetric(perHour*24*396*10_000/1e9, "GB/13-months-10k")
+	b.ReportMetric(recent/groups*4*10_000/1e9, "GB/4-days-unpacked-10k")
 }
 
-// bytesOf is what the ledger takes on the disk.
-func bytesOf(b *testing.B, l *Ledger) (n int64) {
+// bytesOf is what a table takes on the disk, with its indexes and what is stored
+// out of line.
+func bytesOf(b *testing.B, l *Ledger, table string) (n int64) {
 	if l.dialect.name == "sqlite" {
-		if _, err := l.rw.Exec(`PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+		if err := l.ro.QueryRow(`SELECT SUM(pgsize) FROM dbstat WHERE name IN (?, 'sqlite_autoindex_' || ? || '_1')`, table, table).Scan(&n); err != nil {
 			b.Fatal(err)
 		}
-		return must(os.Stat(l.where))(b).Size()
+		return n
 	}
-	// The other tables hold days, not months; maps of free space are as large
-	// for a day as for a month.
-	err := l.ro.QueryRow(`SELECT pg_relation_size('old_hours') + pg_indexes_size('old_hours') +
-		pg_relation_size('days') + pg_indexes_size('days')`).Scan(&n)
+	// Maps of free space are as large for a day as for a month.
+	err := l.ro.QueryRow(`SELECT SUM(pg_relation_size(oid) + pg_indexes_size(oid) + pg_relation_size(reltoastrelid) + pg_indexes_size(reltoastrelid))
+		FROM pg_class WHERE oid = $1::regclass`, table).Scan(&n)
 	if err != nil {
 		b.Fatal(err)
 	}
 	return n
 }
 
-// BenchmarkMonthOfOneGroup reads 30 days of minutes of one group of a hundred.
+// BenchmarkMonthOfOneGroup reads 30 days of minutes of one group of a hundred,
+// the newest of them not packed.
 func BenchmarkMonthOfOneGroup(b *testing.B) { onBoth(b, monthOfOneGroup) }
 
 func monthOfOneGroup(b *testing.B, l *Ledger) {
@@ -181,12 +184,45 @@ func monthOfOneGroup(b *testing.B, l *Ledger) {
 		}
 		commit(b, l, c, batch)
 	}
+	if err := l.pack(context.Background(), t0+30*dayMillis); err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	b.ResetTimer()
 	for n := range b.N {
 		slots, err := l.GroupSlots(context.Background(), operator(), keys[n%len(keys)], t0, t0+30*24*hourMillis)
 		if err != nil || len(slots) != 30*24*60 {
 			b.Fatal(len(slots), err)
+		}
+	}
+}
+
+// BenchmarkPack2k packs a day of minutes of 2,000 groups, and reports how long
+// commits wait for it at a stretch.
+func BenchmarkPack2k(b *testing.B) { onBoth(b, pack2k) }
+
+func pack2k(b *testing.B, l *Ledger) {
+	c, keys := fleet(b, l, 2_000)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for n := range int64(b.N) {
+		b.StopTimer()
+		for h := range int64(24) {
+			batch := &Batch{LogTime: t0, Offset: c.Offset + 1}
+			for m := range int64(60) {
+				for _, k := range keys {
+					batch.Slots = append(batch.Slots, SlotChange{k, realisticSlot(t0+n*dayMillis+h*hourMillis+m*minute, rnd)})
+				}
+			}
+			commit(b, l, c, batch)
+		}
+		b.StartTimer()
+		began := time.Now()
+		if err := l.inTx(bg, "pack", func(w *writer) error { return second(w.packNext(t0 + (n+1)*dayMillis)) }); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(began).Seconds(), "s/transaction")
+		if err := l.pack(context.Background(), t0+(n+3)*dayMillis); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

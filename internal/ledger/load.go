@@ -43,7 +43,11 @@ func (l *Ledger) Load(ctx context.Context, partition int32, since int64) ([]Load
 	var out []Loaded
 	err := l.view(ctx, "load a partition from", func(tx *sql.Tx) error {
 		p := loading{v: l.viewer(ctx, tx), at: map[int64]int{}}
-		if err := p.groups(partition); err != nil || len(p.ids) == 0 {
+		var err error
+		if err = p.groups(partition); err != nil || len(p.ids) == 0 {
+			return err
+		}
+		if p.until, err = packedUntil(p.v, ""); err != nil {
 			return err
 		}
 		if err := p.hours(since-loadedHours, since); err != nil {
@@ -52,7 +56,7 @@ func (l *Ledger) Load(ctx context.Context, partition int32, since int64) ([]Load
 		if err := p.slots(since); err != nil {
 			return err
 		}
-		err := p.open()
+		err = p.open()
 		out = p.out
 		return err
 	})
@@ -65,6 +69,8 @@ type loading struct {
 	out []Loaded
 	ids []int64
 	at  map[int64]int // index in out, by id
+	// until is the first day that is not packed.
+	until int64
 }
 
 func (p *loading) groups(partition int32) error {
@@ -86,15 +92,11 @@ func (p *loading) bounds() (lo, hi int64) { return p.ids[0], p.ids[len(p.ids)-1]
 
 // hours reads the totals in [from, to): packed days first, then hours.
 func (p *loading) hours(from, to int64) error {
-	var until int64
-	if err := p.v.row(`SELECT COALESCE(MAX(until), 0) FROM packing`).Scan(&until); err != nil {
-		return err
-	}
-	if until = min(until, dayOf(to)); until > from {
-		if err := p.days(from, until); err != nil {
+	if from < p.until {
+		if err := p.days(from, min(to, p.until)); err != nil {
 			return err
 		}
-		from = until
+		from = p.until
 	}
 	lo, hi := p.bounds()
 	rows, err := p.v.query(selectTotals+` WHERE hour >= ? AND hour < ? AND group_id BETWEEN ? AND ? ORDER BY hour, group_id`,
@@ -116,11 +118,11 @@ func (p *loading) hours(from, to int64) error {
 	return rows.Err()
 }
 
-// days reads the packed totals in [from, until).
-func (p *loading) days(from, until int64) error {
+// days reads the packed totals in [from, to).
+func (p *loading) days(from, to int64) error {
 	lo, hi := p.bounds()
 	rows, err := p.v.query(`SELECT day, group_id, totals FROM days
-		WHERE day >= ? AND day < ? AND group_id BETWEEN ? AND ? ORDER BY day, group_id`, dayOf(from), until, lo, hi)
+		WHERE day >= ? AND day < ? AND group_id BETWEEN ? AND ? ORDER BY day, group_id`, dayOf(from), to, lo, hi)
 	if err != nil {
 		return err
 	}
@@ -140,7 +142,7 @@ func (p *loading) days(from, until int64) error {
 			return damaged(day, id, err)
 		}
 		for _, h := range hours {
-			if h.Start >= from {
+			if h.Start >= from && h.Start < to {
 				p.out[i].Hours = append(p.out[i].Hours, h)
 			}
 		}
@@ -150,10 +152,13 @@ func (p *loading) days(from, until int64) error {
 
 func byHourStart(a, b HourTotals) int { return cmp.Compare(a.Start, b.Start) }
 
-func scanHour(rows *sql.Rows, id *int64) (HourTotals, error) {
+const selectTotals = `SELECT hour, group_id, good, total, good_slots, bad_slots, unknown_slots FROM hours`
+
+// scanHour reads a row of hour, group and totals, and into more what follows.
+func scanHour(rows *sql.Rows, id *int64, more ...any) (HourTotals, error) {
 	var h HourTotals
 	var good, total, goodSlots, badSlots, unknown int64
-	err := rows.Scan(&h.Start, id, &good, &total, &goodSlots, &badSlots, &unknown)
+	err := rows.Scan(append([]any{&h.Start, id, &good, &total, &goodSlots, &badSlots, &unknown}, more...)...)
 	h.Totals = Totals{
 		Good: uint64(good), Total: uint64(total),
 		GoodSlots: uint64(goodSlots), BadSlots: uint64(badSlots), UnknownSlots: uint64(unknown),
@@ -161,7 +166,14 @@ func scanHour(rows *sql.Rows, id *int64) (HourTotals, error) {
 	return h, err
 }
 
+// slots reads the final slots from since on: packed days first, then hours.
 func (p *loading) slots(since int64) error {
+	if since < p.until {
+		if err := p.daySlots(since); err != nil {
+			return err
+		}
+		since = p.until
+	}
 	lo, hi := p.bounds()
 	rows, err := p.v.query(`SELECT hour, group_id, slots FROM hours WHERE hour >= ? ORDER BY hour, group_id`, since)
 	if err != nil {
@@ -179,14 +191,57 @@ func (p *loading) slots(since int64) error {
 		if id < lo || id > hi || !ours {
 			continue
 		}
-		if slots, err = decodeBlock(slots[:0], hour, blob); err != nil {
+		if slots, err = p.take(i, hourBlock{hour, blob}, slots); err != nil {
 			return damaged(hour, id, err)
-		}
-		for j := range slots {
-			p.out[i].Slots = append(p.out[i].Slots, slots[j].Slot)
 		}
 	}
 	return rows.Err()
+}
+
+// daySlots reads the slots of packed days from since on.
+func (p *loading) daySlots(since int64) error {
+	lo, hi := p.bounds()
+	rows, err := p.v.query(`SELECT day, group_id, slots FROM day_slots
+		WHERE day >= ? AND group_id BETWEEN ? AND ? ORDER BY day, group_id`, dayOf(since), lo, hi)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var hours []hourBlock
+	var slots []Versioned
+	for rows.Next() {
+		var day, id int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&day, &id, &blob); err != nil {
+			return err
+		}
+		i, ours := p.at[id]
+		if !ours {
+			continue
+		}
+		if hours, err = decodeDaySlots(hours[:0], day, blob); err != nil {
+			return damaged(day, id, err)
+		}
+		for _, h := range hours {
+			if h.hour < since {
+				continue
+			}
+			if slots, err = p.take(i, h, slots); err != nil {
+				return damaged(h.hour, id, err)
+			}
+		}
+	}
+	return rows.Err()
+}
+
+// take adds a block's slots to what is loaded of a group. It decodes them in
+// scratch, which it returns.
+func (p *loading) take(i int, h hourBlock, scratch []Versioned) ([]Versioned, error) {
+	scratch, err := decodeBlock(scratch[:0], h.hour, h.block)
+	for j := range scratch {
+		p.out[i].Slots = append(p.out[i].Slots, scratch[j].Slot)
+	}
+	return scratch, err
 }
 
 func (p *loading) open() error {

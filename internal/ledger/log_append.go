@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"database/sql"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -54,19 +53,19 @@ func (w *writer) logNextHour(groups *logGroups, now int64) (more bool, err error
 	if err != nil {
 		return false, err
 	}
-	var oldest sql.NullInt64
-	if err := w.row(`SELECT MIN(hour) FROM hours WHERE hour >= ?`, state.until).Scan(&oldest); err != nil {
+	hours, err := readHours(w)
+	if err != nil {
 		return false, err
 	}
-	if !oldest.Valid || oldest.Int64+hourMillis+logAfter > now {
-		return false, nil
+	hour, found, err := hours.next(state.until, now-hourMillis-logAfter+1)
+	if err != nil || !found {
+		return false, err
 	}
 	if len(state.secret) == 0 {
 		state.secret = make([]byte, secretSize)
 		_, _ = rand.Read(state.secret) // never fails
 	}
-	hour := oldest.Int64
-	slots, err := readHourSlots(w, hour, groups)
+	slots, err := readHourSlots(hours, hour, groups)
 	if err != nil {
 		return false, err
 	}
@@ -93,7 +92,11 @@ func (w *writer) logLate(groups *logGroups, now int64) (more bool, err error) {
 	if err != nil || len(members) == 0 {
 		return false, err
 	}
-	slots, err := readHourSlots(w, hour, groups)
+	hours, err := readHours(w)
+	if err != nil {
+		return false, err
+	}
+	slots, err := readHourSlots(hours, hour, groups)
 	if err != nil {
 		return false, err
 	}

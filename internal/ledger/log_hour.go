@@ -31,16 +31,14 @@ type hourSlots struct {
 	groups *logGroups
 }
 
-func readHourSlots(q querier, hour int64, groups *logGroups) (*hourSlots, error) {
-	h := &hourSlots{hour: hour, now: map[int64][]byte{}, old: map[int64][]Versioned{}, logged: map[groupVersion]bool{}, groups: groups}
-	rows, err := q.query(`SELECT group_id, slots FROM hours WHERE hour = ?`, hour)
+func readHourSlots(r *hourReader, hour int64, groups *logGroups) (*hourSlots, error) {
+	h := &hourSlots{hour: hour, old: map[int64][]Versioned{}, logged: map[groupVersion]bool{}, groups: groups}
+	var err error
+	if h.now, err = r.blocks(hour); err != nil {
+		return nil, err
+	}
+	rows, err := r.q.query(`SELECT group_id, start, slot FROM slot_versions WHERE start >= ? AND start < ?`, hour, hour+hourMillis)
 	if err != nil {
-		return nil, err
-	}
-	if err := scanBlobs(rows, h.now); err != nil {
-		return nil, err
-	}
-	if rows, err = q.query(`SELECT group_id, start, slot FROM slot_versions WHERE start >= ? AND start < ?`, hour, hour+hourMillis); err != nil {
 		return nil, err
 	}
 	defer rows.Close()

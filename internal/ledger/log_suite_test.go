@@ -161,7 +161,7 @@ func suiteRewritten(t *testing.T, open func() *Ledger) {
 		return func(l *Ledger) {
 			t.Helper()
 			for _, s := range statements {
-				if _, err := l.rw.Exec(strings.NewReplacer("HOURS", l.dialect.oldHours, "'HOUR1'", fmt.Sprint(t0+hourMillis), "'HOUR2'", fmt.Sprint(t0+2*hourMillis),
+				if _, err := l.rw.Exec(strings.NewReplacer("'HOUR1'", fmt.Sprint(t0+hourMillis), "'HOUR2'", fmt.Sprint(t0+2*hourMillis),
 					"'HOUR0'", fmt.Sprint(t0)).Replace(s)); err != nil {
 					t.Fatal(err)
 				}
@@ -178,35 +178,25 @@ func suiteRewritten(t *testing.T, open func() *Ledger) {
 		at := slices.IndexFunc(slots, func(v Versioned) bool { return v.State == sla.Bad })
 		slots[at].Slot = goodSlot(slots[at].Start)
 		sums := totalsOf(slots)
-		for _, name := range []string{l.dialect.recentHours, l.dialect.oldHours} {
-			if _, err := l.rw.Exec(l.dialect.rebind(`UPDATE `+name+` SET slots = ?, good = ?, total = ?, good_slots = ?, bad_slots = ? WHERE hour = ? AND group_id = 1`),
-				appendBlock(nil, t0+hourMillis, slots), int64(sums.Good), int64(sums.Total), int64(sums.GoodSlots), int64(sums.BadSlots), t0+hourMillis); err != nil {
-				t.Fatal(err)
-			}
+		if _, err := l.rw.Exec(l.dialect.rebind(`UPDATE hours SET slots = ?, good = ?, total = ?, good_slots = ?, bad_slots = ? WHERE hour = ? AND group_id = 1`),
+			appendBlock(nil, t0+hourMillis, slots), int64(sums.Good), int64(sums.Total), int64(sums.GoodSlots), int64(sums.BadSlots), t0+hourMillis); err != nil {
+			t.Fatal(err)
 		}
 	}
 	bank := "hour 2026-01-01T01:00:00Z, group " + groups[0].Labels.String()
 	f(bank, rewrite)
-	f("the slots that were logged are gone", func(l *Ledger) {
-		sql(`DELETE FROM `+l.dialect.recentHours+` WHERE hour = 'HOUR1' AND group_id = 1`, `DELETE FROM `+l.dialect.oldHours+` WHERE hour = 'HOUR1' AND group_id = 1`)(l)
-	})
-	f("hour 2026-01-01T01:00:00Z, group "+groups[2].Labels.String(), func(l *Ledger) { // the whole hour, with its leaf
-		sql(`DELETE FROM `+l.dialect.recentHours+` WHERE hour = 'HOUR1'`, `DELETE FROM `+l.dialect.oldHours+` WHERE hour = 'HOUR1'`)(l)
-	})
+	f("the slots that were logged are gone", sql(`DELETE FROM hours WHERE hour = 'HOUR1' AND group_id = 1`))
+	f("hour 2026-01-01T01:00:00Z, group "+groups[2].Labels.String(), sql(`DELETE FROM hours WHERE hour = 'HOUR1'`)) // the whole hour, with its leaf
 	f("leaf 1 of the log is gone", sql(`DELETE FROM log_hours WHERE hour = 'HOUR1'`))
 	f("the hours from 2026-01-01T00:00:00Z to 2026-01-01T01:00:00Z", sql( // two leaves change places
 		`UPDATE log_hours SET leaf = 99 WHERE leaf = 0`, `UPDATE log_hours SET leaf = 0 WHERE leaf = 1`, `UPDATE log_hours SET leaf = 1 WHERE leaf = 99`))
-	f("group "+groups[1].Labels.String(), func(l *Ledger) { // two groups change places
-		for _, table := range slices.Compact([]string{l.dialect.oldHours, l.dialect.recentHours}) {
-			sql(`UPDATE `+table+` SET group_id = 99 WHERE group_id = 1`, `UPDATE `+table+` SET group_id = 1 WHERE group_id = 2`,
-				`UPDATE `+table+` SET group_id = 2 WHERE group_id = 99`)(l)
-		}
-	})
+	f("group "+groups[1].Labels.String(), sql( // two groups change places
+		`UPDATE hours SET group_id = 99 WHERE group_id = 1`, `UPDATE hours SET group_id = 1 WHERE group_id = 2`, `UPDATE hours SET group_id = 2 WHERE group_id = 99`))
 	f("the slots are not those that were logged", sql(`UPDATE groups SET labels = '{"target":"other"}' WHERE id = 2`))
 	f("group "+groups[0].Labels.String(), sql(`DELETE FROM slot_versions`)) // what was said before the restatement
 	f("is not what was logged", sql(`UPDATE log_hours SET logged_at = logged_at, root = (SELECT root FROM log_hours WHERE leaf = 2) WHERE leaf = 1`))
 	f("never logged", sql(`INSERT INTO groups (id, stream, labels_hash, labels, partition, customer, first_slot, retired) SELECT 77, 'cc', 1, '{"a":"b"}', 0, '', 0, 0`,
-		`INSERT INTO HOURS (hour, group_id, slots, good, total, good_slots, bad_slots, unknown_slots)
+		`INSERT INTO hours (hour, group_id, slots, good, total, good_slots, bad_slots, unknown_slots)
 			SELECT hour, 77, slots, good, total, good_slots, bad_slots, unknown_slots FROM hours WHERE hour = 'HOUR1' AND group_id = 2`))
 	f("was cut off", sql(`DELETE FROM log_hours WHERE leaf >= 3`))
 	f("the hours from 2026-01-01T00:00:00Z", func(l *Ledger) { // all anew from rewritten slots, only what was signed shows it

@@ -163,7 +163,11 @@ func (l *Ledger) Prove(ctx context.Context, p access.Principal, key wire.GroupKe
 
 // prove finds the leaves of the group and proves each.
 func (l *logView) prove(v *viewer, id, hour, size int64, secret []byte) ([]Proof, error) {
-	slots, err := readHourSlots(v, hour, &logGroups{q: v})
+	hours, err := readHours(v)
+	if err != nil {
+		return nil, err
+	}
+	slots, err := readHourSlots(hours, hour, &logGroups{q: v})
 	if err != nil {
 		return nil, err
 	}

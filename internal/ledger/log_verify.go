@@ -44,7 +44,11 @@ func (c *check) log() error {
 		}
 		byHour[h.hour] = append(byHour[h.hour], h)
 	}
-	if err := c.unloggedHours(state, byHour); err != nil {
+	hours, err := readHours(c.v)
+	if err != nil {
+		return err
+	}
+	if err := c.unloggedHours(hours, state, byHour); err != nil {
 		return err
 	}
 	streams, err := c.contracts()
@@ -57,7 +61,7 @@ func (c *check) log() error {
 			continue
 		}
 		lc := &logCheck{check: c, state: state, streams: streams}
-		if lc.slots, err = readHourSlots(c.v, hour, groups); err != nil {
+		if lc.slots, err = readHourSlots(hours, hour, groups); err != nil {
 			c.rewritten("hour %s: %v", hourText(hour), err)
 			continue
 		}
@@ -70,19 +74,20 @@ func (c *check) log() error {
 }
 
 // unloggedHours adds hours that have slots, should be in the log and are not.
-func (c *check) unloggedHours(state logState, byHour map[int64][]loggedHour) error {
+func (c *check) unloggedHours(hours *hourReader, state logState, byHour map[int64][]loggedHour) error {
 	for at := state.pruned; ; {
-		var next sql.NullInt64
-		if err := c.v.row(`SELECT MIN(hour) FROM hours WHERE hour >= ? AND hour < ?`, at, state.until).Scan(&next); err != nil {
-			return err
-		}
-		if !next.Valid {
+		hour, found, err := hours.next(at, state.until)
+		if errors.Is(err, ErrDamaged) {
+			c.fault("%w", err)
 			return nil
 		}
-		if byHour[next.Int64] == nil {
-			byHour[next.Int64] = []loggedHour{}
+		if err != nil || !found {
+			return err
 		}
-		at = next.Int64 + hourMillis
+		if byHour[hour] == nil {
+			byHour[hour] = []loggedHour{}
+		}
+		at = hour + hourMillis
 	}
 }
 

@@ -88,23 +88,18 @@ func postgresHandle(c *pgx.ConnConfig) *sql.DB {
 // second fails instead of overwriting what it did not see, and is run again.
 func postgresDialect() *dialect {
 	return &dialect{
-		name:        "postgresql",
-		migrations:  []string{postgresSchema1, postgresInventory, postgresLog},
-		rebind:      numbered,
-		explain:     explainPostgres,
-		integrity:   func(context.Context, *sql.DB) error { return nil }, // pages have checksums where the cluster was made with them
-		tidy:        func(context.Context, *sql.DB) error { return nil }, // autovacuum does
-		recentHours: "recent_hours", oldHours: "old_hours",
-		moveDay: `WITH moved AS (DELETE FROM recent_hours WHERE hour >= ? AND hour < ? RETURNING *)
-			INSERT INTO old_hours SELECT * FROM moved ORDER BY hour, group_id`,
-		copyTo: copyRows,
+		name:       "postgresql",
+		migrations: []string{postgresSchema1, postgresInventory, postgresLog, postgresDays},
+		rebind:     numbered,
+		explain:    explainPostgres,
+		integrity:  func(context.Context, *sql.DB) error { return nil }, // pages have checksums where the cluster was made with them
+		tidy:       func(context.Context, *sql.DB) error { return nil }, // autovacuum does
+		copyTo:     copyRows,
 		restored: []string{
-			`WITH moved AS (DELETE FROM old_hours WHERE hour >= (SELECT COALESCE(MAX(until), 0) FROM packing) RETURNING *)
-				INSERT INTO recent_hours SELECT * FROM moved`,
 			`SELECT setval('commit_numbers', GREATEST((SELECT MAX(commits) FROM claims), 1))`,
 			`SELECT setval(pg_get_serial_sequence('gaps', 'id'), (SELECT COALESCE(MAX(id), 0) + 1 FROM gaps), false)`,
 			`SELECT setval(pg_get_serial_sequence('unplaced', 'id'), (SELECT COALESCE(MAX(id), 0) + 1 FROM unplaced), false)`,
-			`ANALYZE groups`, `ANALYZE hours`, // else the first queries are planned for empty tables
+			`ANALYZE groups`, `ANALYZE hours`, `ANALYZE days`, `ANALYZE day_slots`, // else the first queries are planned for empty tables
 		},
 		readTx:     sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
 		writeTx:    sql.TxOptions{Isolation: sql.LevelRepeatableRead},

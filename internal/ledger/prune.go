@@ -41,10 +41,11 @@ func (r Retention) orDefault() Retention {
 	return r
 }
 
-// pruning is one statement that deletes what is older than a time.
+// pruning deletes what is older than a time, Unix milliseconds: statements that
+// belong together, each with the time as its parameter.
 type pruning struct {
-	statement string
-	keep      time.Duration
+	before     int64
+	statements []string
 	// step, if set, finds the oldest time to be deleted, so that big tables are
 	// pruned in small transactions that let commits pass between them.
 	step string
@@ -57,54 +58,83 @@ func (l *Ledger) Prune(ctx context.Context, r Retention, now int64) error {
 	if err != nil {
 		return err
 	}
-	if err := l.pruneLog(ctx, now-r.Slots.Milliseconds()); err != nil {
+	slots, err := l.slotsBefore(ctx, now-r.Slots.Milliseconds())
+	if err != nil {
 		return err
 	}
+	if err := l.pruneLog(ctx, slots); err != nil {
+		return err
+	}
+	of := func(s ...string) []string { return s }
+	sketches, gaps := now-r.Sketches.Milliseconds(), now-r.Gaps.Milliseconds()
 	for _, p := range []pruning{
-		{`DELETE FROM ` + l.dialect.oldHours + ` WHERE hour < ?`, r.Slots, `SELECT MIN(hour) FROM ` + l.dialect.oldHours},
-		{`DELETE FROM ` + l.dialect.recentHours + ` WHERE hour < ?`, r.Slots, `SELECT MIN(hour) FROM ` + l.dialect.recentHours},
-		{`DELETE FROM days WHERE day < ?`, r.Slots, ``},
-		{`DELETE FROM slot_versions WHERE start < ?`, r.Slots, ``},
-		{`DELETE FROM sketches WHERE slot < ?`, r.Sketches, `SELECT MIN(slot) FROM sketches`},
-		{`DELETE FROM statuses WHERE log_time < ?`, r.Sketches, ``},
-		{`DELETE FROM gaps WHERE log_time < ?`, r.Gaps, ``},
-		{`DELETE FROM unplaced WHERE log_time < ?`, r.Gaps, ``},
-		{`DELETE FROM agents WHERE last_seen < ?`, r.Gaps, ``},
-		{`DELETE FROM alerts WHERE firing = 0 AND ends_at < ?`, r.Alerts, ``},
+		{dayOf(slots), of(`DELETE FROM day_slots WHERE day < ?`, `DELETE FROM days WHERE day < ?`), `SELECT MIN(day) FROM day_slots`},
+		{slots, of(`DELETE FROM hours WHERE hour < ?`), `SELECT MIN(hour) FROM hours`},
+		{slots, of(`DELETE FROM slot_versions WHERE start < ?`), ``},
+		{sketches, of(`DELETE FROM sketches WHERE slot < ?`), `SELECT MIN(slot) FROM sketches`},
+		{sketches, of(`DELETE FROM statuses WHERE log_time < ?`), ``},
+		{gaps, of(`DELETE FROM gaps WHERE log_time < ?`), ``},
+		{gaps, of(`DELETE FROM unplaced WHERE log_time < ?`), ``},
+		{gaps, of(`DELETE FROM agents WHERE last_seen < ?`), ``},
+		{now - r.Alerts.Milliseconds(), of(`DELETE FROM alerts WHERE firing = 0 AND ends_at < ?`), ``},
 	} {
-		if err := l.pruneOne(ctx, p, now-p.keep.Milliseconds()); err != nil {
+		n, err := l.deleteOld(ctx, p)
+		l.met.pruned.Add(n)
+		if err != nil {
 			return err
 		}
 	}
 	return l.explain("tidy", l.dialect.tidy(ctx, l.rw))
 }
 
-func (l *Ledger) pruneOne(ctx context.Context, p pruning, before int64) error {
+// slotsBefore returns the time before which slots and their versions go: a
+// packed day goes whole, once all of it is too old.
+func (l *Ledger) slotsBefore(ctx context.Context, before int64) (int64, error) {
+	err := l.view(ctx, "prune", func(tx *sql.Tx) error {
+		until, err := packedUntil(l.viewer(ctx, tx), "")
+		if before < until {
+			before = dayOf(before)
+		}
+		return err
+	})
+	return before, err
+}
+
+// deleteOld returns how many rows it deleted, also with an error.
+func (l *Ledger) deleteOld(ctx context.Context, p pruning) (rows int, err error) {
 	for {
-		until := before
+		until := p.before
 		if p.step != "" {
 			var oldest sql.NullInt64
 			if err := l.ro.QueryRowContext(ctx, p.step).Scan(&oldest); err != nil {
-				return l.explain("prune", err)
+				return rows, l.explain("prune", err)
 			}
-			if !oldest.Valid || oldest.Int64 >= before {
-				return nil
+			if !oldest.Valid || oldest.Int64 >= p.before {
+				return rows, nil
 			}
-			until = min(before, hourOf(oldest.Int64)+hourMillis)
+			until = min(p.before, hourOf(oldest.Int64)+hourMillis)
 		}
-		if err := l.pruneUntil(ctx, p.statement, until); err != nil {
-			return err
-		}
-		if until == before {
-			return nil
+		n, err := l.deleteUntil(ctx, p.statements, until)
+		if rows += n; err != nil || until == p.before {
+			return rows, err
 		}
 	}
 }
 
-func (l *Ledger) pruneUntil(ctx context.Context, statement string, until int64) error {
-	return l.inTx(ctx, "prune", func(w *writer) error {
-		n, err := w.execN(statement, until)
-		l.met.pruned.Add(int(n))
-		return err
+func (l *Ledger) deleteUntil(ctx context.Context, statements []string, until int64) (rows int, err error) {
+	err = l.inTx(ctx, "prune", func(w *writer) error {
+		rows = 0
+		for _, s := range statements {
+			n, err := w.execN(s, until)
+			if err != nil {
+				return err
+			}
+			rows += int(n)
+		}
+		return nil
 	})
+	if err != nil {
+		return 0, err
+	}
+	return rows, nil
 }

@@ -104,13 +104,10 @@ func (l *Ledger) Versions(ctx context.Context, p access.Principal, key wire.Grou
 		if out, err = scanVersions(rows, id, start); err != nil {
 			return err
 		}
-		rows, err = v.query(`SELECT slots FROM hours WHERE hour = ? AND group_id = ?`, hourOf(start), id)
-		if err != nil {
+		return v.eachBlock(id, start, start+1, func(h hourBlock) error {
+			out, err = appendVersions(out, h.block, id, start)
 			return err
-		}
-		now, err := scanVersions(rows, id, start)
-		out = append(out, now...)
-		return err
+		})
 	})
 	return out, err
 }
@@ -146,17 +143,26 @@ func scanVersions(rows *sql.Rows, id, start int64) ([]Versioned, error) {
 		if err := rows.Scan(&blob); err != nil {
 			return nil, err
 		}
-		slots, err := decodeBlock(nil, hourOf(start), blob)
-		if err != nil {
-			return nil, damaged(start, id, err)
-		}
-		for i := range slots {
-			if slots[i].Start == start {
-				out = append(out, slots[i])
-			}
+		var err error
+		if out, err = appendVersions(out, blob, id, start); err != nil {
+			return nil, err
 		}
 	}
 	return out, rows.Err()
+}
+
+// appendVersions appends the slots of the start that a block has.
+func appendVersions(dst []Versioned, block []byte, id, start int64) ([]Versioned, error) {
+	slots, err := decodeBlock(nil, hourOf(start), block)
+	if err != nil {
+		return dst, damaged(start, id, err)
+	}
+	for i := range slots {
+		if slots[i].Start == start {
+			dst = append(dst, slots[i])
+		}
+	}
+	return dst, nil
 }
 
 // HourTotals returns the sums over the final slots of the hours that start in
@@ -164,20 +170,64 @@ func scanVersions(rows *sql.Rows, id, start int64) ([]Versioned, error) {
 func (l *Ledger) HourTotals(ctx context.Context, p access.Principal, key wire.GroupKey, from, to int64) ([]HourTotals, error) {
 	var out []HourTotals
 	err := l.ofGroup(ctx, p, key, "read totals of", func(v *viewer, id int64) error {
-		if from = hourOf(from + hourMillis - 1); from >= to {
+		until, err := packedUntil(v, "")
+		if err != nil {
+			return err
+		}
+		from = hourOf(from + hourMillis - 1)
+		if from < min(to, until) {
+			if out, err = v.packedTotals(id, from, min(to, until)); err != nil {
+				return err
+			}
+		}
+		if from = max(from, until); from >= to {
 			return nil
 		}
 		rows, err := v.query(hourSeries+`
 			SELECT hours.hour, hours.group_id, good, total, good_slots, bad_slots, unknown_slots
-			FROM series JOIN hours ON hours.hour = series.hour AND hours.group_id = ?`, from, to, id)
+			FROM series JOIN hours ON hours.hour = series.hour AND hours.group_id = ? ORDER BY hours.hour`, from, to, id)
 		if err != nil {
 			return err
 		}
-		byGroup, _, err := collectHours(rows)
-		out = byGroup[id]
-		return err
+		defer rows.Close()
+		for rows.Next() {
+			h, err := scanHour(rows, &id)
+			if err != nil {
+				return err
+			}
+			out = append(out, h)
+		}
+		return rows.Err()
 	})
 	return out, err
+}
+
+// packedTotals returns a group's hours in [from, to), which are of packed days.
+func (v *viewer) packedTotals(id, from, to int64) (out []HourTotals, err error) {
+	rows, err := v.query(daySeries+`
+		SELECT days.day, days.totals FROM series JOIN days ON days.day = series.day AND days.group_id = ?
+		ORDER BY days.day`, dayOf(from), to, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var hours []HourTotals
+	for rows.Next() {
+		var day int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&day, &blob); err != nil {
+			return nil, err
+		}
+		if hours, err = decodeDay(hours[:0], day, blob); err != nil {
+			return nil, damaged(day, id, err)
+		}
+		for _, h := range hours {
+			if h.Start >= from && h.Start < to {
+				out = append(out, h)
+			}
+		}
+	}
+	return out, rows.Err()
 }
 
 // Sketches returns the group's histograms of the slots that start in [from, to)

@@ -3,8 +3,8 @@ package ledger
 // postgresSchema1 is sqliteSchema1 as PostgreSQL stores it. Text sorts by its
 // bytes, as SQLite's does. Tables that are rewritten every second or minute keep
 // room on their pages, so that a new version of a row needs no new index entry.
-// Hours are rewritten sixty times: when their day is packed they move from
-// recent_hours, where half of each page is such room, to old_hours without.
+// Hours are rewritten sixty times: half of each page of recent_hours is such room.
+// Schema 4 keeps no others.
 const postgresSchema1 = `
 CREATE SEQUENCE commit_numbers;
 CREATE TABLE claims (

@@ -51,14 +51,13 @@ func sqliteConns(path, more string, conns int) (*sql.DB, error) {
 // sqliteDialect returns the SQLite dialect.
 func sqliteDialect() *dialect {
 	return &dialect{
-		name:        "sqlite",
-		migrations:  []string{sqliteSchema1, sqliteInventory, sqliteLog},
-		rebind:      func(q string) string { return q },
-		explain:     explainSQLite,
-		nextCommit:  `SELECT COALESCE(MAX(commits), 0) + 1 FROM claims`,
-		integrity:   sqliteIntegrity,
-		copyTo:      copyPages,
-		recentHours: "hours", oldHours: "hours",
+		name:       "sqlite",
+		migrations: []string{sqliteSchema1, sqliteInventory, sqliteLog, sqliteDays},
+		rebind:     func(q string) string { return q },
+		explain:    explainSQLite,
+		nextCommit: `SELECT COALESCE(MAX(commits), 0) + 1 FROM claims`,
+		integrity:  sqliteIntegrity,
+		copyTo:     copyPages,
 		tidy: func(ctx context.Context, db *sql.DB) error {
 			_, err := db.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`)
 			return err

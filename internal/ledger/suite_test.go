@@ -47,6 +47,8 @@ func RunSuite(t *testing.T, open func(t testing.TB, name string) *Ledger) {
 		{"pruning", suitePrune},
 		{"hour totals", suiteTotals},
 		{"packed days load like hours", suitePacked},
+		{"packed days read like hours", suitePackedReads},
+		{"damage to packed days is found", suitePackedDamage},
 		{"the log grows with hours and restatements", suiteLog},
 		{"what was rewritten is found and named", suiteRewritten},
 		{"the log outlives what retention takes", suiteLogPruned},

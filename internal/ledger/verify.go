@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"nines/internal/hist"
@@ -16,8 +17,8 @@ const maxFindings = 20
 
 // Verify reads the whole ledger and reports what is wrong with it: pages and
 // indexes by the database's own check, blobs that do not decode, hours whose
-// totals are not the sums of their slots, packed days that differ from their hours, slots both open and final, rows of
-// unknown groups, facts and exclusions in an impossible order (ErrDamaged);
+// totals are not the sums of their slots, packed days whose totals are not those
+// of their slots, slots both open and final, rows of unknown groups, facts and exclusions in an impossible order (ErrDamaged);
 // closed slots that are not what was logged (ErrRewritten). It takes seconds per
 // gigabyte, and commits go on meanwhile. The error names each fault.
 func (l *Ledger) Verify(ctx context.Context) error { return l.VerifyWith(ctx, nil) }
@@ -31,6 +32,14 @@ func (l *Ledger) VerifyWith(ctx context.Context, progress Progress) error {
 		c := &check{v: l.viewer(ctx, tx), progress: progress.orNone()}
 		var err error
 		if c.total, err = c.v.countRows([]table{{name: "hours"}, {name: "open_slots"}, {name: "slot_versions"}, {name: "sketches"}, {name: "statuses"}, {name: "hours"}}); err != nil {
+			return err
+		}
+		packed, err := c.v.countRows([]table{{name: "day_slots"}})
+		if err != nil {
+			return err
+		}
+		c.total += 2 * 24 * packed // hours, which are read once more for the log
+		if c.until, err = packedUntil(c.v, ""); err != nil {
 			return err
 		}
 		for _, f := range []func() error{c.hours, c.days, c.open, c.versions, c.sketches, c.statuses, c.orphans, c.inventory, c.log} {
@@ -51,6 +60,8 @@ type check struct {
 	found       []error
 	progress    Progress
 	done, total int64
+	until       int64 // the first day that is not packed
+	slots       []Versioned
 }
 
 func (c *check) fault(format string, args ...any) {
@@ -60,8 +71,8 @@ func (c *check) fault(format string, args ...any) {
 }
 
 // each calls f for every row of the query.
-func (c *check) each(q string, f func(*sql.Rows) error) error {
-	rows, err := c.v.query(q)
+func (c *check) each(q string, f func(*sql.Rows) error, args ...any) error {
+	rows, err := c.v.query(q, args...)
 	if err != nil {
 		return err
 	}
@@ -70,55 +81,67 @@ func (c *check) each(q string, f func(*sql.Rows) error) error {
 		if err := f(rows); err != nil {
 			return err
 		}
-		if c.done++; c.done%1000 == 0 {
-			c.progress(min(c.done, c.total), c.total)
-		}
+		c.tell(1)
 	}
 	return rows.Err()
 }
 
-func (c *check) hours() error {
-	q := `SELECT hour, group_id, good, total, good_slots, bad_slots, unknown_slots, slots FROM hours`
-	var slots []Versioned
-	return c.each(q, func(rows *sql.Rows) error {
-		var hour, id int64
-		var n [5]int64
-		var blob sql.RawBytes
-		if err := rows.Scan(&hour, &id, &n[0], &n[1], &n[2], &n[3], &n[4], &blob); err != nil {
-			return err
-		}
-		var err error
-		if slots, err = decodeBlock(slots[:0], hour, blob); err != nil {
-			c.fault("hour %d of group %d: %w", hour, id, err)
-			return nil
-		}
-		t := totalsOf(slots)
-		sums := [5]int64{int64(t.Good), int64(t.Total), int64(t.GoodSlots), int64(t.BadSlots), int64(t.UnknownSlots)}
-		if sums != n {
-			c.fault("hour %d of group %d: totals %v are not the sums of its slots, %v", hour, id, n, sums)
-		}
-		for i := range slots {
-			if slots[i].State == sla.Open || slots[i].Version == 0 || i > 0 && slots[i].Start <= slots[i-1].Start {
-				c.fault("hour %d of group %d: slot %d is open, without a version or twice there", hour, id, slots[i].Start)
-			}
-		}
-		return nil
-	})
+// tell counts what was read.
+func (c *check) tell(rows int64) {
+	before := c.done
+	if c.done += rows; c.done/1000 > before/1000 {
+		c.progress(min(c.done, c.total), c.total)
+	}
 }
 
-// days compares packed days with their hours: both must have the same sums.
-func (c *check) days() error {
-	var days []int64
-	err := c.each(`SELECT DISTINCT day FROM days ORDER BY day`, func(rows *sql.Rows) error {
-		var day int64
-		err := rows.Scan(&day)
-		days = append(days, day)
-		return err
-	})
-	for _, day := range days {
-		err = errors.Join(err, c.day(day))
+func (c *check) hours() error {
+	q := `SELECT hour, group_id, good, total, good_slots, bad_slots, unknown_slots, slots FROM hours WHERE hour >= ?`
+	return c.each(q, func(rows *sql.Rows) error {
+		var id int64
+		var blob sql.RawBytes
+		h, err := scanHour(rows, &id, &blob)
+		if err != nil {
+			return err
+		}
+		if t, ok := c.block(id, hourBlock{h.Start, blob}); ok && t != h.Totals {
+			c.fault("hour %d of group %d: totals %v are not the sums of its slots, %v", h.Start, id, h.Totals, t)
+		}
+		return nil
+	}, c.until)
+}
+
+// block checks a block and returns the sums of its slots.
+func (c *check) block(id int64, h hourBlock) (t Totals, ok bool) {
+	var err error
+	if c.slots, err = decodeBlock(c.slots[:0], h.hour, h.block); err != nil {
+		c.fault("hour %d of group %d: %w", h.hour, id, err)
+		return t, false
 	}
-	return err
+	for i, s := range c.slots {
+		if s.State == sla.Open || s.Version == 0 || i > 0 && s.Start <= c.slots[i-1].Start {
+			c.fault("hour %d of group %d: slot %d is open, without a version or twice there", h.hour, id, s.Start)
+		}
+	}
+	return totalsOf(c.slots), true
+}
+
+// days checks packed days: slots and totals must say the same.
+func (c *check) days() error {
+	for day := int64(math.MinInt64); ; {
+		var next sql.NullInt64
+		err := c.v.row(`SELECT MIN(day) FROM (SELECT MIN(day) AS day FROM days WHERE day > ?
+			UNION ALL SELECT MIN(day) AS day FROM day_slots WHERE day > ?) AS least`, day, day).Scan(&next)
+		if err != nil || !next.Valid {
+			return err
+		}
+		day = next.Int64
+		if day >= c.until {
+			c.fault("day %d is packed after %d, until which days are", day, c.until)
+		}
+		if err := c.day(day); err != nil {
+			return err
+		}
+	}
 }
 
 func (c *check) day(day int64) error {
@@ -126,21 +149,41 @@ func (c *check) day(day int64) error {
 	if err != nil {
 		return err
 	}
-	rows, err := c.v.query(selectTotals+` WHERE hour >= ? AND hour < ?`, day, day+dayMillis)
+	var hours []hourBlock
+	rows, err := c.v.query(`SELECT group_id, slots FROM day_slots WHERE day = ?`, day)
 	if err != nil {
 		return err
 	}
-	hours, ids, err := collectHours(rows)
-	for _, id := range ids {
-		if !slices.Equal(hours[id], packed[id]) {
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&id, &blob); err != nil {
+			return err
+		}
+		if hours, err = decodeDaySlots(hours[:0], day, blob); err != nil {
+			c.fault("day %d of group %d: %w", day, id, err)
+		} else if !slices.Equal(c.sums(id, hours), packed[id]) {
 			c.fault("day %d of group %d: the packed totals are not its hours'", day, id)
 		}
 		delete(packed, id)
+		c.tell(int64(len(hours)))
 	}
 	if len(packed) > 0 {
 		c.fault("day %d: %d groups have packed totals and no hours", day, len(packed))
 	}
-	return err
+	return rows.Err()
+}
+
+// sums checks a day's blocks and returns the sums of their slots.
+func (c *check) sums(id int64, hours []hourBlock) []HourTotals {
+	out := make([]HourTotals, 0, len(hours))
+	for _, h := range hours {
+		if t, ok := c.block(id, h); ok {
+			out = append(out, HourTotals{h.hour, t})
+		}
+	}
+	return out
 }
 
 func (c *check) packed(day int64) (map[int64][]HourTotals, error) {
@@ -165,12 +208,18 @@ func (c *check) packed(day int64) (map[int64][]HourTotals, error) {
 
 func (c *check) open() error {
 	return c.each(`SELECT group_id, start, slot, (SELECT slots FROM hours
-		WHERE hours.group_id = open_slots.group_id AND hours.hour = open_slots.start - open_slots.start % 3600000) FROM open_slots`,
+			WHERE hours.group_id = open_slots.group_id AND hours.hour = open_slots.start - open_slots.start % 3600000),
+		(SELECT slots FROM day_slots
+			WHERE day_slots.group_id = open_slots.group_id AND day_slots.day = open_slots.start - open_slots.start % 86400000)
+		FROM open_slots`,
 		func(rows *sql.Rows) error {
 			var id, start int64
-			var blob, hour sql.RawBytes
-			if err := rows.Scan(&id, &start, &blob, &hour); err != nil {
+			var blob, hour, day sql.RawBytes
+			if err := rows.Scan(&id, &start, &blob, &hour, &day); err != nil {
 				return err
+			}
+			if day != nil {
+				hour, _ = blockOf(hourOf(start), day) // days() reports an error
 			}
 			slots, err := decodeBlock(nil, hourOf(start), blob)
 			if err == nil && (len(slots) != 1 || slots[0].Start != start || slots[0].State != sla.Open) {
@@ -240,7 +289,7 @@ func (c *check) statuses() error {
 
 // orphans finds rows of groups that are not there.
 func (c *check) orphans() error {
-	for _, table := range []string{"hours", "days", "open_slots", "slot_versions", "sketches", "statuses"} {
+	for _, table := range []string{"hours", "days", "day_slots", "open_slots", "slot_versions", "sketches", "statuses"} {
 		var n int64
 		err := c.v.row(`SELECT COUNT(*) FROM ` + table + ` WHERE group_id NOT IN (SELECT id FROM groups)`).Scan(&n)
 		if err != nil {

@@ -34,9 +34,14 @@ func (v *viewer) row(q string, args ...any) *sql.Row {
 }
 
 // hourSeries begins a query with the hours in [?, ?), so that rows ordered by
-// hour and group are looked up rather than scanned.
-const hourSeries = `WITH RECURSIVE series (hour) AS (
+// hour and group are looked up rather than scanned. daySeries does with days. The
+// first is always there.
+const (
+	hourSeries = `WITH RECURSIVE series (hour) AS (
 	SELECT CAST(? AS BIGINT) UNION ALL SELECT hour + 3600000 FROM series WHERE hour + 3600000 < CAST(? AS BIGINT))`
+	daySeries = `WITH RECURSIVE series (day) AS (
+	SELECT CAST(? AS BIGINT) UNION ALL SELECT day + 86400000 FROM series WHERE day + 86400000 < CAST(? AS BIGINT))`
+)
 
 // visible returns the condition on a customer column that a principal's reads
 // carry, and its parameters.
@@ -126,32 +131,86 @@ func (v *viewer) slots(id, from, to int64) ([]Slot, error) {
 	return out, rows.Err()
 }
 
-func (v *viewer) finalSlots(id, from, to int64) ([]Slot, error) {
+func (v *viewer) finalSlots(id, from, to int64) (out []Slot, err error) {
+	var scratch []Versioned
+	err = v.eachBlock(id, from, to, func(h hourBlock) error {
+		if scratch, err = decodeBlock(scratch[:0], h.hour, h.block); err != nil {
+			return damaged(h.hour, id, err)
+		}
+		for i := range scratch {
+			if s := &scratch[i].Slot; s.Start >= from && s.Start < to {
+				out = append(out, *s)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// eachBlock calls f with a group's blocks of the hours that touch [from, to),
+// ascending. A block is valid until f returns.
+func (v *viewer) eachBlock(id, from, to int64, f func(hourBlock) error) error {
+	until, err := packedUntil(v, "")
+	if err != nil {
+		return err
+	}
+	if from < min(to, until) {
+		if err := v.eachPackedBlock(id, from, min(to, until), f); err != nil {
+			return err
+		}
+	}
+	if from = max(hourOf(from), until); from >= to {
+		return nil
+	}
 	rows, err := v.query(hourSeries+`
 		SELECT hours.hour, hours.slots FROM series JOIN hours ON hours.hour = series.hour AND hours.group_id = ?
-		ORDER BY hours.hour`, hourOf(from), to, id)
+		ORDER BY hours.hour`, from, to, id)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	var out []Slot
-	var slots []Versioned
 	for rows.Next() {
 		var hour int64
 		var blob sql.RawBytes
 		if err := rows.Scan(&hour, &blob); err != nil {
-			return nil, err
+			return err
 		}
-		if slots, err = decodeBlock(slots[:0], hour, blob); err != nil {
-			return nil, damaged(hour, id, err)
+		if err := f(hourBlock{hour, blob}); err != nil {
+			return err
 		}
-		for i := range slots {
-			if s := &slots[i].Slot; s.Start >= from && s.Start < to {
-				out = append(out, *s)
+	}
+	return rows.Err()
+}
+
+// eachPackedBlock is eachBlock for packed days.
+func (v *viewer) eachPackedBlock(id, from, to int64, f func(hourBlock) error) error {
+	rows, err := v.query(daySeries+`
+		SELECT day_slots.day, day_slots.slots FROM series JOIN day_slots ON day_slots.day = series.day AND day_slots.group_id = ?
+		ORDER BY day_slots.day`, dayOf(from), to, id)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var hours []hourBlock
+	for rows.Next() {
+		var day int64
+		var blob sql.RawBytes
+		if err := rows.Scan(&day, &blob); err != nil {
+			return err
+		}
+		if hours, err = decodeDaySlots(hours[:0], day, blob); err != nil {
+			return damaged(day, id, err)
+		}
+		for _, h := range hours {
+			if h.hour < hourOf(from) || h.hour >= to {
+				continue
+			}
+			if err := f(h); err != nil {
+				return err
 			}
 		}
 	}
-	return out, rows.Err()
+	return rows.Err()
 }
 
 func bySlotStart(s Slot, start int64) int { return cmp.Compare(s.Start, start) }
