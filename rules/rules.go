@@ -279,7 +279,11 @@ func decode[T any](c *compiler, d *yamlconf.Doc) *document[T] {
 		return nil
 	}
 	if !validName(s.Metadata.Name) {
-		c.fail(d, "metadata.name", s.Metadata.Name, "want a name of small letters, digits, - and ., at most 253 long")
+		c.fail(d, "metadata.name", s.Metadata.Name, "want a name of small letters, digits, - and . that begins and ends with a letter or digit, at most 253 long")
+		return nil
+	}
+	if n := s.Metadata.Name; s.Kind == "SLA" && (n == "none" || n == "withdrawn") {
+		c.fail(d, "metadata.name", n, "want another name: in an inventory this word ends or takes back a fact")
 		return nil
 	}
 	if key := s.Kind + "/" + s.Metadata.Name; c.names[key] && s.Kind == "Service" {

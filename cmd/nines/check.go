@@ -31,9 +31,10 @@ func newCheck() *cobra.Command {
 		Short: "Find mistakes in configuration, objectives, contracts, rules and targets",
 		Long: `Reads files as nines would and reports every mistake as file:line:col, all at
 once. The kind is told by the content: nines.yaml, agent.yaml, OpenSLO documents,
-contracts, inventory, topology, simulations, Prometheus rules, alertmanager.yml,
-file_sd targets, Telegraf inputs (.toml). Folders are searched for YAML, JSON and
-TOML. A contract that is right is read out in words.
+contracts, inventory (YAML or .csv), topology, simulations, Prometheus rules,
+alertmanager.yml, file_sd targets, Telegraf inputs (.toml), scenarios. Folders are
+searched for YAML, JSON, TOML and scenarios. A contract that is right is read out
+in words.
 
 Exit code 2 if there is a mistake.`,
 		Example: `  nines check /etc/nines
@@ -43,6 +44,9 @@ Exit code 2 if there is a mistake.`,
 			files, err := filesBelow(args)
 			if err != nil {
 				return err
+			}
+			if len(files) == 0 {
+				return fmt.Errorf("check: no file to check in %s: want YAML, JSON, TOML or scenarios", strings.Join(args, " "))
 			}
 			var errs []error
 			var promises, places, sims []string
@@ -174,6 +178,9 @@ func kindOf(file string) (fileKind, error) {
 			_, err := telegraf.Load([]telegraf.File{{Name: f, Line: 1, Text: data}}, time.Second)
 			return err
 		}}, nil
+	}
+	if filepath.Ext(file) == ".csv" {
+		return fileKind{name: "inventory", check: checkInventory}, nil
 	}
 	if filepath.Ext(file) == scenarioExt {
 		return fileKind{name: "scenarios (run them with nines test)", check: func(f string) error {

@@ -163,6 +163,10 @@ func newExclusionList(log *logs) *cobra.Command {
 			if format == "json" {
 				return failed(writeIndented(cmd.OutOrStdout(), list))
 			}
+			if len(list) == 0 {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "no exclusions")
+				return failed(err)
+			}
 			return failed(writeExclusions(cmd.OutOrStdout(), list))
 		},
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/user"
 	"slices"
@@ -169,6 +170,9 @@ func factsOfArgs(resource, from string, args []string) ([]inventory.Entry, error
 
 // record adds entries, or shows what adding them would change.
 func (f *changeFlags) record(cmd *cobra.Command, log *logs, entries []inventory.Entry) error {
+	if f.reason == "" && !f.dryRun {
+		return errors.New("--reason: a reason is required: say why this changes")
+	}
 	led, err := openLedger(cmd.Context(), f.file, f.dataDir, false, log.logger())
 	if err != nil {
 		return err
@@ -190,7 +194,33 @@ func (f *changeFlags) record(cmd *cobra.Command, log *logs, entries []inventory.
 		// What was recorded counts, should somebody else have changed it meanwhile.
 		changes = inventory.Changes(made, known)
 	}
-	return failed(writeChanges(cmd.OutOrStdout(), changes, len(entries), f.dryRun))
+	if err := writeChanges(cmd.OutOrStdout(), changes, len(entries), f.dryRun); err != nil {
+		return failed(err)
+	}
+	return failed(warnOfContracts(cmd, led, changes))
+}
+
+// warnOfContracts names the contracts of changes that are not in force: they may
+// come later, or be a typing error.
+func warnOfContracts(cmd *cobra.Command, led *ledger.Ledger, changes []inventory.Change) error {
+	set, _, err := led.CurrentRuleSet(cmd.Context())
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	missing := map[string]bool{}
+	for i := range changes {
+		c := &changes[i]
+		if _, ok := set.Contracts[c.Value]; c.Attribute == inventory.Contract && !ok && c.Value != "" {
+			missing[c.Value] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: no contract %s is in force; there are: %s\n", name, strings.Join(slices.Sorted(maps.Keys(set.Contracts)), ", "))
+	}
+	return nil
 }
 
 func writeChanges(w io.Writer, changes []inventory.Change, told int, dryRun bool) error {
@@ -267,8 +297,15 @@ func newInventoryShow(log *logs) *cobra.Command {
 			}
 			list := inventory.At(records, 0).Snapshot(when)
 			list = slices.DeleteFunc(list, func(s inventory.Standing) bool { return len(args) > 0 && !slices.Contains(args, s.Name) })
+			if err := unknownResource(args, records); err != nil {
+				return failed(err)
+			}
 			if f.format == "json" {
 				return failed(writeIndented(cmd.OutOrStdout(), list))
+			}
+			if len(list) == 0 {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "no resource is known to hold anything then")
+				return failed(err)
 			}
 			return failed(writeStandings(cmd.OutOrStdout(), list))
 		},
@@ -301,6 +338,16 @@ func writeStandings(w io.Writer, list []inventory.Standing) error {
 	return t.Flush()
 }
 
+// unknownResource refuses a name of which nothing was ever recorded.
+func unknownResource(names []string, records []inventory.Record) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(records, func(r inventory.Record) bool { return r.Resource == name }) {
+			return fmt.Errorf("the inventory has no resource %q; nines inventory show lists them", name)
+		}
+	}
+	return nil
+}
+
 func newInventoryHistory(log *logs) *cobra.Command {
 	var f viewFlags
 	cmd := &cobra.Command{
@@ -313,9 +360,16 @@ func newInventoryHistory(log *logs) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := unknownResource(args, records); err != nil {
+				return failed(err)
+			}
 			records = slices.DeleteFunc(records, func(r inventory.Record) bool { return len(args) > 0 && !slices.Contains(args, r.Resource) })
 			if f.format == "json" {
 				return failed(writeIndented(cmd.OutOrStdout(), records))
+			}
+			if len(records) == 0 {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "the inventory is empty")
+				return failed(err)
 			}
 			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(t, "id\trecorded\tresource\tfrom\tattribute\tvalue\tcorrects\tauthor\treason")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,16 +33,17 @@ func TestInventoryCommands(t *testing.T) {
 	f(0, "+ web from 2026-11-01T00:00:00Z: fee 100.00 USD", "inventory", "import", file, "--reason", "order", "--author", "ann")
 	f(0, "0 of 5 facts recorded", "inventory", "import", file, "--reason", "order")
 	f(0, "~ web from 2026-11-01T00:00:00Z: fee 120.00 USD, corrects 100.00 USD (ann, order)", "inventory", "set", "web", "--from", "2026-11-01T00:00:00Z", "fee=120 USD", "--reason", "typing error")
-	f(1, "a reason is required", "inventory", "set", "web", "--from", "2026-11-20T00:00:00Z", "state=stopped")
+	f(2, "--reason: a reason is required", "inventory", "set", "web", "--from", "2026-11-20T00:00:00Z", "state=stopped")
 	f(2, "set: state: want running, stopped or suspended", "inventory", "set", "web", "--from", "2026-11-20T00:00:00Z", "state=gone", "--reason", "x")
 	f(2, "want ATTRIBUTE=VALUE", "inventory", "set", "web", "--from", "2026-11-20T00:00:00Z", "stopped", "--reason", "x")
 	f(2, "set: from: want a time with its offset", "inventory", "set", "web", "--from", "today", "state=stopped", "--reason", "x")
 	f(2, "it is stopped before it was ever running", "inventory", "set", "new", "--from", "2026-11-20T00:00:00Z", "match.target=n", "state=stopped", "--reason", "x")
 	f(2, "i.yaml:1:1: want apiVersion", "inventory", "import", write(t, "i.yaml", "kind: x\n"), "--reason", "x")
 	f(0, `web       running  2026-11-01T00:00:00Z  bank`, "inventory", "show")
-	if out := f(0, "", "inventory", "show", "other"); strings.Contains(out, "web") {
-		t.Errorf("%s", out)
-	}
+	f(1, `no resource "other"`, "inventory", "show", "other")
+	f(1, `no resource "other"`, "inventory", "history", "web", "other")
+	f(0, "no resource is known", "inventory", "show", "--known-at", "2020-01-01T00:00:00Z")
+	f(0, "the inventory is empty", "inventory", "history", "--known-at", "2020-01-01T00:00:00Z")
 	f(0, "typing error", "inventory", "history", "web")
 	var records []inventory.Record
 	if err := json.Unmarshal([]byte(f(0, "", "inventory", "history", "--format", "json")), &records); err != nil || len(records) != 6 {
@@ -51,8 +53,46 @@ func TestInventoryCommands(t *testing.T) {
 	f(2, "--known-at: want a time", "inventory", "show", "--known-at", "yesterday")
 }
 
-func TestExclusionCommands(t *testing.T) {
+func TestCheckInventoryTable(t *testing.T) {
+	f := func(rows string, code int, want string) {
+		t.Helper()
+		out, got, err := nines("check", write(t, "i.csv", "resource,from,match.target,state\n"+rows))
+		if err != nil {
+			out = err.Error()
+		}
+		if got != code || !strings.Contains(out, want) {
+			t.Errorf("exit %d, want %d and %q:\n%s", got, code, want, out)
+		}
+	}
+	f("web,2026-11-01T00:00:00Z,web-1,running\n", 0, "i.csv: inventory, no mistakes")
+	f("web,today,web-1,running\n", 2, "i.csv:2:5: ")
+	if _, code, err := nines("check", t.TempDir()); code != 2 || !strings.Contains(err.Error(), "no file to check") {
+		t.Errorf("a folder without files: exit %d, %v", code, err)
+	}
+}
+
+func TestInventoryWarnsOfContractsThatAreNotInForce(t *testing.T) {
 	dir := t.TempDir()
+	fillRules(t, dir)
+	f := func(change, want string) {
+		t.Helper()
+		root := newRoot()
+		var errs strings.Builder
+		root.SetArgs([]string{"inventory", "set", "web", "--from", "2026-11-01T00:00:00Z", "match.target=web-1", "state=running", change, "--dry-run", "--data-dir", dir})
+		root.SetOut(io.Discard)
+		root.SetErr(&errs)
+		if err := root.Execute(); err != nil || errs.String() != want {
+			t.Errorf("%s: %q (%v), want %q", change, errs.String(), err, want)
+		}
+	}
+	f("contract=example", "")
+	f("contract=exmple", "warning: no contract exmple is in force; there are: example\n")
+	f("contract=none", "")
+}
+
+// fillRules makes a ledger in which the shipped objectives and contract are in force.
+func fillRules(t *testing.T, dir string) {
+	t.Helper()
 	set, err := rules.Load([]string{filepath.Join("..", "..", "configs", "contracts", "example.yaml"), filepath.Join("..", "..", "configs", "objectives")})
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +111,11 @@ func TestExclusionCommands(t *testing.T) {
 	if err := led.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestExclusionCommands(t *testing.T) {
+	dir := t.TempDir()
+	fillRules(t, dir)
 	f := func(code int, want string, args ...string) {
 		t.Helper()
 		out, got, err := nines(append(append([]string{"exclusion"}, args...), "--data-dir", dir)...)
@@ -82,6 +127,7 @@ func TestExclusionCommands(t *testing.T) {
 		}
 	}
 	const works = "exclusions:\n- start: 2026-11-12T22:00:00Z\n  end: 2026-11-12T23:00:00Z\n  effect: removed\n  category: works\n  reason: switches\n  author: ann\n"
+	f(0, "no exclusions", "list")
 	f(0, "exclusion 1 of example proposed by ann: switches", "propose", "--file", write(t, "x.yaml", works))
 	f(2, "leave it out", "propose", "--file", write(t, "x.yaml", works+"  approvedBy: ben\n"))
 	f(2, "x.yaml:4:", "propose", "--file", write(t, "x.yaml", strings.Replace(works, "removed", "gone", 1)))

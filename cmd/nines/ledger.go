@@ -33,7 +33,7 @@ Exit codes: 0 success, 1 failure or a damaged or rewritten ledger, 2 wrong usage
   nines ledger backup /backup/nines-2026-11-21.db
   nines ledger restore /backup/nines-2026-11-21.db --config nines.yaml
   nines ledger checkpoint
-  nines ledger history --contract demo --from 2026-11-01 --to 2026-12-01`,
+  nines ledger history --contract example --from 2026-11-01 --to 2026-12-01`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -41,8 +41,8 @@ Without --at it prints the slots of the time that have more than one version, an
 with --not-good those that are bad or unknown, too. --group names labels that the
 groups must have.`,
 		Example: `  nines ledger history --group target=10.0.0.7 --at 2026-11-21T10:05:00Z
-  nines ledger history --contract demo --from 2026-11-01 --to 2026-12-01
-  nines ledger history --contract demo --from 2026-11-21 --to 2026-11-22 --not-good --json`,
+  nines ledger history --contract example --from 2026-11-01 --to 2026-12-01
+  nines ledger history --contract example --from 2026-11-21 --to 2026-11-22 --not-good --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			from, to, err := q.times()
@@ -112,7 +112,7 @@ func (q *historyRequest) filter() (ledger.GroupFilter, error) {
 	for _, pair := range q.group {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
-			return f, fmt.Errorf("history: --group: want name=value, got %q", pair)
+			return f, fmt.Errorf("--group: want name=value, got %q", pair)
 		}
 		f.Labels[name] = value
 	}
@@ -157,9 +157,20 @@ func (q *historyRequest) print(ctx context.Context, led *ledger.Ledger, filter l
 		}
 	}
 	if printed == 0 && !q.json {
-		_, err = fmt.Fprintf(out, "no such slots in %d group(s)\n", len(groups))
+		_, err = fmt.Fprintf(out, "%s in %d group(s)\n", q.nothing(), len(groups))
 	}
 	return err
+}
+
+// nothing says of what kind there are no slots.
+func (q *historyRequest) nothing() string {
+	switch {
+	case q.at != "":
+		return "no slot of this time is decided"
+	case q.notGood:
+		return "no slot is bad, unknown or was decided anew"
+	}
+	return "no slot was decided anew (--not-good prints bad and unknown ones, too)"
 }
 
 // starts returns the slots of a group that are asked for.

@@ -148,6 +148,9 @@ It proves against the newest checkpoint, or that of --checkpoint.`,
 			if err != nil {
 				return failed(err)
 			}
+			if len(groups) == 0 {
+				return failed(fmt.Errorf("prove: the ledger has no group with the labels %s", strings.Join(labels, ",")))
+			}
 			if len(groups) != 1 {
 				return failed(fmt.Errorf("prove: that names %d groups of the ledger; name one by --group and --stream%s", len(groups), listed(groups)))
 			}

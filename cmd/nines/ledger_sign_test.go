@@ -54,7 +54,7 @@ func TestLedgerAudit(t *testing.T) {
 	f(1, "none of the given", "check-proof", proof, "--public-key", stranger.Public)
 	f(2, "--public-key", "check-proof", proof)
 	f(2, "--hour", "prove", "--data-dir", data, "--hour", "noon")
-	f(1, "names 0 groups", "prove", "--data-dir", data, "--group", "target=x", "--hour", "2026-11-21T10:00:00Z")
+	f(1, "the ledger has no group with the labels target=x", "prove", "--data-dir", data, "--group", "target=x", "--hour", "2026-11-21T10:00:00Z")
 
 	if err := os.Rename(filepath.Join(data, "checkpoint.key"), filepath.Join(dir, "old.key")); err != nil {
 		t.Fatal(err)

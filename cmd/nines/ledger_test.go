@@ -116,7 +116,7 @@ func TestLedgerCommands(t *testing.T) {
 		h(group+restated, "--from", "2026-11-21", "--to", "2026-11-22", "--not-good", "--group", "target=web-1,region=r1")
 		h(group+restated, "--at", "2026-11-21T10:05:59Z")
 		h(group+next, "--at", "2026-11-21T10:06:00Z")
-		h("no such slots in 1 group(s)\n", "--from", "2026-11-20", "--to", "2026-11-21")
+		h("no slot was decided anew (--not-good prints bad and unknown ones, too) in 1 group(s)\n", "--from", "2026-11-20", "--to", "2026-11-21")
 	}
 	f(0, `"evidence":[{"vantage":"eu-1","ok":1,"failed":2,"blind":1}]`, "history", "--data-dir", data, "--at", "2026-11-21T10:05:59Z", "--json")
 	f(1, "no such group", "history", "--data-dir", data, "--at", "2026-11-21", "--group", "target=x")

@@ -66,7 +66,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`,
 		Example: `  nines up                                   everything for this host, http://127.0.0.1:9999
   nines check configs/objectives/*.yaml      find mistakes before a reload
   nines status                               where the objectives stand
-  nines statement --contract demo --month 2026-11
+  nines statement --contract example --month 2026-11
   nines ledger backup /backup/nines.db        a copy while nines runs`,
 		SilenceUsage:  true,
 		SilenceErrors: true,

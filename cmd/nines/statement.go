@@ -30,9 +30,9 @@ func newStatement(log *logs) *cobra.Command {
 		Long: `Settles one month of a contract from the ledger: attainment, coverage, bad and
 unknown slots, credit, and the steps that lead there. A month that is not over is
 settled up to its last decided slot.`,
-		Example: `  nines statement --contract demo --month 2026-11
-  nines statement --contract demo --month 2026-11 --format json
-  nines statement --contract demo --month 2026-11 --format facts > november.json`,
+		Example: `  nines statement --contract example --month 2026-11
+  nines statement --contract example --month 2026-11 --format json
+  nines statement --contract example --month 2026-11 --format facts > november.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkFormat("statement", format); err != nil {

@@ -64,6 +64,7 @@ type testRequest struct {
 // reported together.
 func readScenarios(args []string, name string) (all []*script.Scenario, err error) {
 	var errs []error
+	found := 0
 	for _, arg := range args {
 		info, err := os.Stat(arg)
 		if err != nil {
@@ -78,6 +79,7 @@ func readScenarios(args []string, name string) (all []*script.Scenario, err erro
 		for _, file := range files {
 			list, err := scenario.ReadFile(file)
 			errs = append(errs, err)
+			found += len(list)
 			for _, s := range list {
 				if strings.Contains(s.Name, name) {
 					all = append(all, s)
@@ -87,6 +89,9 @@ func readScenarios(args []string, name string) (all []*script.Scenario, err erro
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	if len(all) == 0 && found > 0 {
+		return nil, fmt.Errorf("test: --run: none of the %d scenarios has %q in its name", found, name)
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("test: no scenario to run in %s: want files that end in %s", strings.Join(args, " "), scenarioExt)

@@ -112,21 +112,27 @@ func PublicFile(file string) string { return file + ".pub" }
 func Verifiers(texts ...string) (note.Verifiers, error) {
 	var list []note.Verifier
 	for _, text := range texts {
-		keys := text
-		if !strings.Contains(text, "+") {
-			b, err := os.ReadFile(text)
-			if err != nil {
-				return nil, fmt.Errorf("read public keys: %w", err)
-			}
-			keys = string(b)
+		keys, file := text, ""
+		b, err := os.ReadFile(text)
+		switch {
+		case err == nil:
+			keys, file = string(b), text
+		case !strings.Contains(text, "+"): // as every key does
+			return nil, fmt.Errorf("read public keys: %w", err)
 		}
+		n := 0
 		for line := range strings.Lines(keys) {
+			n++
 			if line = strings.TrimSpace(line); line == "" {
 				continue
 			}
 			v, err := note.NewVerifier(line)
 			if err != nil {
-				return nil, fmt.Errorf("read public key %q: %w: want NAME+HASH+KEY, as nines ledger key prints it", line, err)
+				at := ""
+				if file != "" {
+					at = fmt.Sprintf("%s:%d: ", file, n)
+				}
+				return nil, fmt.Errorf("%sread public key %q: %w: want NAME+HASH+KEY, as nines ledger key prints it", at, line, err)
 			}
 			list = append(list, v)
 		}

@@ -112,6 +112,22 @@ func TestKey(t *testing.T) {
 }
 
 // What a checkpoint says is what was signed, by a key that the reader knows.
+func TestVerifiersNameTheLine(t *testing.T) {
+	k := key(t, "acme-eu")
+	file := filepath.Join(t.TempDir(), "a+b.pub") // a + does not make a name a key
+	if err := os.WriteFile(file, []byte(k.Public+"\n\njunk\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Verifiers(file)
+	if want := file + `:3: read public key "junk"`; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+	if err := os.WriteFile(file, []byte(k.Public+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(Verifiers(file))(t)
+}
+
 func TestCheckpointFiles(t *testing.T) {
 	k, stranger := key(t, "acme-eu"), key(t, "acme-eu")
 	keys := must(Verifiers(k.Public))(t)

@@ -83,7 +83,7 @@ func explainSQLite(err error) error {
 	case sqlite3.SQLITE_BUSY:
 		return fmt.Errorf("another process has held its lock for %d s: stop the other writer (%w)", busyMillis/1000, err)
 	case sqlite3.SQLITE_IOERR:
-		return fmt.Errorf("reading or writing the file failed: check the disk (%w)", err)
+		return fmt.Errorf("reading or writing the file failed: check the disk, and that it is not full (%w)", err)
 	}
 	return err
 }

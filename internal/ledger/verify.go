@@ -104,7 +104,7 @@ func (c *check) hours() error {
 			return err
 		}
 		if t, ok := c.block(id, hourBlock{h.Start, blob}); ok && t != h.Totals {
-			c.fault("hour %d of group %d: totals %v are not the sums of its slots, %v", h.Start, id, h.Totals, t)
+			c.fault("hour %s of group %d: totals %v are not the sums of its slots, %v", hourText(h.Start), id, h.Totals, t)
 		}
 		return nil
 	}, c.until)
@@ -114,12 +114,12 @@ func (c *check) hours() error {
 func (c *check) block(id int64, h hourBlock) (t Totals, ok bool) {
 	var err error
 	if c.slots, err = decodeBlock(c.slots[:0], h.hour, h.block); err != nil {
-		c.fault("hour %d of group %d: %w", h.hour, id, err)
+		c.fault("hour %s of group %d: %w", hourText(h.hour), id, err)
 		return t, false
 	}
 	for i, s := range c.slots {
 		if s.State == sla.Open || s.Version == 0 || i > 0 && s.Start <= c.slots[i-1].Start {
-			c.fault("hour %d of group %d: slot %d is open, without a version or twice there", h.hour, id, s.Start)
+			c.fault("hour %s of group %d: slot %s is open, without a version or twice there", hourText(h.hour), id, hourText(s.Start))
 		}
 	}
 	return totalsOf(c.slots), true
@@ -136,7 +136,7 @@ func (c *check) days() error {
 		}
 		day = next.Int64
 		if day >= c.until {
-			c.fault("day %d is packed after %d, until which days are", day, c.until)
+			c.fault("day %s is packed after %s, until which days are", hourText(day), hourText(c.until))
 		}
 		if err := c.day(day); err != nil {
 			return err
@@ -162,15 +162,15 @@ func (c *check) day(day int64) error {
 			return err
 		}
 		if hours, err = decodeDaySlots(hours[:0], day, blob); err != nil {
-			c.fault("day %d of group %d: %w", day, id, err)
+			c.fault("day %s of group %d: %w", hourText(day), id, err)
 		} else if !slices.Equal(c.sums(id, hours), packed[id]) {
-			c.fault("day %d of group %d: the packed totals are not its hours'", day, id)
+			c.fault("day %s of group %d: the packed totals are not its hours'", hourText(day), id)
 		}
 		delete(packed, id)
 		c.tell(int64(len(hours)))
 	}
 	if len(packed) > 0 {
-		c.fault("day %d: %d groups have packed totals and no hours", day, len(packed))
+		c.fault("day %s: %d groups have packed totals and no hours", hourText(day), len(packed))
 	}
 	return rows.Err()
 }
@@ -200,7 +200,7 @@ func (c *check) packed(day int64) (map[int64][]HourTotals, error) {
 			return nil, err
 		}
 		if packed[id], err = decodeDay(nil, day, blob); err != nil {
-			c.fault("day %d of group %d: %w", day, id, err)
+			c.fault("day %s of group %d: %w", hourText(day), id, err)
 		}
 	}
 	return packed, rows.Err()
@@ -226,14 +226,14 @@ func (c *check) open() error {
 				err = errOther
 			}
 			if err != nil {
-				c.fault("open slot %d of group %d: %w", start, id, err)
+				c.fault("open slot %s of group %d: %w", hourText(start), id, err)
 			}
 			if hour == nil {
 				return nil
 			}
 			final, _ := decodeBlock(nil, hourOf(start), hour) // hours() reports an error
 			if slices.ContainsFunc(final, func(v Versioned) bool { return v.Start == start }) {
-				c.fault("slot %d of group %d is both open and final", start, id)
+				c.fault("slot %s of group %d is both open and final", hourText(start), id)
 			}
 			return nil
 		})
@@ -251,7 +251,7 @@ func (c *check) versions() error {
 			err = errOther
 		}
 		if err != nil {
-			c.fault("version %d of slot %d of group %d: %w", version, start, id, err)
+			c.fault("version %d of slot %s of group %d: %w", version, hourText(start), id, err)
 		}
 		return nil
 	})
@@ -266,7 +266,7 @@ func (c *check) sketches() error {
 			return err
 		}
 		if err := decodeHist(&h, blob); err != nil {
-			c.fault("sketch of slot %d of group %d: %w", slot, id, err)
+			c.fault("sketch of slot %s of group %d: %w", hourText(slot), id, err)
 		}
 		return nil
 	})

@@ -182,12 +182,20 @@ func (p *plan) value(row records, mk *maker, said verdict) (v float64, ok bool, 
 	}
 	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 	if err != nil && !math.IsInf(v, 0) || v != v {
-		return 0, false, problem(row, mk.column, reasonValue, quote(text)+" is no number")
+		return 0, false, problem(row, mk.column, reasonValue, quote(text)+mk.wanted())
 	}
 	if v < 0 && (mk.values == nil || mk.values.Kind != kindGauge) {
 		return 0, false, problem(row, mk.column, reasonValue, quote(text)+" is below zero")
 	}
 	return v * mk.scale, true, nil
+}
+
+// wanted says what a value would have to be.
+func (mk *maker) wanted() string {
+	if mk.values == nil || len(mk.values.Map) == 0 {
+		return " is no number"
+	}
+	return " is no number, and not among the texts of map: " + strings.Join(slices.Sorted(maps.Keys(mk.values.Map)), ", ")
 }
 
 // series returns the place of the series that the row's labels name.

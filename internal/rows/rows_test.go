@@ -165,6 +165,16 @@ func TestFilesAreMergedByTime(t *testing.T) {
 	same(t, "two files", got, `1000 s{host="x"} 1`, `2000 s{host="y"} 3`, `3000 s{host="x"} 4`, `4000 s{host="x"} 2`)
 }
 
+func TestValuesThatTheMapLacks(t *testing.T) {
+	m := mapping(t, "  time: {column: at, format: unix}\n  values: [{column: v, series: s, map: {up: 1, down: 0}}]\n")
+	f, got := read(t, m, [2]string{"m.csv", "at,v\n1,up\n2,sideways\n3,0.5\n"})
+	same(t, "the others", got, "1000 s{} 1", "3000 s{} 0.5")
+	const want = `m.csv:3:3: "sideways" is no number, and not among the texts of map: down, up`
+	if len(f.Counts.First) != 1 || !strings.HasSuffix(f.Counts.First[0].Error(), want) {
+		t.Errorf("%v, want %s", f.Counts.First, want)
+	}
+}
+
 func TestRowsThatCannotBeUsed(t *testing.T) {
 	m := mapping(t, requestSpec)
 	const table = "at,code,ms,path\n10,200,1,/a\nnoon,200,1,/a\n11,2000,1,/a\n12,200,fast,/a\n13,200\n14,\"2\"00,1,/a\n15,200,-1,/a\n,200,1,/a\n16,200,1,/a\n"

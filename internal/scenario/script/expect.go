@@ -33,6 +33,17 @@ func (p *parser) at(n *node) {
 
 const wantStep = "want a statement: rules, zone, start, end, tick, agent, load, fault, inventory, resource, facts, exclude, approve, correct, at, scenario, or what is expected: quiet, never, alert, no alert, resolved, state, slots, slot, attainment, budget, burn, gaps, settle, restate"
 
+// unknown reports a word that begins no statement. The first report says which
+// words do.
+func (p *parser) unknown(n *node, w word) {
+	reason := "is no statement"
+	if !p.listed {
+		reason = wantStep
+	}
+	p.listed = true
+	p.wrong(n, w, reason)
+}
+
 // step reads an action or expectation whose first word is the one at skip.
 func (p *parser) step(n *node, skip int, at int64) {
 	w := n.words[skip]
@@ -66,7 +77,7 @@ func (p *parser) step(n *node, skip int, at int64) {
 			p.wrong(n, w, "want the facts that take the place of those before, below it")
 		}
 	default:
-		p.wrong(n, w, wantStep)
+		p.unknown(n, w)
 	}
 	if ok {
 		p.now.Steps = append(p.now.Steps, s)

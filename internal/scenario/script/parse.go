@@ -46,6 +46,8 @@ type parser struct {
 	now  *Scenario // that is being read
 	// begun says that a statement has used the start, which cannot move then.
 	begun bool
+	// listed says that a mistake has named all statements.
+	listed bool
 }
 
 func (p *parser) fail(line, col int, reason, got string) {
