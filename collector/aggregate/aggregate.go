@@ -92,10 +92,11 @@ type State struct {
 	sketches map[sketchKey]*sketch
 	heard    []*boot
 
-	packs   bool
-	spare   *wire.PackedCounts // memory for the next partial
-	decoder wire.Decoder
-	frame   telemetry.Frame
+	packs       bool
+	spare       *wire.PackedCounts // memory for the next partial
+	spareGroups []wire.GroupLabels
+	decoder     wire.Decoder
+	frame       telemetry.Frame
 	// The schemas of the frame before, by their turn in it: mostly those of
 	// this one. looked counts this one's.
 	recent [16]*schema

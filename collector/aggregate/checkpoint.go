@@ -25,10 +25,13 @@ type checkpoint struct {
 	RuleSet  string
 	Streams  []savedStream
 	Schemas  []savedSchema
-	Boots    []savedBoot
+	Boots    []savedBoot // in checkpoints from before BootBytes
 	Counters []savedCounter
 	Pairs    []savedPair
 	Refusals []savedRefusal
+	// BootBytes are the boots as appendBoots writes them; another form of them
+	// takes a field of another name.
+	BootBytes []byte
 }
 
 type savedStream struct {
@@ -94,9 +97,11 @@ func (s *State) Checkpoint(last uint32) ([]byte, error) {
 	for _, sc := range s.schemas {
 		c.Schemas = append(c.Schemas, savedSchema{sc.def.Series, sc.used})
 	}
+	boots := make([]savedBoot, 0, len(s.boots))
 	for k, b := range s.boots {
-		c.Boots = append(c.Boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host, b.sent(), b.judged()})
+		boots = append(boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host, b.sent(), b.judged()})
 	}
+	c.BootBytes = appendBoots(nil, boots)
 	for k, n := range s.counters {
 		c.Counters = append(c.Counters, savedCounter{k.agent, k.boot, k.series, k.stream, k.from, uint8(k.role), n.value, n.time, n.used, n.fresh})
 	}
@@ -154,6 +159,12 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 	for _, sc := range c.Schemas {
 		def := telemetry.NewSchema(sc.Series)
 		s.schemas[def.Fingerprint] = &schema{def: def, used: sc.Used}
+	}
+	if c.BootBytes != nil {
+		var err error
+		if c.Boots, err = readBoots(c.BootBytes); err != nil {
+			return nil, 0, fmt.Errorf("restore checkpoint: %w", err)
+		}
 	}
 	for _, b := range c.Boots {
 		k := bootKey{b.Agent, b.Boot}

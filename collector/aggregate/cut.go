@@ -67,8 +67,8 @@ func (s *State) cutCells(p *wire.Partial) {
 	s.dirty = s.dirty[:0]
 	s.resetLadders()
 	if p.Packed = c; !s.packs {
-		p.Counts = c.Append(nil)
-		s.Recycle(p)
+		p.Counts, p.Packed = c.Append(nil), nil
+		s.keep(c)
 	}
 }
 
@@ -135,15 +135,23 @@ const keepCounts = 1 << 17
 // Pack has partials carry their counts packed from here on, for the encoder.
 func (s *State) Pack() { s.packs = true }
 
-// Recycle hands the memory of a partial's packed counts back for the next ones.
+// Recycle hands the memory of a partial's packed counts and announcements back
+// for the next ones: its caller keeps nothing of these.
 func (s *State) Recycle(p *wire.Partial) {
-	if c := p.Packed; c != nil {
-		room := cap(c.Rows)
-		if (s.spare == nil || room > cap(s.spare.Rows)) && (room <= keepCounts || len(c.Rows) > room/8) {
-			s.spare = c
-		}
+	if p.Packed != nil {
+		s.keep(p.Packed)
 	}
-	p.Packed = nil
+	if cap(p.Groups) > cap(s.spareGroups) {
+		s.spareGroups = p.Groups[:0]
+	}
+	p.Packed, p.Groups = nil, nil
+}
+
+func (s *State) keep(c *wire.PackedCounts) {
+	room := cap(c.Rows)
+	if (s.spare == nil || room > cap(s.spare.Rows)) && (room <= keepCounts || len(c.Rows) > room/8) {
+		s.spare = c
+	}
 }
 
 func (s *State) cutRegions(p *wire.Partial) {
@@ -186,6 +194,9 @@ func (s *State) cutAgents(p *wire.Partial) {
 func (s *State) announce(p *wire.Partial, g *group) {
 	if minute := s.logTime / 60_000; g != nil && g.minute != minute {
 		g.minute = minute
+		if p.Groups == nil {
+			p.Groups, s.spareGroups = s.spareGroups, nil
+		}
 		p.Groups = append(p.Groups, wire.GroupLabels{Key: g.key, Labels: g.labels})
 	}
 }

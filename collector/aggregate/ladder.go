@@ -18,14 +18,16 @@ const (
 // is counted once, between two rungs; what that is in good and total of each
 // stream is summed up at the cut.
 type ladder struct {
-	rungs []ladderRung
+	// What each sample reads, side by side.
 	scale *scale
 	span  span
 	bin   int64
 	bins  []ladderBin // of the stretch
-	dirty bool        // it has bins
-	mixed bool        // it shares cells with others, so that it is summed in these
-	fed   int64       // the last sweep that found it in use
+
+	rungs []ladderRung
+	dirty bool  // it has bins
+	mixed bool  // it shares cells with others, so that it is summed in these
+	fed   int64 // the last sweep that found it in use
 	// placed is where the moments of its bins begin in the partial being cut.
 	placed int32
 }

@@ -2,7 +2,9 @@ package aggregate
 
 import (
 	"bytes"
+	"encoding/gob"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -168,4 +170,36 @@ func TestSplitKeepsEveryCountOnce(t *testing.T) {
 	wantEqual(t, "counts", counts, len(p.Counts))
 	wantEqual(t, "sketches", sketches, len(p.Sketches))
 	wantEqual(t, "gaps", len(parts[0].Gaps), 1)
+}
+
+func TestBootsComeBack(t *testing.T) {
+	want := []savedBoot{
+		{Agent: "web-1", Boot: 1 << 63, LastSeq: 300, Newest: epoch, Used: -1, Current: true, Host: hostLabels("web-1"), Schemas: []uint64{1, 1 << 63}, Judged: []bool{false, true}},
+		{Agent: "web-2"},
+	}
+	b := appendBoots(nil, want)
+	if got, err := readBoots(b); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	for n := range b {
+		if _, err := readBoots(b[:n]); err == nil {
+			t.Errorf("%d of %d bytes are read", n, len(b))
+		}
+	}
+	if _, err := readBoots(append(b, 0)); err == nil {
+		t.Error("what follows is not noticed")
+	}
+}
+
+// A collector that is upgraded reads the checkpoint of the one before it.
+func TestBootsOfEarlierCheckpoints(t *testing.T) {
+	var buf bytes.Buffer
+	old := checkpoint{Source: 3, Pos: 9, Boots: []savedBoot{{Agent: "h", Boot: 7, LastSeq: 5, Current: true}}}
+	if err := gob.NewEncoder(&buf).Encode(&old); err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := Restore(buf.Bytes(), 4, ruleBook{}.get)
+	if err != nil || s.boots[bootKey{"h", 7}] == nil || s.newest["h"].Boot != 7 {
+		t.Fatalf("%+v, %v", s, err)
+	}
 }
