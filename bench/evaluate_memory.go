@@ -26,7 +26,7 @@ func (suite) BytesPerLiveGroup() benchmark {
 }
 
 // BytesPerLiveGroupHistograms is the same where every group is a latency with a
-// histogram, in which each sample falls into a bucket of its own.
+// histogram, and no two samples of a group are equal.
 func (suite) BytesPerLiveGroupHistograms() benchmark {
 	return benchmark{Name: "bytes_per_live_group_histograms", Unit: "B", Better: lower, Target: 4096,
 		Prepare: func() (func() (float64, error), error) {
@@ -43,8 +43,10 @@ type memoryHeld struct {
 
 func groupMemory(histograms bool) (float64, error) {
 	set := judgedRules(30 * 86_400_000)
-	if !histograms {
-		set = availabilityRules(set)
+	if histograms {
+		set = changedRules(set, func(st *slo.Stream) { st.Histogram = true })
+	} else { // success, which has none
+		set = changedRules(set, func(st *slo.Stream) { st.Op, st.Threshold = slo.GTE, 1 })
 	}
 	values, err := regionLog(set)
 	if err != nil {
@@ -93,13 +95,12 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// availabilityRules turns the objectives on latencies into ones on success,
-// which have no histograms.
-func availabilityRules(in *slo.RuleSet) *slo.RuleSet {
+// changedRules are the objectives with their streams changed.
+func changedRules(in *slo.RuleSet, change func(*slo.Stream)) *slo.RuleSet {
 	out := &slo.RuleSet{Streams: map[string]*slo.Stream{}}
 	for _, o := range in.Objectives {
 		st := *in.Streams[o.StreamID]
-		st.Op, st.Threshold = slo.GTE, 1
+		change(&st)
 		own := *o
 		own.StreamID = st.ID()
 		out.Streams[own.StreamID] = &st
