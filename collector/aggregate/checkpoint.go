@@ -101,7 +101,7 @@ func (s *State) Checkpoint(last uint32) ([]byte, error) {
 	for k, b := range s.boots {
 		boots = append(boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host, b.sent(), b.judged()})
 	}
-	c.BootBytes = appendBoots(nil, boots)
+	c.BootBytes = appendBoots(make([]byte, 0, bootSize*len(boots)), boots)
 	for k, n := range s.counters {
 		c.Counters = append(c.Counters, savedCounter{k.agent, k.boot, k.series, k.stream, k.from, uint8(k.role), n.value, n.time, n.used, n.fresh})
 	}
