@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -149,8 +148,6 @@ func (p *loading) days(from, to int64) error {
 	}
 	return rows.Err()
 }
-
-func byHourStart(a, b HourTotals) int { return cmp.Compare(a.Start, b.Start) }
 
 const selectTotals = `SELECT hour, group_id, good, total, good_slots, bad_slots, unknown_slots FROM hours`
 
