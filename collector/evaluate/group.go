@@ -57,6 +57,9 @@ type slot struct {
 	ledger.Slot
 	dirty bool // differs from what was last handed to the ledger
 	late  bool // data came after it was closed
+	// proven says that the ledger holds it as good without evidence, and who the
+	// vantage points were is forgotten: every bin of each succeeded.
+	proven bool
 	// part and whole are what the sums of RatioTimeslices hold of it.
 	part, whole int64
 }
@@ -257,8 +260,8 @@ func (s *State) findSlot(g *group, start int64, vantage string) (*slot, error) {
 			return nil, err
 		}
 		if ok {
-			restoreEvidence(&old, g, vantage)
-			sl := &slot{Slot: old}
+			sl := &slot{Slot: old, proven: g.proven(&old) && len(g.vantages) == 0}
+			restoreEvidence(&sl.Slot, g, vantage)
 			sl.part, sl.whole = share(&old)
 			g.slots[start] = sl
 			return sl, nil
@@ -293,11 +296,24 @@ func (s *State) extend(g *group, start int64) {
 	g.FirstSlot, g.isNew = start, true
 }
 
+// proven tells whether the ledger's slot left its evidence out.
+func (g *group) proven(sl *ledger.Slot) bool {
+	return sl.State == sla.Good && len(sl.Vantages) == 0 && g.byBins()
+}
+
+// unfailed tells whether what is known of the slot adds nothing but success to
+// what was proven of it before.
+func (sl *slot) unfailed() bool {
+	return sl.proven && !slices.ContainsFunc(sl.Vantages, func(b sla.Bins) bool {
+		return slices.ContainsFunc(b.Fail, func(w uint64) bool { return w != 0 })
+	})
+}
+
 // restoreEvidence brings back what a complete good slot left out: every bin of
 // every vantage point succeeded. Its count says of how many; where the group has
 // more by now, the teller of late news is not among them.
 func restoreEvidence(sl *ledger.Slot, g *group, teller string) {
-	if sl.State != sla.Good || len(sl.Vantages) > 0 || !g.byBins() {
+	if !g.proven(sl) {
 		return
 	}
 	full := make([]uint64, (g.bins()+63)/64)
@@ -354,7 +370,7 @@ func (g *group) collect(s *State) {
 	g.changed = false
 	for _, sl := range g.marked {
 		out := sl.Slot
-		out.Vantages = g.evidence(&sl.Slot)
+		out.Vantages = g.evidence(sl)
 		if decided(out.State) {
 			out.Good = clamp(out.Good)
 		}
@@ -393,8 +409,8 @@ func (g *group) lengthOr(d int64) int64 {
 
 // evidence returns a copy of what the vantage points saw, or nil where all of
 // them saw only success in every bin.
-func (g *group) evidence(sl *ledger.Slot) []sla.Bins {
-	if sl.State == sla.Good && g.complete(sl) {
+func (g *group) evidence(sl *slot) []sla.Bins {
+	if sl.State == sla.Good && (g.complete(&sl.Slot) || sl.unfailed()) {
 		return nil
 	}
 	return cloneBins(sl.Vantages)

@@ -255,3 +255,26 @@ func TestLateNewsOfAnotherVantagePoint(t *testing.T) {
 		}
 	}
 }
+
+// TestLateSuccessAfterARestartKeepsASlotGood: a complete good slot is stored
+// without its evidence, and who the vantage points were is known from newer data
+// only.
+func TestLateSuccessAfterARestartKeepsASlotGood(t *testing.T) {
+	r := down(1, 1)
+	f := newFixture(t, 1, r.set())
+	b := newBook(t)
+	f.s = b.restore(f, "")
+	f.seconds(0, 200, 1)
+	b.commit(f)
+	f.s = b.restore(f, f.set)
+	for _, g := range f.s.groups {
+		clear(g.vantages) // nothing newer was heard
+	}
+	late := epoch + minute + 5_000
+	f.apply(0, epoch+201_000, wire.BinCount{Group: f.key(), Vantage: "other", Bin: late, Newest: late, Good: 1, Total: 1})
+	b.commit(f)
+	slots, err := b.led.GroupSlots(context.Background(), access.Local(), f.key(), epoch+minute, epoch+minute+1)
+	if err != nil || len(slots) != 1 || slots[0].State != sla.Good || slots[0].Total != 61 || slots[0].Version != 2 {
+		t.Errorf("%+v, %v", slots, err)
+	}
+}
