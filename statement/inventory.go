@@ -10,6 +10,7 @@ import (
 	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/sla"
+	"nines/internal/sla/clauses"
 	"nines/internal/slo"
 )
 
@@ -162,7 +163,7 @@ func (g *gathered) resource(o *sla.Objective, p sla.Period) sla.Resource {
 		if len(spans) < len(g.alive) && len(spans) < g.expected(start) {
 			s.State = worse(s.State, sla.Unknown)
 		}
-		out.Spans = appendSpan(out.Spans, s)
+		out.Spans = clauses.AppendSpan(out.Spans, s)
 	}
 	out.Spans = idle(o, p, out.Spans, out.Stopped)
 	return out

@@ -31,15 +31,3 @@ func MonthAt(c *sla.Contract, at int64, loc *time.Location) string {
 	}
 	return time.UnixMilli(at).In(loc).Format("2006-01")
 }
-
-// appendSpan adds one slot to spans, extending the last where it continues it.
-func appendSpan(spans []sla.Span, next sla.Span) []sla.Span {
-	if n := len(spans); n > 0 {
-		last := &spans[n-1]
-		if last.State == next.State && last.End == next.Start && last.Good == next.Good && last.Total == next.Total {
-			last.End = next.End
-			return spans
-		}
-	}
-	return append(spans, next)
-}

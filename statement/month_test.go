@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nines/internal/sla"
+	"nines/internal/sla/clauses"
 )
 
 func TestMonthsAreWrittenAs202611(t *testing.T) {
@@ -45,10 +46,10 @@ func TestPeriodsOtherThanCalendarMonths(t *testing.T) {
 func TestSpansAreExtended(t *testing.T) {
 	var spans []sla.Span
 	for i, s := range []sla.State{sla.Good, sla.Good, sla.Bad, sla.Good} {
-		spans = appendSpan(spans, sla.Span{Start: int64(i) * minute, End: int64(i+1) * minute, State: s})
+		spans = clauses.AppendSpan(spans, sla.Span{Start: int64(i) * minute, End: int64(i+1) * minute, State: s})
 	}
-	spans = appendSpan(spans, sla.Span{Start: 10 * minute, End: 11 * minute, State: sla.Good})
-	spans = appendSpan(spans, sla.Span{Start: 11 * minute, End: 12 * minute, State: sla.Good, Good: 1, Total: 2})
+	spans = clauses.AppendSpan(spans, sla.Span{Start: 10 * minute, End: 11 * minute, State: sla.Good})
+	spans = clauses.AppendSpan(spans, sla.Span{Start: 11 * minute, End: 12 * minute, State: sla.Good, Good: 1, Total: 2})
 	want := []sla.Span{{Start: 0, End: 2 * minute, State: sla.Good}, {Start: 2 * minute, End: 3 * minute, State: sla.Bad},
 		{Start: 3 * minute, End: 4 * minute, State: sla.Good}, {Start: 10 * minute, End: 11 * minute, State: sla.Good},
 		{Start: 11 * minute, End: 12 * minute, State: sla.Good, Good: 1, Total: 2}}

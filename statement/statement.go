@@ -16,6 +16,7 @@ import (
 	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/sla"
+	"nines/internal/sla/clauses"
 	"nines/internal/slo"
 )
 
@@ -135,7 +136,7 @@ func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, p
 			byName[name] = place(o, name, g)
 		}
 		for i := range slots {
-			byName[name].Spans = appendSpan(byName[name].Spans, spanOf(o, &slots[i]))
+			byName[name].Spans = clauses.AppendSpan(byName[name].Spans, spanOf(o, &slots[i]))
 			b.note(o, period, &slots[i])
 		}
 		return nil

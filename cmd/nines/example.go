@@ -63,12 +63,7 @@ func other(file string) bool {
 // out of its contracts, into a ledger that knows of neither yet. Any other ledger
 // is left as it is: what was corrected since the first start stays corrected.
 func tellExample(ctx context.Context, cfg *Config, log *slog.Logger) error {
-	o, err := cfg.ledgerOptions()
-	if err != nil {
-		return err
-	}
-	o.Log = log
-	led, err := ledger.Open(ctx, o)
+	led, err := cfg.openLedger(ctx, true, log)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ import (
 
 	"nines/agent/framing"
 	"nines/internal/bus"
-	"nines/internal/ledger"
 	"nines/internal/replay"
 	"nines/internal/service"
 	"nines/internal/sim"
@@ -94,12 +93,7 @@ func (s *simulation) prefill(ctx context.Context, cfg *Config, log *slog.Logger)
 	if s.cfg.History.Lasts == 0 {
 		return nil
 	}
-	o, err := cfg.ledgerOptions()
-	if err != nil {
-		return err
-	}
-	o.Log = log
-	led, err := ledger.Open(ctx, o)
+	led, err := cfg.openLedger(ctx, true, log)
 	if err != nil {
 		return err
 	}

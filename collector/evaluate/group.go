@@ -260,7 +260,7 @@ func (s *State) findSlot(g *group, start int64, vantage string) (*slot, error) {
 			return nil, err
 		}
 		if ok {
-			sl := &slot{Slot: old, proven: g.proven(&old) && len(g.vantages) == 0}
+			sl := &slot{Slot: old, proven: g.nameless(&old)}
 			restoreEvidence(&sl.Slot, g, vantage)
 			sl.part, sl.whole = share(&old)
 			g.slots[start] = sl
@@ -300,6 +300,9 @@ func (s *State) extend(g *group, start int64) {
 func (g *group) proven(sl *ledger.Slot) bool {
 	return sl.State == sla.Good && len(sl.Vantages) == 0 && g.byBins()
 }
+
+// nameless tells whether the slot is proven and its vantage points are forgotten.
+func (g *group) nameless(sl *ledger.Slot) bool { return g.proven(sl) && len(g.vantages) == 0 }
 
 // unfailed tells whether what is known of the slot adds nothing but success to
 // what was proven of it before.

@@ -143,7 +143,7 @@ func (s *State) restoreSlots(g *group, slots []ledger.Slot) {
 		}
 		kept := *sl
 		kept.Vantages = cloneBins(sl.Vantages)
-		g.slots[sl.Start] = &slot{Slot: kept, proven: g.proven(&kept) && len(g.vantages) == 0}
+		g.slots[sl.Start] = &slot{Slot: kept, proven: g.nameless(&kept)}
 		g.slots[sl.Start].part, g.slots[sl.Start].whole = share(sl)
 	}
 	for _, sl := range g.slots {

@@ -98,7 +98,7 @@ func layOut(o *sla.Objective, rule sla.Runs, p sla.Period, spans []sla.Span, exa
 		case worst[k]:
 			s.State = sla.Unknown
 		}
-		out = appendSpan(out, s)
+		out = AppendSpan(out, s)
 	}
 	return out
 }
@@ -192,7 +192,8 @@ func gaps(p sla.Period, rule sla.Runs, in []sla.Interval) (out []sla.Interval) {
 	return out
 }
 
-func appendSpan(spans []sla.Span, next sla.Span) []sla.Span {
+// AppendSpan adds a span to spans, extending the last where it continues it.
+func AppendSpan(spans []sla.Span, next sla.Span) []sla.Span {
 	if n := len(spans); n > 0 {
 		last := &spans[n-1]
 		if last.State == next.State && last.Good == next.Good && last.Total == next.Total && last.End == next.Start {

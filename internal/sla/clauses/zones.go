@@ -62,7 +62,7 @@ func overZone(o *sla.Objective, p sla.Period, instances []sla.Resource, fees *sl
 	}
 	for k := range zones {
 		start := p.Start + int64(k)*length
-		out.Spans = appendSpan(out.Spans, sla.Span{Start: start, End: start + length, State: verdict(o.Zones, zones[k])})
+		out.Spans = AppendSpan(out.Spans, sla.Span{Start: start, End: start + length, State: verdict(o.Zones, zones[k])})
 	}
 	return out
 }
