@@ -94,7 +94,7 @@ func (s *State) touchComposites() {
 		return
 	}
 	var holders []*group
-	for g := range s.touched {
+	for _, g := range s.touched {
 		for _, o := range s.compositesOver[g.Key.Stream] {
 			if h := s.groups[wire.GroupKey{Stream: o.StreamID, Labels: g.Key.Labels}]; h != nil && h != g {
 				holders = append(holders, h)
@@ -102,7 +102,7 @@ func (s *State) touchComposites() {
 		}
 	}
 	for _, h := range holders {
-		s.touched[h] = true
+		s.touch(h)
 		s.change(h)
 	}
 }

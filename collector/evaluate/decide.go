@@ -37,7 +37,7 @@ func (s *State) decide(g *group, sl *slot) {
 	g.reshare(sl)
 	s.change(g)
 	if !g.calm || sl.State != sla.Good {
-		s.touched[g] = true
+		s.touch(g)
 	}
 }
 

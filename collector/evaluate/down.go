@@ -11,18 +11,25 @@ import (
 // been silent are forgotten.
 func (s *State) heard(g *group) (n int, failed bool) {
 	since := s.logTime - s.cfg.PageWindow
-	for name, v := range g.vantages {
+	silent := false
+	for _, v := range g.vantages {
 		if len(v.bins) == 0 {
 			continue
 		}
-		last := &v.bins[len(v.bins)-1]
+		last := v.last()
 		n += one(last.bin >= since)
 		failed = failed || !last.ok
-		if last.bin < s.logTime-s.cfg.RetireAfter {
-			delete(g.vantages, name)
-		}
+		silent = silent || s.forgotten(v)
+	}
+	if silent {
+		g.vantages = slices.DeleteFunc(g.vantages, s.forgotten)
 	}
 	return n, failed
+}
+
+// forgotten tells whether the vantage point has long been silent.
+func (s *State) forgotten(v *vantage) bool {
+	return len(v.bins) > 0 && v.last().bin < s.logTime-s.cfg.RetireAfter
 }
 
 // canvass is what the vantage points of a group say together.
@@ -63,12 +70,11 @@ func (s *State) canvass(g *group, failures, strikes int) (c canvass) {
 func (s *State) failingFrom(g *group, failures int) string {
 	since := s.logTime - s.cfg.PageWindow
 	var names []string
-	for name, v := range g.vantages {
+	for _, v := range g.vantages {
 		if f, _, _ := v.streak(since); f >= failures {
-			names = append(names, name)
+			names = append(names, v.name)
 		}
 	}
-	slices.Sort(names)
 	return strings.Join(names, ", ")
 }
 

@@ -28,7 +28,11 @@ func (s *State) adopts(p *wire.Partial) bool {
 // not live; nil where nobody knows its stream. told is the rule set that the
 // partial names.
 func (s *State) groupOf(key wire.GroupKey, told string) *group {
+	if g := s.order.next(key); g != nil {
+		return g
+	}
 	if g := s.groups[key]; g != nil {
+		s.order.found(g)
 		return g
 	}
 	def := s.streamOf(key)
@@ -102,7 +106,7 @@ func (s *State) goOn(g *group) {
 // letGo drops a group from memory, and remembers where it ended.
 func (s *State) letGo(g *group) {
 	delete(s.groups, g.Key)
-	delete(s.open, g)
+	s.order.drop(g)
 	if g.FirstSlot != 0 {
 		s.gone[g.Key] = g.Group
 	}

@@ -117,10 +117,10 @@ type State struct {
 
 	groups  map[wire.GroupKey]*group
 	gone    map[wire.GroupKey]ledger.Group // retired and let go
-	touched map[*group]bool                // since the last look at alerts
-	changed []*group                       // since the last batch
-	open    map[*group]bool                // with slots to close
-	late    map[*group]bool                // with closed slots that this partial changed
+	order   order
+	touched []*group        // since the last look at alerts
+	changed []*group        // since the last batch
+	late    map[*group]bool // with closed slots that this partial changed
 	regions map[string]*region
 	boots   *boots
 	alerts  map[string]*alert.Alert // firing, by key
@@ -155,8 +155,6 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		boots:          newBoots(),
 		groups:         map[wire.GroupKey]*group{},
 		gone:           map[wire.GroupKey]ledger.Group{},
-		touched:        map[*group]bool{},
-		open:           map[*group]bool{},
 		late:           map[*group]bool{},
 		regions:        map[string]*region{},
 		alerts:         map[string]*alert.Alert{},
@@ -262,7 +260,7 @@ func (s *State) joins(p *wire.Partial) (bool, error) {
 		return false, nil
 	case p.From == cur.To:
 		return true, nil
-	case p.From < cur.To && len(p.Counts)+len(p.Sketches)+len(p.Unplaced) == 0:
+	case p.From < cur.To && len(p.Counts)+p.Packed.Len()+len(p.Sketches)+len(p.Unplaced) == 0:
 		// A stretch that was lost for the new owner of the source; the one before
 		// had read its beginning.
 		for i := range p.Gaps {
@@ -356,6 +354,13 @@ func (s *State) add(p *wire.Partial) error {
 			return err
 		}
 	}
+	var c wire.BinCount
+	for i := range p.Packed.Len() {
+		p.Packed.At(i, &c)
+		if err := s.count(&c, p.RuleSet); err != nil {
+			return err
+		}
+	}
 	s.restate()
 	for i := range p.Sketches {
 		k := &p.Sketches[i]
@@ -390,8 +395,9 @@ func (s *State) Closed() int64 {
 // turn does what is due once a second of log time.
 func (s *State) turn() error {
 	s.expectDue()
+	s.order.settle()
 	closed := s.Closed()
-	for g := range s.open {
+	for g := range s.order.all() {
 		if err := s.close(g, closed); err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package evaluate
 
 import (
-	"maps"
 	"slices"
 
 	"nines/internal/ledger"
@@ -34,7 +33,8 @@ type group struct {
 	// behind says that slots before next may be undecided.
 	behind   bool
 	sums     *tally
-	vantages map[string]*vantage
+	vantages []*vantage // sorted by name
+	turn     int        // of vantages, the one last counted
 	judged   []*judged
 	// lastSample is the newest sample time; lastData the log time when the last
 	// one came; interval the newest distance between two bins of one vantage.
@@ -48,6 +48,8 @@ type group struct {
 	calm     bool
 	looked   int64 // log time when it was last judged
 	changed  bool  // among the state's changed
+	touched  bool  // among the state's touched
+	seat     int   // in the state's order, -1 before it has one
 	reported int64 // log time of the last status
 	tiers    []*standing
 	state    string // as last reported
@@ -66,9 +68,9 @@ type slot struct {
 
 func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
 	g := &group{Group: ledger.Group{Key: key, Labels: labels, Partition: s.partition},
-		slots: map[int64]*slot{}, vantages: map[string]*vantage{}, isNew: true, lastData: s.logTime}
+		slots: map[int64]*slot{}, isNew: true, lastData: s.logTime}
 	s.groups[key] = g
-	s.open[g] = true
+	s.order.add(g)
 	s.bind(g)
 	s.recall(g)
 	s.assign(g, false)
@@ -84,7 +86,7 @@ func (s *State) announce(a *wire.GroupLabels, told string) {
 		}
 		s.assign(g, false)
 		s.change(g)
-		s.touched[g] = true
+		s.touch(g)
 	}
 }
 
@@ -166,13 +168,14 @@ func (s *State) count(c *wire.BinCount, told string) error {
 	}
 	g.sums.count(start, int64(c.Good), int64(c.Total))
 	if g.byBins() {
-		setBin(&sl.Slot, c, int((c.Bin-start)/g.stream.Bin), g.bins())
-		g.see(c)
+		at := g.vantageOf(c.Vantage)
+		g.setBin(sl, c, int((c.Bin-start)/g.stream.Bin), at)
+		g.see(g.vantages[at], c)
 	}
 	g.lastSample = max(g.lastSample, c.Newest)
 	g.lastData = s.logTime
 	if !g.calm || c.Good != c.Total || c.Blind > 0 {
-		s.touched[g] = true
+		s.touch(g)
 	}
 	s.change(g)
 	return nil
@@ -195,37 +198,6 @@ func (g *group) mark(sl *slot) {
 }
 
 func (g *group) bins() int { return int((g.length() + g.stream.Bin - 1) / g.stream.Bin) }
-
-// setBin marks what the vantage point saw in bin i of n.
-func setBin(sl *ledger.Slot, c *wire.BinCount, i, n int) {
-	at := slices.IndexFunc(sl.Vantages, func(b sla.Bins) bool { return b.Vantage == c.Vantage })
-	if at < 0 {
-		words := (n + 63) / 64
-		sl.Vantages = append(sl.Vantages, sla.Bins{Vantage: c.Vantage, OK: make([]uint64, words), Fail: make([]uint64, words)})
-		slices.SortFunc(sl.Vantages, func(a, b sla.Bins) int {
-			if a.Vantage < b.Vantage {
-				return -1
-			}
-			return 1
-		})
-		at = slices.IndexFunc(sl.Vantages, func(b sla.Bins) bool { return b.Vantage == c.Vantage })
-	}
-	v := &sl.Vantages[at]
-	bit := uint64(1) << (i & 63)
-	ok, fail := results(c)
-	if ok {
-		v.OK[i>>6] |= bit
-	}
-	if fail {
-		v.Fail[i>>6] |= bit
-	}
-	if c.Blind > 0 {
-		if v.Missing == nil {
-			v.Missing = make([]uint64, len(v.OK))
-		}
-		v.Missing[i>>6] |= bit
-	}
-}
 
 // results tells whether some event of the bin succeeded, and whether some failed.
 // Counts of bad events come as good ones taken back: numbers below zero, modulo
@@ -323,12 +295,12 @@ func restoreEvidence(sl *ledger.Slot, g *group, teller string) {
 	for i := 0; i < g.bins(); i++ {
 		full[i>>6] |= 1 << (i & 63)
 	}
-	names := slices.Sorted(maps.Keys(g.vantages))
-	if uint64(len(names)) > sl.Total/uint64(g.bins()) {
-		names = slices.DeleteFunc(names, func(n string) bool { return n == teller })
-	}
-	for _, name := range names {
-		sl.Vantages = append(sl.Vantages, sla.Bins{Vantage: name, OK: slices.Clone(full), Fail: make([]uint64, len(full))})
+	more := uint64(len(g.vantages)) > sl.Total/uint64(g.bins())
+	for _, v := range g.vantages {
+		if more && v.name == teller {
+			continue
+		}
+		sl.Vantages = append(sl.Vantages, sla.Bins{Vantage: v.name, OK: slices.Clone(full), Fail: make([]uint64, len(full))})
 	}
 }
 

@@ -1,7 +1,6 @@
 package evaluate
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"nines/internal/ledger"
 	"nines/internal/sla"
 	"nines/internal/slo"
-	"nines/internal/wire"
 )
 
 // Names of the alerts that evaluate raises, and their label "kind".
@@ -43,90 +41,11 @@ const (
 	reportEvery = 5_000
 )
 
-// recent is how many bins a vantage point remembers for strikes.
-const recent = 16
-
-// vantage is what one vantage point saw lately of a group.
-type vantage struct {
-	bins []probed // ascending by bin
-}
-
-type probed struct {
-	bin      int64
-	newest   int64
-	ok, fail bool
-}
-
-// see adds a bin to the vantage point's recent ones.
-func (g *group) see(c *wire.BinCount) {
-	v := g.vantages[c.Vantage]
-	if v == nil {
-		v = &vantage{}
-		g.vantages[c.Vantage] = v
-	}
-	if c.Total == c.Good && c.Total == 0 {
-		return
-	}
-	at, ok := v.place(c.Bin)
-	if !ok {
-		return // older than all that is remembered
-	}
-	p := &v.bins[at]
-	good, fail := results(c)
-	p.ok, p.fail = p.ok || good, p.fail || fail
-	p.newest = max(p.newest, c.Newest)
-	if n := len(v.bins); n > 1 {
-		g.interval = v.bins[n-1].bin - v.bins[n-2].bin
-	}
-}
-
-// place returns where the bin is among the recent ones, making room for it; not
-// ok where it is older than all that is remembered. Nearly always it is the
-// newest or follows it.
-func (v *vantage) place(bin int64) (at int, ok bool) {
-	n := len(v.bins)
-	if n > 0 && v.bins[n-1].bin == bin {
-		return n - 1, true
-	}
-	at, found := n, false
-	if n > 0 && v.bins[n-1].bin > bin {
-		at, found = slices.BinarySearchFunc(v.bins, bin, func(p probed, bin int64) int { return cmp.Compare(p.bin, bin) })
-	}
-	switch {
-	case found:
-		return at, true
-	case n < recent:
-		v.bins = slices.Insert(v.bins, at, probed{bin: bin})
-		return at, true
-	case at == 0:
-		return 0, false
-	}
-	copy(v.bins, v.bins[1:at])
-	v.bins[at-1] = probed{bin: bin}
-	return at - 1, true
-}
-
-// streak returns how many of the newest bins were all failures, or all
-// successes, and the newest bin. Bins before since are not looked at.
-func (v *vantage) streak(since int64) (failures, successes int, last probed) {
-	n := len(v.bins)
-	if n == 0 {
-		return 0, 0, probed{}
-	}
-	last = v.bins[n-1]
-	for i := n - 1; i >= 0 && v.bins[i].bin >= since && !v.bins[i].ok; i-- {
-		failures++
-	}
-	for i := n - 1; i >= 0 && v.bins[i].bin >= since && v.bins[i].ok; i-- {
-		successes++
-	}
-	return failures, successes, last
-}
-
 // judge looks at the alerts of every group that the last partial touched.
 func (s *State) judge() {
 	s.touchComposites()
-	for g := range s.touched {
+	for _, g := range s.touched {
+		g.touched = false
 		if g.Labels == nil && g.stream != nil && len(g.stream.GroupBy) > 0 {
 			continue // its labels follow within a minute: an alert has to name it
 		}
@@ -141,6 +60,15 @@ func (s *State) judge() {
 		g.calm, g.looked = s.calm(g), s.logTime
 	}
 	clear(s.touched)
+	s.touched = s.touched[:0]
+}
+
+// touch has the group judged when the partial is applied.
+func (s *State) touch(g *group) {
+	if !g.touched {
+		g.touched = true
+		s.touched = append(s.touched, g)
+	}
 }
 
 // burn returns the burn rate over a window, and how many events (or slots) it
@@ -284,9 +212,9 @@ func (g *group) condition(s *State, j *judged) string {
 
 // sweep looks, once a second of log time, at what changes by silence alone.
 func (s *State) sweep() {
-	for _, g := range s.groups {
+	for g := range s.order.all() {
 		if s.logTime-g.looked >= lookEvery {
-			s.touched[g] = true
+			s.touch(g)
 		}
 		if s.logTime-g.reported >= lookEvery || len(g.judged) > 0 && g.state != "silent" && g.silent(s) {
 			s.change(g)

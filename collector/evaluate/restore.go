@@ -54,7 +54,10 @@ func (s *State) Restore(ruleSet string, loaded []ledger.Loaded, alerts []alert.A
 		g.changed = false
 	}
 	s.changed = nil
-	clear(s.touched)
+	for _, g := range s.touched {
+		g.touched = false
+	}
+	s.touched = nil
 	return nil
 }
 
@@ -167,7 +170,7 @@ func (g *group) replay(start int64, v *sla.Bins) {
 		}
 		if c.Total > 0 {
 			c.Newest = c.Bin
-			g.see(&c)
+			g.see(g.vantages[g.vantageOf(c.Vantage)], &c)
 			g.lastSample = max(g.lastSample, c.Bin)
 		}
 	}

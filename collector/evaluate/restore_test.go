@@ -268,7 +268,7 @@ func TestLateSuccessAfterARestartKeepsASlotGood(t *testing.T) {
 	b.commit(f)
 	f.s = b.restore(f, f.set)
 	for _, g := range f.s.groups {
-		clear(g.vantages) // nothing newer was heard
+		g.vantages = nil // nothing newer was heard
 	}
 	late := epoch + minute + 5_000
 	f.apply(0, epoch+201_000, wire.BinCount{Group: f.key(), Vantage: "other", Bin: late, Newest: late, Good: 1, Total: 1})

@@ -138,10 +138,9 @@ func New(ctx context.Context, o Options) (*Pipeline, error) {
 				at = s.To
 			}
 		}
-		p.sources = append(p.sources, &source{
-			state:   aggregate.NewState(int32(i), int32(o.Partitions), 0, at, p.find),
-			defined: map[uint64]int64{},
-		})
+		state := aggregate.NewState(int32(i), int32(o.Partitions), 0, at, p.find)
+		state.Pack() // the evaluator unpacks count by count
+		p.sources = append(p.sources, &source{state: state, defined: map[uint64]int64{}})
 	}
 	return p, nil
 }
@@ -314,7 +313,11 @@ func (p *Pipeline) Record(partition int, typ string, value []byte) error {
 	if out.Partial == nil {
 		return nil
 	}
-	return p.apply(out.Partial)
+	if err := p.apply(out.Partial); err != nil {
+		return err
+	}
+	s.Recycle(out.Partial)
+	return nil
 }
 
 // apply hands a partial to the evaluator. Where the rules have changed the

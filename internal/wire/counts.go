@@ -83,14 +83,28 @@ func (c *PackedCounts) Reset(o *CountOrder) {
 	c.Order, c.Moments, c.Rows = o, c.Moments[:0], c.Rows[:0]
 }
 
+// Len returns how many counts there are; none in nil.
+func (c *PackedCounts) Len() int {
+	if c == nil {
+		return 0
+	}
+	return len(c.Rows)
+}
+
+// At unpacks count i into n.
+func (c *PackedCounts) At(i int, n *BinCount) {
+	r := &c.Rows[i]
+	s, m := c.Order.seats[r.Seat], &c.Moments[r.Moment]
+	*n = BinCount{Group: c.Order.groups[s.group], Vantage: c.Order.vantages[s.vantage],
+		Bin: m.Bin, Good: r.Good, Total: m.Total, Blind: m.Blind, Newest: m.Newest}
+}
+
 // Append appends the counts to dst, unpacked.
 func (c *PackedCounts) Append(dst []BinCount) []BinCount {
-	dst = slices.Grow(dst, len(c.Rows))
+	n := len(dst)
+	dst = slices.Grow(dst, len(c.Rows))[:n+len(c.Rows)]
 	for i := range c.Rows {
-		r := &c.Rows[i]
-		s, m := c.Order.seats[r.Seat], &c.Moments[r.Moment]
-		dst = append(dst, BinCount{Group: c.Order.groups[s.group], Vantage: c.Order.vantages[s.vantage],
-			Bin: m.Bin, Good: r.Good, Total: m.Total, Blind: m.Blind, Newest: m.Newest})
+		c.At(i, &dst[n+i])
 	}
 	return dst
 }

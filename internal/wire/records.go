@@ -55,7 +55,8 @@ type Partial struct {
 	// Counts are what the stretch added, sorted by group, vantage, bin.
 	Counts []BinCount
 	// Packed, where it is not nil, are the counts instead of Counts: so they
-	// come from aggregation to the encoder. Decoders unpack.
+	// come from aggregation, to the encoder, or to evaluation in the same process.
+	// Decoders unpack.
 	Packed *PackedCounts
 	// Sketches are histograms of the samples since the last sketch of the group
 	// and slot, cut once per 15 s of log time.

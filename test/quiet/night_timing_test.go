@@ -1,0 +1,38 @@
+package quiet
+
+import (
+	"syscall"
+	"testing"
+	"time"
+)
+
+// BenchmarkNight simulates ten minutes of a part of the night, and says how many
+// samples a CPU second takes from the simulated agents to the verdicts.
+func BenchmarkNight(b *testing.B) {
+	f := func(name string, latency bool) {
+		b.Run(name, func(b *testing.B) {
+			set := shipped(b)
+			samples, began := uint64(0), spent(b)
+			for b.Loop() {
+				n := &night{targets: partWidth, length: 10 * time.Minute, loss: 0.01, seed: given.seed, latency: latency}
+				out, err := n.run(b.Context(), set, func(time.Duration) {})
+				if err != nil {
+					b.Fatal(err)
+				}
+				samples += out.samples
+			}
+			b.ReportMetric(float64(samples)/(spent(b)-began).Seconds(), "samples/CPU-s")
+		})
+	}
+	f("successes", false)
+	f("successes and latencies", true)
+}
+
+// spent returns the CPU time of the process.
+func spent(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
