@@ -6,22 +6,21 @@ import (
 	"maps"
 	"slices"
 
-	"nines/internal/access"
 	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/sla"
 	"nines/internal/sla/clauses"
-	"nines/internal/slo"
 )
 
 // told returns what the ledger knows of a contract beside slots: the contract
-// with the exclusions that were proposed or approved there, and the resources
-// that the inventory says are its own, none where it knows of none.
-func told(ctx context.Context, r Reader, q *Request, p sla.Period) (*sla.Contract, []*member, error) {
+// with the exclusions that were proposed or approved there, the resources that
+// the inventory says are its own, none where it knows of none, and whose all
+// others are.
+func told(ctx context.Context, r Reader, q *Request, p sla.Period) (*sla.Contract, []*member, *claims, error) {
 	c := q.Contract
 	exclusions, err := r.Exclusions(ctx, reader(q), c.Name, q.Recorded)
 	if err != nil {
-		return c, nil, err
+		return c, nil, nil, err
 	}
 	if more := inventory.Applicable(exclusions, c.Name); len(more) > 0 {
 		joined := *c
@@ -30,17 +29,11 @@ func told(ctx context.Context, r Reader, q *Request, p sla.Period) (*sla.Contrac
 	}
 	records, err := r.Inventory(ctx, reader(q), q.Recorded)
 	if err != nil {
-		return c, nil, err
+		return c, nil, nil, err
 	}
-	list, err := members(inventory.At(records, q.Recorded), c, p)
-	return c, list, err
-}
-
-// reader is who reads for somebody who may see the contract. A resource may have
-// gone to another customer since: the one before still gets the statement of its
-// time. So the inventory decides what is read, and nothing else is.
-func reader(q *Request) access.Principal {
-	return access.Principal{Name: q.Principal.Name, Operator: true}
+	view := inventory.At(records, q.Recorded)
+	list, err := members(view, c, p)
+	return c, list, newClaims(view, c, p), err
 }
 
 // gathered are the slots that were read of one member for an objective.
@@ -60,18 +53,11 @@ type part struct {
 
 // loadMembers reads the slots of one objective for the contract's resources,
 // whether anything was ever heard of them or not.
-func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p sla.Period, list []*member, b *bounds) ([]sla.Resource, error) {
-	var def *slo.Stream
-	if q.Stream != nil {
-		def = q.Stream(o.Stream)
-	}
-	if def == nil {
-		def = &slo.Stream{}
-	}
+func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p sla.Period, list []*member, x *claims, b *bounds) ([]sla.Resource, error) {
 	var all []*gathered
 	var parts []part
 	index := inventory.NewIndex()
-	scope := slo.ScopeOf(def)
+	scope := q.scope(o)
 	for _, m := range about(list, scope) {
 		g := &gathered{member: m, slots: map[int64][]sla.Span{}, zones: map[string]*sla.Resource{}}
 		all = append(all, g)
@@ -83,15 +69,28 @@ func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p 
 		}
 	}
 	from, to := reach(o, p)
-	err := r.Slots(ctx, reader(q), o.Stream, from, to, func(group ledger.Group, slots []ledger.Slot) error {
-		owners, labels := map[*gathered][]sla.Interval{}, group.Labels.Map()
+	owners := map[uint64]map[*gathered][]sla.Interval{} // by hash of the labels
+	want := func(group *ledger.Group) bool {
+		found, labels := map[*gathered][]sla.Interval{}, group.Labels.Map()
 		for _, id := range index.Find(labels) {
 			if one := &parts[id]; one.Counts(labels, scope.Fixed()) {
-				owners[one.g] = append(owners[one.g], one.Interval)
+				found[one.g] = append(found[one.g], one.Interval)
 			}
 		}
-		for g, during := range owners {
-			g.take(o, p, &group, slots, sla.Union(during), b)
+		if len(found) == 0 {
+			return false
+		}
+		left := x.left(group, scope, from, to)
+		for g, during := range found {
+			found[g] = inventory.Intersect(sla.Union(during), left)
+		}
+		maps.DeleteFunc(found, func(_ *gathered, during []sla.Interval) bool { return len(during) == 0 })
+		owners[group.Key.Labels] = found
+		return len(found) > 0
+	}
+	err := r.SlotsOf(ctx, reader(q), o.Stream, from, to, want, func(group ledger.Group, slots []ledger.Slot) error {
+		for g, during := range owners[group.Key.Labels] {
+			g.take(o, p, &group, slots, during, b)
 		}
 		return nil
 	})
@@ -112,17 +111,7 @@ func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p 
 // take adds the slots of a group that meet the times in which it was the
 // member's.
 func (g *gathered) take(o *sla.Objective, p sla.Period, group *ledger.Group, slots []ledger.Slot, during []sla.Interval, b *bounds) {
-	var spans []sla.Span
-	for i, at := 0, 0; i < len(slots); i++ {
-		s := &slots[i]
-		for at < len(during) && during[at].End <= s.Start {
-			at++
-		}
-		if at < len(during) && during[at].Start < s.Start+o.Slot.Length {
-			spans = append(spans, spanOf(o, s))
-			b.note(o, p, s)
-		}
-	}
+	spans := spansOf(o, p, slots, during, b)
 	g.heard = append(g.heard, during...)
 	if o.Zones != nil {
 		key := group.Labels.String()

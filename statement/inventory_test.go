@@ -31,7 +31,12 @@ type book struct {
 
 func newBook(t testing.TB) *book {
 	t.Helper()
-	l, err := ledger.Open(context.Background(), ledger.Options{Path: t.TempDir()})
+	return newBookIn(t, ledger.Options{Path: t.TempDir()})
+}
+
+func newBookIn(t testing.TB, where ledger.Options) *book {
+	t.Helper()
+	l, err := ledger.Open(context.Background(), where)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type member struct {
 // members returns the resources of a contract over a period; none where the
 // inventory knows nothing of the contract then.
 func members(v *inventory.View, c *sla.Contract, p sla.Period) ([]*member, error) {
-	wide := sla.Interval{Start: p.Start - margin(c, p), End: p.End + margin(c, p)}
+	wide := wide(c, p)
 	whole := sla.Interval{Start: p.Start, End: p.End}
 	var out []*member
 	for _, r := range v.Resources() {
@@ -45,6 +45,11 @@ func members(v *inventory.View, c *sla.Contract, p sla.Period) ([]*member, error
 	return out, charge(out, c, p)
 }
 
+// wide is the period with the margin of the contract's runs on both sides.
+func wide(c *sla.Contract, p sla.Period) sla.Interval {
+	return sla.Interval{Start: p.Start - margin(c, p), End: p.End + margin(c, p)}
+}
+
 // margin is how far beyond the period the slots of any objective are read.
 func margin(c *sla.Contract, p sla.Period) (longest int64) {
 	for i := range c.Objectives {
@@ -60,12 +65,6 @@ func belongs(r *inventory.Resource, c *sla.Contract, in sla.Interval) []sla.Inte
 	named := r.During(inventory.Contract, in, func(name string) bool { return name == c.Name })
 	owned := r.During(inventory.Customer, in, func(customer string) bool { return customer == "" || owns(c, customer) })
 	return inventory.Intersect(named, owned)
-}
-
-// owns tells whether a customer's contract it is, at some time.
-func owns(c *sla.Contract, customer string) bool {
-	return c.Customer == customer || c.Changes != nil &&
-		slices.ContainsFunc(c.Changes.At, func(ch sla.Change) bool { return ch.Customer == customer })
 }
 
 // about returns those of the members that an objective is about: what its stream

@@ -7,7 +7,6 @@ package statement
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,9 +21,10 @@ import (
 
 // Reader is the part of the ledger that a statement reads.
 type Reader interface {
-	// Slots calls each for every group of the stream with its slots that start
-	// in [from, to), Unix milliseconds, ascending.
-	Slots(ctx context.Context, p access.Principal, stream string, from, to int64, each func(group ledger.Group, slots []ledger.Slot) error) error
+	// SlotsOf calls each for every group of the stream that is wanted with its
+	// slots that start in [from, to), Unix milliseconds, ascending.
+	SlotsOf(ctx context.Context, p access.Principal, stream string, from, to int64, want func(*ledger.Group) bool,
+		each func(group ledger.Group, slots []ledger.Slot) error) error
 	// Inventory returns the facts, and Exclusions those of a contract, as of a
 	// recorded instant in Unix milliseconds; 0 for now.
 	Inventory(ctx context.Context, p access.Principal, recorded int64) ([]inventory.Record, error)
@@ -33,7 +33,8 @@ type Reader interface {
 
 // Request says what is to be settled.
 type Request struct {
-	// Principal is who asks; it must be allowed to see the contract's customer.
+	// Principal is who asks; it must see all customers whose contract it is in the
+	// period, and changes nothing else of the statement.
 	Principal access.Principal
 	Contract  *sla.Contract
 	// Month is the calendar month in the contract's time zone, as 2026-11.
@@ -49,6 +50,16 @@ type Request struct {
 	Stream func(id string) *slo.Stream
 }
 
+// scope returns what an objective's stream counts.
+func (q *Request) scope(o *sla.Objective) *slo.Scope {
+	if q.Stream != nil {
+		if def := q.Stream(o.Stream); def != nil {
+			return slo.ScopeOf(def)
+		}
+	}
+	return slo.ScopeOf(&slo.Stream{})
+}
+
 // Build settles the month of the contract from the ledger's slots.
 func Build(ctx context.Context, r Reader, q Request) (*sla.Settlement, error) {
 	f, err := Gather(ctx, r, q)
@@ -62,9 +73,6 @@ func Build(ctx context.Context, r Reader, q Request) (*sla.Settlement, error) {
 // from.
 func Gather(ctx context.Context, r Reader, q Request) (*Facts, error) {
 	c := q.Contract
-	if !q.Principal.Sees(c.Customer) {
-		return nil, fmt.Errorf("settle contract %s: %q may not see customer %s", c.Name, q.Principal.Name, c.Customer)
-	}
 	loc, err := time.LoadLocation(c.TimeZone)
 	if err != nil {
 		return nil, fmt.Errorf("settle contract %s: load its time zone: %w", c.Name, err)
@@ -73,10 +81,13 @@ func Gather(ctx context.Context, r Reader, q Request) (*Facts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("settle contract %s: %w", c.Name, err)
 	}
+	if err := maySee(q.Principal, c, period); err != nil {
+		return nil, fmt.Errorf("settle contract %s: %w", c.Name, err)
+	}
 	if q.AsOf != 0 && q.AsOf <= period.Start {
 		return nil, fmt.Errorf("settle contract %s: month %s has not begun", c.Name, q.Month)
 	}
-	c, list, err := told(ctx, r, &q, period)
+	c, list, others, err := told(ctx, r, &q, period)
 	if err != nil {
 		return nil, fmt.Errorf("settle contract %s: %w", c.Name, err)
 	}
@@ -85,9 +96,9 @@ func Gather(ctx context.Context, r Reader, q Request) (*Facts, error) {
 	for i := range c.Objectives {
 		o := &c.Objectives[i]
 		if len(list) == 0 {
-			in.Resources[o.Name], err = load(ctx, r, q.Principal, o, period, &b)
+			in.Resources[o.Name], err = load(ctx, r, &q, o, period, others, &b)
 		} else {
-			in.Resources[o.Name], err = loadMembers(ctx, r, &q, o, period, list, &b)
+			in.Resources[o.Name], err = loadMembers(ctx, r, &q, o, period, list, others, &b)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("settle objective %s of contract %s: %w", o.Name, c.Name, err)
@@ -126,29 +137,45 @@ func (b *bounds) until() int64 {
 }
 
 // load reads the slots of one objective, run-length, resources by name: the
-// groups seen.
-func load(ctx context.Context, r Reader, p access.Principal, o *sla.Objective, period sla.Period, b *bounds) ([]sla.Resource, error) {
-	byName := map[string]*sla.Resource{}
+// groups seen, while the inventory does not say that they are somebody else's.
+func load(ctx context.Context, r Reader, q *Request, o *sla.Objective, period sla.Period, x *claims, b *bounds) ([]sla.Resource, error) {
+	var out []sla.Resource
+	whole := sla.Interval{Start: period.Start, End: period.End}
 	from, to := reach(o, period)
-	err := r.Slots(ctx, p, o.Stream, from, to, func(g ledger.Group, slots []ledger.Slot) error {
-		name := resourceName(g)
-		if byName[name] == nil {
-			byName[name] = place(o, name, g)
+	scope, left := q.scope(o), map[uint64][]sla.Interval{} // by hash of the labels
+	want := func(g *ledger.Group) bool {
+		left[g.Key.Labels] = x.left(g, scope, from, to)
+		return len(inventory.Intersect(left[g.Key.Labels], []sla.Interval{whole})) > 0
+	}
+	err := r.SlotsOf(ctx, reader(q), o.Stream, from, to, want, func(g ledger.Group, slots []ledger.Slot) error {
+		res := place(o, resourceName(g), g)
+		res.Stopped = inventory.Without(whole, left[g.Key.Labels])
+		for _, s := range spansOf(o, period, slots, left[g.Key.Labels], b) {
+			res.Spans = clauses.AppendSpan(res.Spans, s)
 		}
-		for i := range slots {
-			byName[name].Spans = clauses.AppendSpan(byName[name].Spans, spanOf(o, &slots[i]))
-			b.note(o, period, &slots[i])
-		}
+		res.Spans = idle(o, period, res.Spans, res.Stopped)
+		out = append(out, *res)
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	slices.SortStableFunc(out, func(a, b sla.Resource) int { return strings.Compare(a.Name, b.Name) })
+	return out, err
+}
+
+// spansOf returns the slots that meet some times, ascending, as they are settled,
+// and notes how far they are judged.
+func spansOf(o *sla.Objective, p sla.Period, slots []ledger.Slot, during []sla.Interval, b *bounds) []sla.Span {
+	var spans []sla.Span
+	for i, at := 0, 0; i < len(slots); i++ {
+		s := &slots[i]
+		for at < len(during) && during[at].End <= s.Start {
+			at++
+		}
+		if at < len(during) && during[at].Start < s.Start+o.Slot.Length {
+			spans = append(spans, spanOf(o, s))
+			b.note(o, p, s)
+		}
 	}
-	var out []sla.Resource
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		out = append(out, *byName[name])
-	}
-	return out, nil
+	return spans
 }
 
 // reach returns the slots to read of an objective: a run that began before the

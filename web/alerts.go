@@ -35,6 +35,9 @@ func (s *Server) alerts(ctx context.Context) ([]alertView, error) {
 	var b alertBook
 	if s.o.Alerts != nil {
 		for _, a := range s.o.Alerts() {
+			if !s.who.Sees(a.Labels["customer"]) {
+				continue
+			}
 			v := alertView{Labels: a.Labels, Annotations: a.Annotations, Status: statusResolved, StartsAt: a.StartsAt, EndsAt: a.EndsAt, Silenced: a.Silenced}
 			if a.Firing {
 				v.Status, v.EndsAt = statusFiring, 0

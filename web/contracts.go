@@ -22,7 +22,7 @@ func (s *Server) getContracts(r *http.Request) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.who.Sees(v.Customer) {
+		if s.seesContract(v.Raw) {
 			list = append(list, v)
 		}
 	}

@@ -1,10 +1,8 @@
 package web
 
 import (
-	"maps"
+	"errors"
 	"net/http"
-	"slices"
-	"strings"
 
 	"nines/internal/access"
 	"nines/internal/inventory"
@@ -55,10 +53,10 @@ func (s *Server) postExclusion(r *http.Request, d *yamlconf.Doc) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := rs.Contracts[q.Contract]; !ok {
-		return nil, badRequest("contract: there is none called %s; loaded: %s", quoteShort(q.Contract), strings.Join(slices.Sorted(maps.Keys(rs.Contracts)), ", "))
+	record, err := s.contract(rs, q.Contract)
+	if unknown := (*apiError)(nil); errors.As(err, &unknown) {
+		return nil, badRequest("contract: %v", err)
 	}
-	record, err := rs.Contract(q.Contract)
 	if err != nil {
 		return nil, err
 	}

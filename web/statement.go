@@ -3,11 +3,13 @@ package web
 import (
 	"cmp"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
+	"nines/internal/sla"
 	"nines/internal/slo"
 	"nines/statement"
 )
@@ -20,17 +22,9 @@ func (s *Server) getStatement(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := q.Get("contract")
-	if _, ok := rs.Contracts[name]; !ok {
-		known := strings.Join(slices.Sorted(maps.Keys(rs.Contracts)), ", ")
-		return nil, notFound("there is no contract %s; loaded: %s", quoteShort(name), cmp.Or(known, "none"))
-	}
-	record, err := rs.Contract(name)
+	record, err := s.contract(rs, q.Get("contract"))
 	if err != nil {
 		return nil, err
-	}
-	if !s.who.Sees(record.Contract.Customer) {
-		return nil, notFound("there is no contract %s", quoteShort(name))
 	}
 	logTime, err := s.o.Ledger.LogTime(r.Context())
 	if err != nil {
@@ -53,4 +47,31 @@ func (s *Server) getStatement(r *http.Request) (any, error) {
 	}
 	return statement.Build(r.Context(), s.o.Ledger, statement.Request{Principal: s.who, Contract: record.Contract, Month: month, AsOf: logTime,
 		Stream: func(id string) *slo.Stream { return rs.Streams[id] }})
+}
+
+// contract finds a contract that whoever asks may see. Of others it says what it
+// says of those that there are not.
+func (s *Server) contract(rs *slo.RuleSet, name string) (*slo.ContractRecord, error) {
+	var mine []string
+	for _, known := range slices.Sorted(maps.Keys(rs.Contracts)) {
+		record, err := rs.Contract(known)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case !s.seesContract(record.Contract):
+		case known == name:
+			return record, nil
+		default:
+			mine = append(mine, known)
+		}
+	}
+	return nil, notFound("there is no contract %s; loaded: %s", quoteShort(name), cmp.Or(strings.Join(mine, ", "), "none"))
+}
+
+// seesContract tells whether whoever asks sees some customer whose contract it is
+// at some time.
+func (s *Server) seesContract(c *sla.Contract) bool {
+	always := sla.Period{Start: math.MinInt64, End: math.MaxInt64}
+	return slices.ContainsFunc(statement.Parties(c, always), s.who.Sees)
 }

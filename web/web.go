@@ -27,6 +27,7 @@ import (
 	"nines/internal/ledger"
 	"nines/internal/slo"
 	"nines/internal/yamlconf"
+	"nines/statement"
 )
 
 // Alert is an alert as the notifier sees it.
@@ -265,6 +266,8 @@ func explainRead(err error) error {
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):
 		return notFound("%v; GET /api/nines/v1/objectives lists what there is", err)
+	case errors.Is(err, statement.ErrNotTheirs):
+		return notFound("there is no statement of this period for you: it is, in part or whole, another customer's")
 	case errors.As(err, &refusal): // the inventory contradicts the contract
 		return &apiError{http.StatusConflict, err.Error()}
 	}

@@ -18,18 +18,11 @@ type expectations struct {
 	// mine tells whether this partition carries a group.
 	mine func(wire.GroupKey) bool
 
-	resources []known
+	resources []inventory.Claim // as they are at the log time that was looked at
 	index     *inventory.Index
 	scopes    map[string]*slo.Scope // by stream
 	// until is the log time from which some fact says something else.
 	until int64
-}
-
-// known is a resource as it is at the log time that was looked at.
-type known struct {
-	inventory.Stretch
-	running            bool
-	customer, contract string
 }
 
 // Expect tells the state what the inventory holds. Groups of what runs are
@@ -59,7 +52,7 @@ func (s *State) expect() {
 	for stream, scope := range e.scopes {
 		for i := range e.resources {
 			r := &e.resources[i]
-			if !r.running || !(scope.Names(r.Labels) || contracts[stream][r.contract] && scope.Admits(r.Labels)) {
+			if !r.Running || !(scope.Names(r.Labels) || contracts[stream][r.Contract] && scope.Admits(r.Labels)) {
 				continue
 			}
 			if labels, ok := scope.Group(r.Labels); ok {
@@ -98,13 +91,10 @@ func (e *expectations) look(at int64, rules *slo.RuleSet) {
 		if next, ok := r.Next(at); ok {
 			e.until = min(e.until, next)
 		}
-		by, ok := r.Known(at)
-		if !ok {
-			continue
+		if claim, ok := r.ClaimAt(at); ok {
+			e.index.Add(claim.Labels, len(e.resources))
+			e.resources = append(e.resources, claim)
 		}
-		e.index.Add(by.Labels, len(e.resources))
-		e.resources = append(e.resources, known{by, r.Value(inventory.State, at) == inventory.Running,
-			r.Value(inventory.Customer, at), r.Value(inventory.Contract, at)})
 	}
 }
 
@@ -139,17 +129,21 @@ func (s *State) assign(g *group, named bool) {
 		return // its stream has ended
 	}
 	labels := g.Labels.Map()
-	owned, running, most, customer := false, false, -1, ""
+	running, customer := false, ""
+	var owners []*inventory.Claim
 	for _, id := range e.index.Find(labels) {
 		r := &e.resources[id]
 		if !scope.Admits(r.Labels) || !r.Owns(labels, scope.Fixed()) {
 			continue
 		}
-		owned, running = true, running || r.running
-		switch n := len(r.Own); {
-		case n > most:
-			most, customer = n, r.customer
-		case n == most && customer != r.customer:
+		running = running || r.Running
+		owners = append(owners, r)
+	}
+	owned := len(owners) > 0
+	for i, r := range inventory.Owners(owners) {
+		if i == 0 {
+			customer = r.Customer
+		} else if customer != r.Customer {
 			customer = "" // two owners: the operator's alone
 		}
 	}

@@ -224,3 +224,22 @@ func TestTheInventoryChangesNoCount(t *testing.T) {
 		}
 	})
 }
+
+// An address that a customer gave back, and another got, is the other's.
+func TestAReusedAddressIsWhoseRunsThere(t *testing.T) {
+	f := newFixture(t, 1, watched())
+	f.s.Expect(view(t, "first,@-9000,t,running,bank,", "first,@60,,stopped,,", "second,@120,t,running,clinic,"), everything)
+	f.seconds(0, 60, 1)
+	customer := func(want string) {
+		t.Helper()
+		groups := f.groupsCommitted()
+		if len(groups) == 0 || groups[len(groups)-1].Customer != want {
+			t.Errorf("%+v, want %s's", groups, want)
+		}
+	}
+	customer("bank")
+	f.seconds(60, 100)
+	customer("bank") // nobody has taken it yet
+	f.seconds(100, 200, 1)
+	customer("clinic")
+}

@@ -50,6 +50,11 @@ func (l *Ledger) Groups(ctx context.Context, p access.Principal, f GroupFilter) 
 // included. All groups are of one state of the ledger, which is kept for as
 // long as the calls take: each should not wait for anybody.
 func (l *Ledger) Slots(ctx context.Context, p access.Principal, stream string, from, to int64, each func(Group, []Slot) error) error {
+	return l.SlotsOf(ctx, p, stream, from, to, func(*Group) bool { return true }, each)
+}
+
+// SlotsOf is Slots for the groups that are wanted: nothing is read of others.
+func (l *Ledger) SlotsOf(ctx context.Context, p access.Principal, stream string, from, to int64, want func(*Group) bool, each func(Group, []Slot) error) error {
 	return l.view(ctx, "read slots of", func(tx *sql.Tx) error {
 		v := l.viewer(ctx, tx)
 		groups, err := v.groups(p, []string{stream})
@@ -57,6 +62,9 @@ func (l *Ledger) Slots(ctx context.Context, p access.Principal, stream string, f
 			return err
 		}
 		for _, g := range groups {
+			if !want(&g.Group) {
+				continue
+			}
 			slots, err := v.slots(g.id, from, to)
 			if err != nil {
 				return err
