@@ -32,7 +32,7 @@ type group struct {
 	next int64
 	// behind says that slots before next may be undecided.
 	behind   bool
-	sums     *tally
+	sums     tally
 	vantages []*vantage // sorted by name
 	turn     int        // of vantages, the one last counted
 	judged   []*judged

@@ -90,9 +90,10 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 	}
 	g.sums.advance(s.logTime)
 	g.next, g.lastData = g.FirstSlot, g.FirstSlot
+	all := make([]added, 0, len(l.Hours)+len(l.Slots))
 	for i := range l.Hours {
 		h := &l.Hours[i]
-		g.sums.add(h.Start, hourDelta(h))
+		all = append(all, added{h.Start, hourDelta(h)})
 		if h.Total > 0 {
 			g.lastData = max(g.lastData, h.Start)
 		}
@@ -105,7 +106,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 		d := stateDelta(sl.State, 1)
 		d.good, d.total = int64(sl.Good), int64(sl.Total)
 		d.part, d.whole = share(sl)
-		g.sums.add(sl.Start, d)
+		all = append(all, added{sl.Start, d})
 		if sl.Total > 0 {
 			g.lastData = max(g.lastData, sl.Start)
 			g.lastSample = max(g.lastSample, sl.Start)
@@ -114,6 +115,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 			g.next = max(g.next, sl.Start+g.length())
 		}
 	}
+	g.sums.addAll(all)
 	if err := s.restoreTiers(g, l); err != nil {
 		return err
 	}

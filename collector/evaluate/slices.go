@@ -80,10 +80,12 @@ func (s *State) restoreSlices(g *group) error {
 	if err != nil {
 		return err
 	}
+	all := make([]added, 0, len(slots))
 	for i := range slots {
 		part, whole := share(&slots[i])
-		g.sums.add(slots[i].Start, delta{part: part, whole: whole})
+		all = append(all, added{slots[i].Start, delta{part: part, whole: whole}})
 	}
+	g.sums.addAll(all)
 	return nil
 }
 

@@ -11,14 +11,12 @@ package slo
 type Layout struct {
 	tiers   []tier
 	lengths []span
-	cells   int
 }
 
-// tier is one ring of cells.
+// tier is a row of cells that ends with the open one.
 type tier struct {
-	cell   int64 // length in milliseconds
-	n      int64 // number of cells
-	offset int   // index of its first cell in Window.cells
+	cell int64 // length in milliseconds
+	n    int64 // number of cells, the open one included
 }
 
 // span is one window length.
@@ -36,10 +34,6 @@ func NewLayout(lengths ...int64) *Layout {
 		if length > 0 && l.find(length) < 0 {
 			l.add(length)
 		}
-	}
-	for i := range l.tiers {
-		l.tiers[i].offset = l.cells
-		l.cells += int(l.tiers[i].n)
 	}
 	return l
 }
@@ -115,119 +109,77 @@ func LayoutFor(o *Objective) *Layout {
 // Its sums are a function of what was added and of the newest time alone, not
 // of the order in which slots and advances came. The zero time is the epoch. It
 // is not safe for concurrent use.
+//
+// Memory: a window of which nothing has failed keeps one track, of all events;
+// that of the bad ones appears with the first of them and goes when the last has
+// left the window.
 type Window struct {
-	layout     *Layout
-	now        int64
-	bad, total planes
-	sums       []sum
-}
-
-type sum struct{ bad, total uint64 }
-
-// planes hold a number for each cell, 16 bits a plane, the lowest first: none
-// while all are zero, one for probes, up to four for large request counts.
-type planes [][]uint16
-
-func (p planes) get(at int) (n uint64) {
-	for i := len(p) - 1; i >= 0; i-- {
-		n = n<<16 | uint64(p[i][at])
-	}
-	return n
-}
-
-func (p *planes) set(at int, n uint64, cells int) {
-	for i := 0; i < len(*p) || n != 0; i++ {
-		if i == len(*p) {
-			*p = append(*p, make([]uint16, cells))
-		}
-		(*p)[i][at] = uint16(n)
-		n >>= 16
-	}
-}
-
-func (p planes) clear(from, to int) {
-	for _, plane := range p {
-		clear(plane[from:to])
-	}
+	layout *Layout
+	now    int64
+	total  track
+	bad    *track // nil while every cell of it is zero
 }
 
 // NewWindow returns an empty window at the epoch.
-func NewWindow(l *Layout) *Window {
-	return &Window{layout: l, sums: make([]sum, len(l.lengths))}
-}
+func NewWindow(l *Layout) Window { return Window{layout: l} }
 
 // Now returns the newest time that the window was advanced to.
 func (w *Window) Now() int64 { return w.now }
 
 // Advance moves the window's end to the cells that contain now, in Unix
 // milliseconds; an earlier time than before changes nothing. Its cost is that of
-// the cells that fall out, whatever the lengths.
+// the cells that fall out and of the runs of equal cells, whatever the lengths.
 func (w *Window) Advance(now int64) {
 	if now <= w.now {
 		return
 	}
-	for i, t := range w.layout.tiers {
-		from, to := w.now/t.cell, now/t.cell
-		if to-from >= t.n {
-			w.clear(i)
-			continue
-		}
-		for cur := from + 1; cur <= to; cur++ {
-			w.open(i, cur)
+	w.total.advance(w.layout, w.now, now)
+	if w.bad != nil {
+		if w.bad.advance(w.layout, w.now, now); w.bad.empty(w.layout) {
+			w.bad = nil
 		}
 	}
 	w.now = now
-}
-
-// open starts cell number cur of the tier: it takes what falls out of each
-// length from the length's sum, then empties the ring position.
-func (w *Window) open(i int, cur int64) {
-	for j, s := range w.layout.lengths {
-		if s.tier == i && cur >= s.n {
-			c := w.cell(i, cur-s.n)
-			w.sums[j].bad -= c.bad
-			w.sums[j].total -= c.total
-		}
-	}
-	w.setCell(i, cur, sum{})
-}
-
-// clear empties a whole tier.
-func (w *Window) clear(i int) {
-	t := w.layout.tiers[i]
-	w.bad.clear(t.offset, t.offset+int(t.n))
-	w.total.clear(t.offset, t.offset+int(t.n))
-	for j, s := range w.layout.lengths {
-		if s.tier == i {
-			w.sums[j] = sum{}
-		}
-	}
 }
 
 // Add adds good of total events, or slots, to the slot that starts at slotStart
 // (Unix milliseconds); negative deltas take back what a restatement changed. A
 // slot later than now advances the window first. A slot older than a length
 // counts in the longer ones only. Its cost depends on the number of lengths,
-// not on how long they are.
+// not on how long they are; one that is older than the open cells costs as much
+// as an advance.
 func (w *Window) Add(slotStart, good, total int64) {
 	if slotStart < 0 {
 		return
 	}
 	w.Advance(slotStart)
-	d := sum{bad: uint64(total - good), total: uint64(total)} // wraps, as do the sums, to the right value
-	for i, t := range w.layout.tiers {
-		cell, cur := slotStart/t.cell, w.now/t.cell
-		if cell <= cur-t.n {
-			continue
+	w.total.add(w.layout, w.now, slotStart, total)
+	if bad := total - good; bad != 0 { // wraps, as do the sums, to the right value
+		if w.bad == nil {
+			w.bad = &track{}
 		}
-		c := w.cell(i, cell)
-		w.setCell(i, cell, sum{c.bad + d.bad, c.total + d.total})
-		for j, s := range w.layout.lengths {
-			if s.tier == i && cell > cur-s.n {
-				w.sums[j].bad += d.bad
-				w.sums[j].total += d.total
-			}
+		w.bad.add(w.layout, w.now, slotStart, bad)
+	}
+}
+
+// Added is what one slot adds to a window; see Window.Add.
+type Added struct{ Start, Good, Total int64 }
+
+// AddAll does what Add does of each, in any order, and costs less of many: every
+// cell is written once.
+func (w *Window) AddAll(list []Added) {
+	newest, failed := w.now, false
+	for i := range list {
+		newest = max(newest, list[i].Start)
+		failed = failed || list[i].Good != list[i].Total
+	}
+	w.Advance(newest)
+	w.total.addAll(w.layout, w.now, list, func(a *Added) int64 { return a.Total })
+	if failed {
+		if w.bad == nil {
+			w.bad = &track{}
 		}
+		w.bad.addAll(w.layout, w.now, list, func(a *Added) int64 { return a.Total - a.Good })
 	}
 }
 
@@ -238,22 +190,9 @@ func (w *Window) Sum(length int64) (good, total uint64) {
 	if j < 0 {
 		return 0, 0
 	}
-	s := w.sums[j]
-	return s.total - s.bad, s.total
-}
-
-func (w *Window) cell(i int, number int64) sum {
-	at := w.place(i, number)
-	return sum{w.bad.get(at), w.total.get(at)}
-}
-
-func (w *Window) setCell(i int, number int64, c sum) {
-	at := w.place(i, number)
-	w.bad.set(at, c.bad, w.layout.cells)
-	w.total.set(at, c.total, w.layout.cells)
-}
-
-func (w *Window) place(i int, number int64) int {
-	t := w.layout.tiers[i]
-	return t.offset + int(number%t.n)
+	total = uint64(w.total.number(j))
+	if w.bad == nil {
+		return total, total
+	}
+	return total - uint64(w.bad.number(j)), total
 }

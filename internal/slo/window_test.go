@@ -1,7 +1,6 @@
 package slo
 
 import (
-	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -43,21 +42,34 @@ func TestWindowEqualsNaiveRecomputation(t *testing.T) {
 			good := rapid.Int64Range(0, total).Draw(t, "good")
 			w.Add(at, good, total)
 			all = append(all, added{at, good, total})
-			if total > 0 && rapid.Bool().Draw(t, "restate") { // the slot's bad ones turn good
-				w.Add(at, total-good, 0)
-				all = append(all, added{at, total - good, 0})
+			more := added{at: at}
+			switch rapid.SampledFrom([]string{"", "the slot's bad ones turn good", "all of it is taken back"}).Draw(t, "restate") {
+			case "":
+				continue
+			case "all of it is taken back":
+				more.good, more.total = -good, -total
+			default:
+				more.good = total - good
 			}
+			w.Add(at, more.good, more.total)
+			all = append(all, more)
 		}
-		restored := NewWindow(l)
+		restored, filled := NewWindow(l), NewWindow(l)
+		var list []Added
 		for _, a := range all {
 			if a.at > now-l.Reach() {
 				restored.Add(a.at, a.good, a.total)
+				list = append(list, Added{a.at, a.good, a.total})
 			}
 		}
 		restored.Advance(now)
+		filled.Advance(now)
+		half := rapid.IntRange(0, len(list)).Draw(t, "half")
+		filled.AddAll(list[half:])
+		filled.AddAll(list[:half])
 		for _, length := range lengths {
 			wantGood, wantTotal := naive(all, now, length)
-			for name, win := range map[string]*Window{"running": w, "restored": restored} {
+			for name, win := range map[string]*Window{"running": &w, "restored": &restored, "filled": &filled} {
 				good, total := win.Sum(length)
 				if int64(good) != wantGood || int64(total) != wantTotal {
 					t.Fatalf("%s window of %d min: got %d/%d, want %d/%d", name, length/minute, good, total, wantGood, wantTotal)
@@ -67,19 +79,66 @@ func TestWindowEqualsNaiveRecomputation(t *testing.T) {
 	})
 }
 
+// A request counter that is restated all the time: cells go below zero and come
+// back, grow beyond 32 bits, and are zero again in the end.
+func TestWindowTakesBackWhatItHolds(t *testing.T) {
+	lengths := []int64{minute, 5 * minute, hour, 6 * hour, 30 * day}
+	rapid.Check(t, func(t *rapid.T) {
+		w := NewWindow(NewLayout(lengths...))
+		w.Advance(100 * day)
+		var all []added
+		for range rapid.IntRange(1, 40).Draw(t, "slots") {
+			n := rapid.Int64Range(-1<<40, 1<<40).Draw(t, "n") >> rapid.IntRange(0, 40).Draw(t, "smaller")
+			at := 100*day - rapid.Int64Range(0, 31*day).Draw(t, "ago")
+			all = append(all, added{at, n - rapid.Int64Range(0, 3).Draw(t, "bad"), n})
+		}
+		for _, a := range all {
+			w.Add(a.at, a.good, a.total)
+		}
+		for _, length := range lengths {
+			wantGood, wantTotal := naive(all, w.Now(), length)
+			if good, total := w.Sum(length); int64(good) != wantGood || int64(total) != wantTotal {
+				t.Fatalf("%d min: got %d/%d, want %d/%d", length/minute, int64(good), int64(total), wantGood, wantTotal)
+			}
+		}
+		for _, i := range rapid.Permutation(all).Draw(t, "order") {
+			w.Add(i.at, -i.good, -i.total)
+		}
+		w.Advance(w.Now() + 1)
+		if w.bad != nil || !w.total.empty(w.layout) {
+			t.Fatalf("what was taken back is still there: bad %v, total %v", w.bad, w.total)
+		}
+	})
+}
+
+// Memory of windows with the default burn-rate rows after a month, of a group
+// that counts steadily, one that lost a minute now and then, and one whose every
+// minute counts another number of requests.
+func TestWindowMemoryAfterAMonth(t *testing.T) {
+	f := func(name string, most int, events func(minute int64) int64) {
+		t.Helper()
+		w := NewWindow(LayoutFor(&Objective{Window: 30 * day, Burn: BurnRows(30 * day)}))
+		for at := int64(0); at < 31*day; at += minute {
+			n := events(at / minute)
+			w.Add(at, n, n)
+		}
+		if w.bad != nil || cap(w.total.b) > most {
+			t.Errorf("%s: a window takes %d bytes, want at most %d", name, cap(w.total.b), most)
+		}
+	}
+	f("probes", 112, func(int64) int64 { return 60 })
+	f("probes with gaps", 208, func(m int64) int64 { return 60 - 60*(min(m%4003, 1)^1) })
+	f("requests", 896, func(m int64) int64 { return 1000 + m*m%211 })
+}
+
 func TestWindowIsSmallForProbes(t *testing.T) {
 	o := &Objective{Window: 30 * day, Burn: BurnRows(30 * day)}
 	w := NewWindow(LayoutFor(o))
 	for at := int64(0); at < 31*day; at += minute {
 		w.Add(at, 60, 60)
 	}
-	bytes := 0
-	for _, p := range append(slices.Clone(w.bad), w.total...) {
-		bytes += 2 * len(p)
-	}
-	bytes += 16 * len(w.sums)
-	if bytes > 800 {
-		t.Errorf("a window of one-second probes takes %d bytes, want at most 800", bytes)
+	if bytes := cap(w.total.b); bytes > 112 || w.bad != nil {
+		t.Errorf("a window of one-second probes takes %d bytes, want at most 112 (bad: %v)", bytes, w.bad)
 	}
 	if good, total := w.Sum(30 * day); good != total || total > 30*86_400 || total < 30*86_400-6*3600 {
 		t.Errorf("30 days hold %d/%d attempts", good, total)
