@@ -102,7 +102,7 @@ func (l *layout) set(g *group, field string, typ telegraf.ValueType, v float64) 
 }
 
 func (l *layout) add(g *group, field string, typ telegraf.ValueType) (int, bool) {
-	s := telemetry.Series{Name: metricName(g.measurement, field), Labels: g.labels, Kind: l.kindOf(field, typ)}
+	s := telemetry.Series{Name: telemetry.MetricName(g.measurement, field), Labels: g.labels, Kind: l.kindOf(field, typ)}
 	if s.Name == "" {
 		return 0, false
 	}

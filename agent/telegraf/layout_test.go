@@ -138,23 +138,3 @@ func BenchmarkSteadyGather(b *testing.B) {
 		dst = l.rounds(dst[:0])
 	}
 }
-
-func FuzzNames(f *testing.F) {
-	f.Add("cpu", "usage_idle")
-	f.Add("9lives", "a b-c.d")
-	f.Add("", "value")
-	f.Add("ü", "\xff")
-	f.Fuzz(func(t *testing.T, measurement, field string) {
-		for _, n := range []string{metricName(measurement, field), labelName(field)} {
-			for i := range len(n) {
-				c := n[i]
-				if c != '_' && c != ':' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
-					t.Fatalf("name %q of %q and %q", n, measurement, field)
-				}
-			}
-			if n != "" && n[0] >= '0' && n[0] <= '9' {
-				t.Fatalf("name %q begins with a digit", n)
-			}
-		}
-	})
-}

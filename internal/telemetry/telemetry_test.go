@@ -125,3 +125,23 @@ func TestKindNames(t *testing.T) {
 	f(Histogram, "histogram")
 	f(0, "invalid")
 }
+
+func FuzzNames(f *testing.F) {
+	f.Add("cpu", "usage_idle")
+	f.Add("9lives", "a b-c.d")
+	f.Add("", "value")
+	f.Add("ü", "\xff")
+	f.Fuzz(func(t *testing.T, measurement, field string) {
+		for _, n := range []string{MetricName(measurement, field), LabelName(field)} {
+			for i := range len(n) {
+				c := n[i]
+				if c != '_' && c != ':' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+					t.Fatalf("name %q of %q and %q", n, measurement, field)
+				}
+			}
+			if n != "" && n[0] >= '0' && n[0] <= '9' {
+				t.Fatalf("name %q begins with a digit", n)
+			}
+		}
+	})
+}
