@@ -187,12 +187,11 @@ func TestBurndownEqualsRecomputation(t *testing.T) {
 				t.Fatal(err)
 			}
 			sum := s.sum(key, w.from, p.T)
-			good, total := sum.Good, sum.Total
-			if o.Budgeting == budgetingSlots {
-				good, total = sum.GoodSlots, sum.GoodSlots+sum.BadSlots
-			}
 			age := float64(p.T - max(s.start, w.from))
-			want := 1 - slo.Burn(good, total, o.Target)*min(1, age/float64(w.length))
+			want := 1 - slo.Burn(sum.Good, sum.Total, o.Target)*min(1, age/float64(w.length))
+			if o.Budgeting == budgetingSlots { // of all minutes of the window
+				want = 1 - float64(sum.BadSlots)*float64(minuteMs)/float64(w.length)/(1-slo.Float(o.Target))
+			}
 			if math.Abs(want-p.BudgetLeft) > 1e-9 {
 				t.Errorf("%s at %d: budget left %v, recomputed %v", o.Name, p.T, p.BudgetLeft, want)
 			}

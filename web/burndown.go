@@ -44,8 +44,7 @@ func (s *Server) getBurndown(r *http.Request) (any, error) {
 }
 
 // burndown computes the budget left as evaluate does, at points of time: over
-// the window, or the calendar period, that ends there, with the time before the
-// group's first slot taken as good.
+// the window, or the calendar period, that ends there.
 func (s *Server) burndown(ctx context.Context, o *slo.Objective, a asked, logTime int64) (burndownView, error) {
 	v := burndownView{StepMs: stepFor(a.to-a.from, a.slotMs), Points: []burndownPoint{}}
 	times := pointTimes(max(a.from, a.group.FirstSlot), min(a.to, logTime), v.StepMs)
@@ -67,10 +66,8 @@ func (s *Server) burndown(ctx context.Context, o *slo.Objective, a asked, logTim
 	for i, t := range times {
 		w := windows[i]
 		good, total := sums.between(w.from, t, o.Budgeting == budgetingSlots)
-		age := max(t-max(a.group.FirstSlot, w.from), 1)
-		elapsed := min(1, float64(age)/float64(w.length))
-		left := 1 - slo.Burn(good, total, o.Target)*elapsed
-		v.Points = append(v.Points, burndownPoint{T: t, BudgetLeft: finite(left)})
+		used := o.Rate(good, total, slo.Extent{Length: w.length, Age: max(t-max(a.group.FirstSlot, w.from), 1), Slot: a.slotMs}).Burn
+		v.Points = append(v.Points, burndownPoint{T: t, BudgetLeft: finite(1 - used)})
 	}
 	return v, nil
 }

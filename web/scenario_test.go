@@ -235,22 +235,21 @@ func (s *scenario) status(o *slo.Objective, g ledger.Group) ledger.Status {
 		st.Attainment = sla.Ratio{Num: st.Window.GoodSlots, Den: st.Window.GoodSlots + st.Window.BadSlots}
 	}
 	age := s.now - max(g.FirstSlot, from)
-	st.BudgetLeft = 1 - slo.Burn(st.Attainment.Num, st.Attainment.Den, o.Target)*min(1, float64(age)/float64(length))
+	st.BudgetLeft = 1 - o.Rate(st.Attainment.Num, st.Attainment.Den, slo.Extent{Length: length, Age: age, Slot: minuteMs}).Burn
 	for _, row := range o.Burn {
-		b := ledger.BurnRate{Long: s.burn(o, g, row.Long), Short: s.burn(o, g, row.Short)}
-		b.Firing = b.Long > row.Factor && b.Short > row.Factor
-		st.Burn = append(st.Burn, b)
+		long, short := s.burn(o, g, row.Long), s.burn(o, g, row.Short)
+		st.Burn = append(st.Burn, ledger.BurnRate{Long: long.Burn, Short: short.Burn, Firing: row.Holds(long, short)})
 	}
 	return st
 }
 
-func (s *scenario) burn(o *slo.Objective, g ledger.Group, length int64) float64 {
+func (s *scenario) burn(o *slo.Objective, g ledger.Group, length int64) slo.Rate {
 	t := s.sum(g.Key, s.now-length, s.now+1)
-	seen := min(1, float64(s.now-g.FirstSlot)/float64(length))
+	e := slo.Extent{Length: length, Age: s.now - g.FirstSlot, Slot: minuteMs}
 	if o.Budgeting == budgetingSlots {
-		return slo.Burn(t.GoodSlots, t.GoodSlots+t.BadSlots, o.Target) * seen
+		return o.Rate(t.GoodSlots, t.GoodSlots+t.BadSlots, e)
 	}
-	return slo.Burn(t.Good, t.Total, o.Target) * seen
+	return o.Rate(t.Good, t.Total, e)
 }
 
 func (s *scenario) statuses() (out []ledger.Status) {

@@ -29,11 +29,11 @@ func policyLabels(p slo.Policy, more map[string]string) map[string]string {
 	return more
 }
 
-// held tells whether the row's condition has held for as long as it must, and
-// whether it holds at all.
-func (j *judged) held(s *State, i int, long, short float64, events uint64) (fires, holds bool) {
+// held tells whether the row's condition, which holds or not, has held for as
+// long as it must.
+func (j *judged) held(s *State, i int, now bool) (fires, holds bool) {
 	row := j.def.Burn[i]
-	holds = row.Holds(long, short, events)
+	holds = now
 	if row.After == 0 {
 		return holds, holds
 	}
@@ -54,7 +54,7 @@ func (s *State) judgeBudget(g *group, j *judged) {
 	if len(j.def.Budget) == 0 || g.stream == nil || g.FirstSlot == 0 || s.stale {
 		return
 	}
-	g.sums.advance(s.logTime)
+	g.advance(s)
 	used, _, _ := g.consumed(s, j.def)
 	for i, row := range j.def.Budget {
 		a := 2 + len(j.def.Burn) + i

@@ -23,22 +23,20 @@ func (s *State) partsOf(g *group, o *slo.Objective) []part {
 		if of == nil || def == nil || of.stream == nil || of.FirstSlot == 0 {
 			continue
 		}
-		of.sums.advance(s.logTime)
+		of.advance(s)
 		out = append(out, part{of, def, c.Weight})
 	}
 	return out
 }
 
-// compositeBurn returns the burn rate of a composite over a window, and how many
-// events (or slots) it rests on.
-func (s *State) compositeBurn(g *group, o *slo.Objective, length int64) (rate float64, events uint64) {
-	var parts []slo.Part
+// compositeRate returns the rate of a composite from what of says of its parts.
+func (s *State) compositeRate(g *group, o *slo.Objective, of func(*group, *slo.Objective) slo.Rate) slo.Rate {
+	var rates []slo.Rate
+	var weights []float64
 	for _, p := range s.partsOf(g, o) {
-		r, n := p.group.burn(s, p.def, length)
-		parts = append(parts, slo.Part{Weight: p.weight, Value: r})
-		events += n
+		rates, weights = append(rates, of(p.group, p.def)), append(weights, p.weight)
 	}
-	return slo.Composite(parts), events
+	return slo.CompositeRate(rates, weights)
 }
 
 // consumed returns the share of the error budget that the group has consumed in
@@ -47,8 +45,12 @@ func (s *State) compositeBurn(g *group, o *slo.Objective, length int64) (rate fl
 // slo.SliceUnit.
 func (g *group) consumed(s *State, o *slo.Objective) (used float64, good, total uint64) {
 	if len(o.Components) == 0 {
-		good, total = g.sums.attained(o)
-		return slo.Burn(good, total, o.Target) * g.elapsed(s, o), good, total
+		good, total, length := g.sums.attained(o)
+		from := int64(0)
+		if p := g.sums.periods[o]; p != nil {
+			from = p.events.Start
+		}
+		return o.Rate(good, total, g.extent(s, length, from)).Burn, good, total
 	}
 	var uses, misses []slo.Part
 	for _, p := range s.partsOf(g, o) {

@@ -132,10 +132,18 @@ func (s *State) streamOf(key wire.GroupKey) *slo.Stream {
 func (s *State) layoutOf(stream string) *layouts {
 	l := s.layouts[stream]
 	if l == nil {
-		l = layoutsOf(slices.Concat(s.compositesOver[stream], s.objectives[stream]))
+		l = layoutsOf(slices.Concat(s.compositesOver[stream], s.objectives[stream]), s.slotOf(stream))
 		s.layouts[stream] = l
 	}
 	return l
+}
+
+// slotOf returns how long the stream's slots are, in milliseconds.
+func (s *State) slotOf(stream string) int64 {
+	if def := s.streamOf(wire.GroupKey{Stream: stream}); def != nil {
+		return def.Rule.Length
+	}
+	return 60_000 // nothing judges it: any will do
 }
 
 // length returns the group's slot length in milliseconds.

@@ -71,44 +71,33 @@ func (s *State) touch(g *group) {
 	}
 }
 
-// burn returns the burn rate over a window, and how many events (or slots) it
-// rests on. Time before the group's first slot counts as good, so that a young
-// group's first failure is not taken for a month's.
-func (g *group) burn(s *State, o *slo.Objective, length int64) (rate float64, events uint64) {
+// burn returns how fast the objective's budget burned over a window.
+func (g *group) burn(s *State, o *slo.Objective, length int64) slo.Rate {
 	if len(o.Components) > 0 {
-		return s.compositeBurn(g, o, length)
+		return s.compositeRate(g, o, func(g *group, o *slo.Objective) slo.Rate { return g.burn(s, o, length) })
 	}
-	good, total := g.sums.budgeted(o, length)
-	return slo.Burn(good, total, o.Target) * g.seen(s, length), total
+	good, total, length := g.sums.budgeted(o, length)
+	return o.Rate(good, total, g.extent(s, length, 0))
 }
 
-// seen returns the share of the last length milliseconds since the first slot.
-func (g *group) seen(s *State, length int64) float64 {
-	age := max(s.logTime-g.FirstSlot, g.stream.Bin)
-	return float64(min(age, length)) / float64(length)
+// extent is a window or period of the length, of which the group has lived
+// through what came since its first slot, and since the time from.
+func (g *group) extent(s *State, length, from int64) slo.Extent {
+	return slo.Extent{Length: length, Age: max(s.logTime-max(g.FirstSlot, from), g.stream.Bin), Slot: g.length(), Unit: g.stream.Unit}
 }
 
-// elapsed returns the share of the objective's window, or of its current
-// period, that the group has lived through.
-func (g *group) elapsed(s *State, o *slo.Objective) float64 {
-	p := g.sums.periods[o]
-	if p == nil || p.events.End <= p.events.Start {
-		return g.seen(s, o.Window)
-	}
-	age := max(s.logTime-max(g.FirstSlot, p.events.Start), g.stream.Bin)
-	return min(1, float64(age)/float64(p.events.End-p.events.Start))
-}
+// advance moves the ends of the group's windows to log time.
+func (g *group) advance(s *State) { g.sums.advance(s.logTime, g.next) }
 
 func (s *State) judgeBurn(g *group, j *judged) {
 	if g.stream == nil || g.FirstSlot == 0 || s.stale {
 		return // stale windows lack their past: one failure would look like all
 	}
-	g.sums.advance(s.logTime)
+	g.advance(s)
 	for i, row := range j.def.Burn {
 		a := 2 + i
-		long, _ := g.burn(s, j.def, row.Long)
-		short, events := g.burn(s, j.def, row.Short)
-		fires, holds := j.held(s, i, long, short, events)
+		long, short := g.burn(s, j.def, row.Long), g.burn(s, j.def, row.Short)
+		fires, holds := j.held(s, i, row.Holds(long, short))
 		if fires {
 			if s.raised(j, a) || s.logTime-s.newest(g, j.def) > s.cfg.PageWindow {
 				continue // old data, told late: it is in the ledger, it wakes nobody
@@ -117,8 +106,8 @@ func (s *State) judgeBurn(g *group, j *judged) {
 				continue
 			}
 			s.raise(g, j, a, s.newest(g, j.def), fmt.Sprintf("%s burns its error budget %.1f times too fast over %s and %.1f times over %s (limit %.1f)",
-				g.name(j.def), long, duration(row.Long), short, duration(row.Short), row.Factor))
-		} else if events > 0 && !holds {
+				g.name(j.def), long.Burn, duration(row.Long), short.Burn, duration(row.Short), row.Factor))
+		} else if short.Seen > 0 && !holds {
 			s.withdraw(j, a)
 		}
 	}
@@ -179,15 +168,14 @@ func (g *group) status(s *State, j *judged) ledger.Status {
 	if g.stream == nil || g.FirstSlot == 0 {
 		return st
 	}
-	g.sums.advance(s.logTime)
+	g.advance(s)
 	st.Window = g.window(s, j.def)
 	used, good, total := g.consumed(s, j.def)
 	st.Attainment = sla.Ratio{Num: good, Den: total}
 	st.BudgetLeft = 1 - used
 	for _, row := range j.def.Burn {
-		long, _ := g.burn(s, j.def, row.Long)
-		short, events := g.burn(s, j.def, row.Short)
-		st.Burn = append(st.Burn, ledger.BurnRate{Long: long, Short: short, Firing: row.Holds(long, short, events)})
+		long, short := g.burn(s, j.def, row.Long), g.burn(s, j.def, row.Short)
+		st.Burn = append(st.Burn, ledger.BurnRate{Long: long.Burn, Short: short.Burn, Firing: row.Holds(long, short)})
 	}
 	return st
 }

@@ -139,10 +139,12 @@ func (m *minutes) load(id string, g ledger.Group, now int64) ledger.Loaded {
 }
 
 // meanOfSlices recomputes RatioTimeslices from the slots alone, in fractions: the
-// slots whose cell is among the window's.
-func (m *minutes) meanOfSlices(stream string, window, cell int64) float64 {
+// slots whose cell is among the window's, which ends with the newest that is
+// closed. What they lost together comes with it.
+func (m *minutes) meanOfSlices(stream string, window, cell int64) (mean, lost float64) {
 	sum, n := new(big.Rat), int64(0)
-	first := m.s.LogTime()/cell - (window+cell-1)/cell
+	closed := m.s.groups[wire.GroupKey{Stream: stream, Labels: target.Hash()}].next
+	first := (closed-1)/cell - (window+cell-1)/cell
 	for at, sl := range m.slots[stream] {
 		if at/cell <= first || sl.State != sla.Good && sl.State != sla.Bad {
 			continue
@@ -155,10 +157,11 @@ func (m *minutes) meanOfSlices(stream string, window, cell int64) float64 {
 		sum.Add(sum, big.NewRat(int64(sl.Good), int64(sl.Total)))
 	}
 	if n == 0 {
-		return -1
+		return -1, 0
 	}
-	f, _ := sum.Quo(sum, big.NewRat(n, 1)).Float64()
-	return f
+	lost, _ = new(big.Rat).Sub(big.NewRat(n, 1), sum).Float64()
+	mean, _ = sum.Quo(sum, big.NewRat(n, 1)).Float64()
+	return mean, lost
 }
 
 func sliced(emptyGood bool) *slo.Stream {
@@ -199,7 +202,7 @@ func TestRatioTimeslicesIsTheMeanOfSlices(t *testing.T) {
 		}
 		check := func(when string) {
 			for name, window := range map[string][2]int64{"mean": {day, hour}, "hour": {hour, minute}} {
-				want := m.meanOfSlices(st.ID(), window[0], window[1])
+				want, _ := m.meanOfSlices(st.ID(), window[0], window[1])
 				got := -1.0
 				if a := m.last[name].Attainment; a.Den > 0 {
 					got = float64(a.Num) / float64(a.Den)
@@ -211,7 +214,8 @@ func TestRatioTimeslicesIsTheMeanOfSlices(t *testing.T) {
 		}
 		check("running")
 		burn := m.last["hour"].Burn[0].Long
-		if want := (1 - m.meanOfSlices(st.ID(), hour, minute)) * 1000; math.Abs(burn-want) > 1e-4 {
+		if _, lost := m.meanOfSlices(st.ID(), hour, minute); math.Abs(burn-lost/12*1000) > 1e-4 {
+			want := lost / 12 * 1000
 			t.Fatalf("burn %v, want %v", burn, want)
 		}
 		m.restart()

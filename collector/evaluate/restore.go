@@ -88,7 +88,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 	} else {
 		s.goOn(g)
 	}
-	g.sums.advance(s.logTime)
+	g.sums.advance(s.logTime, 0)
 	g.next, g.lastData = g.FirstSlot, g.FirstSlot
 	all := make([]added, 0, len(l.Hours)+len(l.Slots))
 	for i := range l.Hours {

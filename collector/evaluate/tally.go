@@ -33,9 +33,20 @@ func stateDelta(st sla.State, n int64) delta {
 type layouts struct {
 	events, slots, unknown *slo.Layout
 	slices                 *slo.Layout // nil where no objective asks for it
+	slot                   int64       // length of a slot in milliseconds
 }
 
-func layoutsOf(objectives []*slo.Objective) *layouts {
+// over returns the length of the objective's window over which it is measured:
+// one of slots holds whole ones, and one at least.
+func (l *layouts) over(o *slo.Objective, length int64) int64 {
+	if o.Budgeting == slo.Occurrences {
+		return length
+	}
+	return (length + l.slot - 1) / l.slot * l.slot
+}
+
+func layoutsOf(objectives []*slo.Objective, slot int64) *layouts {
+	l := &layouts{slot: slot}
 	var events, slots, unknown, slices []int64
 	ratios := false
 	for _, o := range objectives {
@@ -46,17 +57,18 @@ func layoutsOf(objectives []*slo.Objective) *layouts {
 		case slo.RatioTimeslices:
 			burn, ratios = &slices, true
 			if o.Calendar == nil {
-				slices = append(slices, o.Window)
+				slices = append(slices, l.over(o, o.Window))
 			}
 		}
 		for _, r := range o.Burn {
-			*burn = append(*burn, r.Long, r.Short)
+			*burn = append(*burn, l.over(o, r.Long), l.over(o, r.Short))
 		}
 		if o.Calendar == nil {
-			events, slots, unknown = append(events, o.Window), append(slots, o.Window), append(unknown, o.Window)
+			own := l.over(o, o.Window)
+			events, slots, unknown = append(events, own), append(slots, own), append(unknown, own)
 		}
 	}
-	l := &layouts{events: slo.NewLayout(events...), slots: slo.NewLayout(slots...), unknown: slo.NewLayout(unknown...)}
+	l.events, l.slots, l.unknown = slo.NewLayout(events...), slo.NewLayout(slots...), slo.NewLayout(unknown...)
 	if ratios {
 		l.slices = slo.NewLayout(slices...)
 	}
@@ -96,23 +108,22 @@ func newTally(l *layouts, objectives []*slo.Objective) tally {
 	return t
 }
 
-// advance moves the windows' end to now. A calendar that does not load was
-// refused with its file; here it sums nothing.
-func (t *tally) advance(now int64) {
+// advance moves the windows' end to now; those of slots end with the newest one
+// that is closed, whose end is closed, so that they hold whole slots that are
+// decided. A calendar that does not load was refused with its file; here it sums
+// nothing.
+func (t *tally) advance(now, closed int64) {
 	t.settle()
 	t.events.Advance(now)
-	t.slots.Advance(now)
+	t.slots.Advance(closed - 1)
 	if t.unknown != nil {
-		t.unknown.Advance(now)
+		t.unknown.Advance(closed - 1)
 	}
 	if t.slices != nil {
-		t.slices.Advance(now)
+		t.slices.Advance(closed - 1)
 	}
 	for o, p := range t.periods {
-		_ = p.events.Advance(o.Calendar, now)
-		_ = p.slots.Advance(o.Calendar, now)
-		_ = p.unknown.Advance(o.Calendar, now)
-		_ = p.slices.Advance(o.Calendar, now)
+		p.advance(o.Calendar, now)
 	}
 }
 
@@ -148,7 +159,8 @@ func (t *tally) add(start int64, d delta) {
 	if t.slices != nil && d.part|d.whole != 0 {
 		t.slices.Add(start, d.part, d.whole)
 	}
-	for _, p := range t.periods {
+	for o, p := range t.periods {
+		p.advance(o.Calendar, start) // the first of a new one comes before log time does
 		p.add(start, d)
 	}
 }
@@ -198,6 +210,12 @@ func (t *tally) unknowns() *slo.Window {
 	return t.unknown
 }
 
+func (p *period) advance(c *slo.Calendar, now int64) {
+	for _, sum := range []*slo.PeriodSum{&p.events, &p.slots, &p.unknown, &p.slices} {
+		_ = sum.Advance(c, now)
+	}
+}
+
 func (p *period) add(start int64, d delta) {
 	p.events.Add(start, d.good, d.total)
 	p.slots.Add(start, d.goodSlots, d.goodSlots+d.badSlots)
@@ -213,41 +231,46 @@ func (t *tally) window(o *slo.Objective) ledger.Totals {
 		return ledger.Totals{Good: u(p.events.Good), Total: u(p.events.Total), GoodSlots: u(p.slots.Good),
 			BadSlots: u(p.slots.Total - p.slots.Good), UnknownSlots: u(p.unknown.Total)}
 	}
-	good, total := t.events.Sum(o.Window)
-	goodSlots, decided := t.slots.Sum(o.Window)
+	own := t.layouts.over(o, o.Window)
+	good, total := t.events.Sum(own)
+	goodSlots, decided := t.slots.Sum(own)
 	var unknown uint64
 	if t.unknown != nil {
-		_, unknown = t.unknown.Sum(o.Window)
+		_, unknown = t.unknown.Sum(own)
 	}
 	return ledger.Totals{Good: good, Total: total, GoodSlots: goodSlots, BadSlots: decided - goodSlots, UnknownSlots: unknown}
 }
 
 // budgeted returns the good and all events, decided slots, or parts of slices
-// that the objective's budget counts, over a burn-rate window.
-func (t *tally) budgeted(o *slo.Objective, length int64) (good, total uint64) {
+// that the objective's budget counts, over a window, and how long that is.
+func (t *tally) budgeted(o *slo.Objective, window int64) (good, total uint64, length int64) {
 	t.settle()
+	length = t.layouts.over(o, window)
 	switch {
 	case o.Budgeting == slo.Timeslices:
-		return t.slots.Sum(length)
+		good, total = t.slots.Sum(length)
 	case o.Budgeting == slo.RatioTimeslices && t.slices != nil:
-		return t.slices.Sum(length)
+		good, total = t.slices.Sum(length)
+	default:
+		good, total = t.events.Sum(length)
 	}
-	return t.events.Sum(length)
+	return good, total, length
 }
 
 // attained returns what budgeted does, over the objective's own window or
 // current period.
-func (t *tally) attained(o *slo.Objective) (good, total uint64) {
+func (t *tally) attained(o *slo.Objective) (good, total uint64, length int64) {
+	p := t.periods[o]
+	if p == nil {
+		return t.budgeted(o, o.Window)
+	}
 	t.settle()
-	switch p := t.periods[o]; {
-	case o.Budgeting == slo.RatioTimeslices && p != nil:
-		return uint64(max(p.slices.Good, 0)), uint64(max(p.slices.Total, 0))
-	case o.Budgeting == slo.RatioTimeslices && t.slices != nil:
-		return t.slices.Sum(o.Window)
+	sum := p.events
+	switch o.Budgeting {
+	case slo.Timeslices:
+		sum = p.slots
+	case slo.RatioTimeslices:
+		sum = p.slices
 	}
-	w := t.window(o)
-	if o.Budgeting == slo.Timeslices {
-		return w.GoodSlots, w.GoodSlots + w.BadSlots
-	}
-	return w.Good, w.Total
+	return uint64(max(sum.Good, 0)), uint64(max(sum.Total, 0)), p.events.End - p.events.Start
 }

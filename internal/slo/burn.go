@@ -34,19 +34,35 @@ type Policy struct {
 	Targets string `json:"targets,omitempty"`
 }
 
-// Holds tells whether the burn rates over the row's windows make it fire.
-// events is how many the shorter window holds: of nothing, nothing holds.
-func (r BurnRow) Holds(long, short float64, events uint64) bool {
+// Holds tells whether the burn rates over the row's windows make it fire: of
+// nothing, nothing holds. A page needs a rate, and one loss is none: more than one
+// slot or event must be lost, unless one slot is as long as the short window. What
+// a single one costs is told as budget consumed.
+func (r BurnRow) Holds(long, short Rate) bool {
+	switch {
+	case short.Seen == 0 || !r.over(long.Burn) || !r.over(short.Burn):
+		return false
+	case r.low() || r.Severity != "page":
+		return true
+	}
+	return long.Lost > 1 || short.Room == 1
+}
+
+// over compares a burn rate with the factor.
+func (r BurnRow) over(burn float64) bool {
 	switch r.Op {
 	case LT:
-		return events > 0 && long < r.Factor && short < r.Factor
+		return burn < r.Factor
 	case LTE:
-		return events > 0 && long <= r.Factor && short <= r.Factor
+		return burn <= r.Factor
 	case GTE:
-		return events > 0 && long >= r.Factor && short >= r.Factor
+		return burn >= r.Factor
 	}
-	return long > r.Factor && short > r.Factor
+	return burn > r.Factor
 }
+
+// low tells whether the row fires while the budget burns slowly.
+func (r BurnRow) low() bool { return r.Op == LT || r.Op == LTE }
 
 // BudgetRow alerts when a share of the error budget is consumed.
 type BudgetRow struct {
@@ -104,7 +120,11 @@ func Burn(good, total uint64, target sla.Ratio) float64 {
 	if total == 0 || good >= total {
 		return 0
 	}
-	errs := float64(total-good) / float64(total)
+	return burn(float64(total-good)/float64(total), target)
+}
+
+// burn divides an error ratio by the budget.
+func burn(errs float64, target sla.Ratio) float64 {
 	if target.Den == 0 || target.Num >= target.Den {
 		return errs * 1e9
 	}
@@ -125,7 +145,7 @@ func (r BurnRow) CanFire(target sla.Ratio) bool {
 
 // Reached tells whether a burn rate of worst makes the row fire, or less does.
 func (r BurnRow) Reached(worst float64) bool {
-	return r.Op == LT || r.Op == LTE || r.Holds(worst, worst, 1)
+	return r.low() || r.over(worst)
 }
 
 // Float returns the ratio for display and plots, never for judgement; 0 where

@@ -50,10 +50,11 @@ func TestRowsHoldByTheirOperator(t *testing.T) {
 	f := func(op Op, below, equal, above bool) {
 		t.Helper()
 		r := BurnRow{Factor: 2, Op: op}
-		if r.Holds(1, 1, 1) != below || r.Holds(2, 2, 1) != equal || r.Holds(3, 3, 1) != above {
+		at := func(burn float64) Rate { return Rate{Burn: burn, Seen: 1, Lost: 1} }
+		if r.Holds(at(1), at(1)) != below || r.Holds(at(2), at(2)) != equal || r.Holds(at(3), at(3)) != above {
 			t.Errorf("operator %q", op)
 		}
-		if op != "" && r.Holds(3, 1, 1) {
+		if op != "" && r.Holds(at(3), at(1)) {
 			t.Errorf("operator %q holds over one window alone", op)
 		}
 	}
@@ -62,7 +63,7 @@ func TestRowsHoldByTheirOperator(t *testing.T) {
 	f(GTE, false, true, true)
 	f(LT, true, false, false)
 	f(LTE, true, true, false)
-	if (BurnRow{Factor: 2, Op: LTE}).Holds(0, 0, 0) {
+	if (BurnRow{Factor: 2, Op: LTE}).Holds(Rate{}, Rate{}) {
 		t.Error("silence burns slowly")
 	}
 	lax := sla.Ratio{Num: 1, Den: 2}
