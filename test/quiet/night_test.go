@@ -39,7 +39,9 @@ type night struct {
 	seed    uint64
 	// outages are injected, by target; each target has at most one.
 	outages map[int]*outage
-	until   func() bool // ends the night early; may be nil
+	// away has nothing reach the log from 02:00 to 02:10.
+	away  bool
+	until func() bool // ends the night early; may be nil
 	// latency has the probes tell how long they took, too.
 	latency bool
 	// together is how many targets a vantage point probes at one instant of the
@@ -56,27 +58,52 @@ type outage struct {
 	found    int64 // log time of the page
 }
 
-// tally is what a night came to.
+// tally is what a night came to; parts of one are summed up.
 type tally struct {
-	samples   uint64
-	strikes   int            // three failures in a row from the first vantage point
-	noise     map[string]int // pages without a cause, by name
-	explained map[string]int // pages on what an outage was part of
-	advice    map[string]int // alerts of other severities
+	Samples   uint64         `json:"samples"`
+	Strikes   int            `json:"strikes"`   // three failures in a row from the first vantage point
+	Noise     map[string]int `json:"noise"`     // pages without a cause, by name
+	Explained map[string]int `json:"explained"` // pages on what an outage was part of
+	Advice    map[string]int `json:"advice"`    // alerts of other severities
+	// Noticed are the times from the first failed attempt to the page, in
+	// milliseconds, by the kind of outage; Missed counts those without a page.
+	Noticed map[string][]int64 `json:"noticed"`
+	Missed  map[string]int     `json:"missed"`
+	Away    absence            `json:"away"`
+}
+
+// absence is what became of the minutes in which nothing reached the log.
+type absence struct {
+	// Minutes counts them, over all groups, when the spools have arrived; Unknown
+	// those that were unknown before, and Restated those that were good afterwards,
+	// each with all of its attempts.
+	Minutes  int `json:"minutes"`
+	Unknown  int `json:"unknown"`
+	Restated int `json:"restated"`
+	// Wrong counts the minutes around them that are not good, or lack attempts or
+	// have too many.
+	Wrong int `json:"wrong"`
 }
 
 func newTally() *tally {
-	return &tally{noise: map[string]int{}, explained: map[string]int{}, advice: map[string]int{}}
+	return &tally{Noise: map[string]int{}, Explained: map[string]int{}, Advice: map[string]int{}, Noticed: map[string][]int64{}, Missed: map[string]int{}}
 }
 
 func (t *tally) add(o *tally) {
-	t.samples += o.samples
-	t.strikes += o.strikes
-	for from, to := range map[*map[string]int]map[string]int{&o.noise: t.noise, &o.explained: t.explained, &o.advice: t.advice} {
+	t.Samples += o.Samples
+	t.Strikes += o.Strikes
+	for from, to := range map[*map[string]int]map[string]int{&o.Noise: t.Noise, &o.Explained: t.Explained, &o.Advice: t.Advice, &o.Missed: t.Missed} {
 		for name, n := range *from {
 			to[name] += n
 		}
 	}
+	for kind, times := range o.Noticed {
+		t.Noticed[kind] = append(t.Noticed[kind], times...)
+	}
+	t.Away.Minutes += o.Away.Minutes
+	t.Away.Unknown += o.Away.Unknown
+	t.Away.Restated += o.Away.Restated
+	t.Away.Wrong += o.Away.Wrong
 }
 
 func shipped(t testing.TB) *slo.RuleSet {
@@ -98,6 +125,14 @@ type lane struct {
 	skip    int // attempts until the next one that is lost
 	last    []int64
 	streaks []int
+	outages []laneOutage
+	failed  []int // memory for the attempts of an instant that fail
+}
+
+// laneOutage is an outage of the lane's target i.
+type laneOutage struct {
+	i int
+	*outage
 }
 
 // run simulates the night. Told is called each minute of log time.
@@ -119,6 +154,7 @@ func (n *night) run(ctx context.Context, set *slo.RuleSet, told func(time.Durati
 	}
 	dice := rand.New(rand.NewPCG(n.seed, 99))
 	var lanes [vantages][]*lane
+	var agents []*replay.Agent
 	width := n.together
 	if width == 0 {
 		width = laneWidth
@@ -126,6 +162,7 @@ func (n *night) run(ctx context.Context, set *slo.RuleSet, told func(time.Durati
 	for v := range lanes {
 		host := telemetry.NewLabels(map[string]string{"host": fmt.Sprintf("probe-%d", v), "region": "gulf-1"})
 		agent := p.Agent(fmt.Sprintf("probe-%d", v), host)
+		agents = append(agents, agent)
 		for first := 0; first < n.targets; first += width {
 			lanes[v] = append(lanes[v], newLane(agent, dice, n, first, width))
 		}
@@ -139,6 +176,11 @@ func (n *night) run(ctx context.Context, set *slo.RuleSet, told func(time.Durati
 				l.probe(n, dice, at+l.phase, v == 0, out)
 			}
 		}
+		if n.away {
+			if err := n.broker(ctx, &out.Away, p, led, set, agents, at); err != nil {
+				return nil, err
+			}
+		}
 		if err := p.Tick(at + 1000); err != nil {
 			return nil, err
 		}
@@ -149,7 +191,21 @@ func (n *night) run(ctx context.Context, set *slo.RuleSet, told func(time.Durati
 			told(time.Duration(at-midnight) * time.Millisecond)
 		}
 	}
+	n.sumOutages(out)
 	return out, p.Commit()
+}
+
+// sumOutages tells when the outages were noticed.
+func (n *night) sumOutages(out *tally) {
+	for _, o := range n.outages {
+		switch {
+		case o.first == 0: // the night ended before
+		case o.found == 0:
+			out.Missed[o.kind]++
+		default:
+			out.Noticed[o.kind] = append(out.Noticed[o.kind], o.found-o.first)
+		}
+	}
 }
 
 func newLane(agent *replay.Agent, dice *rand.Rand, n *night, first, width int) *lane {
@@ -169,6 +225,9 @@ func newLane(agent *replay.Agent, dice *rand.Rand, n *night, first, width int) *
 	l.values = make([]float64, len(series))
 	for i := range l.width {
 		l.set(i, true)
+		if o := n.outages[first+i]; o != nil {
+			l.outages = append(l.outages, laneOutage{i, o})
+		}
 	}
 	l.last, l.streaks = make([]int64, l.width), make([]int, l.width)
 	l.skip = n.gap(dice)
@@ -197,7 +256,7 @@ func (l *lane) set(i int, ok bool) {
 
 // probe attempts all targets of the lane once.
 func (l *lane) probe(n *night, dice *rand.Rand, at int64, counted bool, out *tally) {
-	var failed []int
+	failed := l.failed[:0]
 	for ; l.skip < l.width; l.skip += 1 + n.gap(dice) {
 		failed = append(failed, l.skip)
 		l.set(l.skip, false)
@@ -209,26 +268,25 @@ func (l *lane) probe(n *night, dice *rand.Rand, at int64, counted bool, out *tal
 				l.streaks[i] = 1
 			}
 			if l.last[i] = at; l.streaks[i] == 3 {
-				out.strikes++
+				out.Strikes++
 			}
 		}
 	}
-	if len(n.outages) > 0 {
-		for i := range l.width {
-			if o := n.outages[l.first+i]; o != nil && o.from <= at && at < o.to && dice.Float64() < o.loss {
-				if o.first == 0 || at < o.first {
-					o.first = at
-				}
-				failed = append(failed, i)
-				l.set(i, false)
+	for _, o := range l.outages {
+		if o.from <= at && at < o.to && dice.Float64() < o.loss {
+			if o.first == 0 || at < o.first {
+				o.first = at
 			}
+			failed = append(failed, o.i)
+			l.set(o.i, false)
 		}
 	}
 	l.source.Add(at, l.values...)
-	out.samples += uint64(len(l.values))
+	out.Samples += uint64(len(l.values))
 	for _, i := range failed {
 		l.set(i, true)
 	}
+	l.failed = failed
 }
 
 // hear sorts an alert: noise is every page that no outage stands behind.
@@ -238,27 +296,36 @@ func (n *night) hear(out *tally, at int64, a *alert.Alert) {
 	}
 	name := a.Labels["alertname"] + "/" + a.Labels["objective"]
 	if a.Labels["severity"] != alert.Page {
-		out.advice[name]++
+		out.Advice[name]++
 		return
 	}
 	o := n.outageOf(a.Labels["target"], at)
 	switch {
 	case o == nil:
-		out.noise[name]++
+		out.Noise[name]++
 	case a.Labels["kind"] == "down" && o.found == 0:
 		o.found = at
 	default:
-		out.explained[name]++
+		out.Explained[name]++
 	}
 }
 
-// outageOf returns the outage behind a page on a target, or on the region where
-// it names none: one that has begun.
+// outageOf returns the outage behind a page on a target: one that lasts, or that
+// a burn rate may still speak of; or, where the page names no target, one of
+// those that are a tenth of the region.
 func (n *night) outageOf(name string, at int64) *outage {
+	out, found := 0, (*outage)(nil)
 	for i, o := range n.outages {
-		if (name == "" || target(i) == name) && o.from <= at {
+		if o.from > at || at >= o.to+3_600_000 {
+			continue
+		}
+		if target(i) == name {
 			return o
 		}
+		out, found = out+1, o
+	}
+	if name == "" && 10*out >= n.targets {
+		return found
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package quiet
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -12,16 +13,24 @@ func BenchmarkNight(b *testing.B) {
 	f := func(name string, latency bool) {
 		b.Run(name, func(b *testing.B) {
 			set := shipped(b)
-			samples, began := uint64(0), spent(b)
+			samples := uint64(0)
+			began, err := spent()
+			if err != nil {
+				b.Fatal(err)
+			}
 			for b.Loop() {
 				n := &night{targets: partWidth, length: 10 * time.Minute, loss: 0.01, seed: given.seed, latency: latency}
 				out, err := n.run(b.Context(), set, func(time.Duration) {})
 				if err != nil {
 					b.Fatal(err)
 				}
-				samples += out.samples
+				samples += out.Samples
 			}
-			b.ReportMetric(float64(samples)/(spent(b)-began).Seconds(), "samples/CPU-s")
+			ended, err := spent()
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(samples)/(ended-began).Seconds(), "samples/CPU-s")
 		})
 	}
 	f("successes", false)
@@ -29,10 +38,10 @@ func BenchmarkNight(b *testing.B) {
 }
 
 // spent returns the CPU time of the process.
-func spent(b *testing.B) time.Duration {
+func spent() (time.Duration, error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
+		return 0, fmt.Errorf("read the process' CPU time: %w", err)
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }

@@ -5,29 +5,27 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
-
-// partWidth is how many targets are simulated together in TestANight.
-const partWidth = 500
 
 // options are the flags of the package's tests.
 type options struct {
 	whole bool
 	limit time.Duration
 	seed  uint64
+	part  int
+	book  string
 }
 
 var given = func() *options {
 	o := &options{}
 	flag.BoolVar(&o.whole, "whole", false, "simulate the whole night of 10,000 targets, not an hour of a few")
 	flag.DurationVar(&o.limit, "limit", 4*time.Hour, "with -whole: stop after this time and say how far it came")
+	flag.IntVar(&o.part, "part", -1, "with -whole: simulate this part of the night only, from 0")
+	flag.StringVar(&o.book, "book", "", "with -whole: a file that parts are added to when they are complete, and which adds up")
 	flag.Uint64Var(&o.seed, "seed", 1, "of the simulated losses and outages")
 	return o
 }()
@@ -44,8 +42,8 @@ func TestNoiseWakesNobody(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Log("\n" + n.table(out))
-			if len(out.noise) != 0 {
-				t.Errorf("noise pages: %v", out.noise)
+			if len(out.Noise) != 0 {
+				t.Errorf("noise pages: %v", out.Noise)
 			}
 		})
 	}
@@ -66,12 +64,12 @@ func TestOutagesAreFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log("\n" + n.table(out) + n.detections())
-	if len(out.noise) != 0 {
-		t.Errorf("noise pages: %v", out.noise)
+	t.Log("\n" + n.table(out) + out.detections())
+	if len(out.Noise) != 0 {
+		t.Errorf("noise pages: %v", out.Noise)
 	}
 	for _, kind := range []string{"target", "zone"} {
-		times, missed := n.delays(kind)
+		times, missed := out.delays(kind)
 		if missed != 0 || len(times) < targets/10 {
 			t.Errorf("%s: %d outages found, %d not", kind, len(times), missed)
 			continue
@@ -109,18 +107,12 @@ func (n *night) inject() {
 
 // delays returns how long the outages of a kind took to be found, ascending, and
 // how many were not.
-func (n *night) delays(kind string) (out []time.Duration, missed int) {
-	for _, o := range n.outages {
-		switch {
-		case o.kind != kind:
-		case o.found == 0:
-			missed++
-		default:
-			out = append(out, time.Duration(o.found-o.first)*time.Millisecond)
-		}
+func (t *tally) delays(kind string) (out []time.Duration, missed int) {
+	for _, ms := range t.Noticed[kind] {
+		out = append(out, time.Duration(ms)*time.Millisecond)
 	}
 	slices.Sort(out)
-	return out, missed
+	return out, t.Missed[kind]
 }
 
 // quantile returns the nearest rank.
@@ -131,11 +123,11 @@ func quantile(sorted []time.Duration, percent int) time.Duration {
 	return sorted[max((len(sorted)*percent+99)/100, 1)-1]
 }
 
-func (n *night) detections() string {
+func (t *tally) detections() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%-22s %8s %8s %8s %8s %8s\n", "outages of", "found", "missed", "p50", "p99", "max")
 	for _, kind := range []string{"target", "zone", "partial"} {
-		times, missed := n.delays(kind)
+		times, missed := t.delays(kind)
 		ms := func(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 		fmt.Fprintf(&b, "%-22s %8d %8d %8s %8s %8s\n", kind, len(times), missed, ms(quantile(times, 50)), ms(quantile(times, 99)), ms(quantile(times, 100)))
 	}
@@ -148,73 +140,24 @@ func (n *night) table(t *tally) string {
 	row := func(name string, value any) { fmt.Fprintf(&b, "%-62s %12v\n", name, value) }
 	row(fmt.Sprintf("targets × %d vantage points at 1 s, %.0f %% loss, seed %d", vantages, 100*n.loss, n.seed), n.targets)
 	row("log time", n.length)
-	row("samples", t.samples)
-	row("three strikes that the first vantage point saw", t.strikes)
+	row("samples", t.Samples)
+	row("three strikes that the first vantage point saw", t.Strikes)
 	row("three strikes to expect of it: 10,000 targets, 24 h", int(10_000*86_400*n.loss*n.loss*n.loss*(1-n.loss)))
 	sum := 0
-	for _, count := range t.noise {
+	for _, count := range t.Noise {
 		sum += count
 	}
 	row("pages from noise", sum)
-	for _, list := range []map[string]int{t.noise, t.explained, t.advice} {
+	for _, list := range []map[string]int{t.Noise, t.Explained, t.Advice} {
 		for _, name := range slices.Sorted(maps.Keys(list)) {
 			kind := "of lesser severity: "
-			if _, ok := t.noise[name]; ok {
+			if _, ok := t.Noise[name]; ok {
 				kind = "pages from noise: "
-			} else if _, ok := t.explained[name]; ok {
+			} else if _, ok := t.Explained[name]; ok {
 				kind = "further pages on outages: "
 			}
 			row(kind+name, list[name])
 		}
 	}
 	return b.String()
-}
-
-// TestANight is case 10 as it stands: 10,000 targets, five vantage points, a day
-// at 1 % loss, 4.3 billion attempts. Parts of the targets are simulated side by
-// side; every tenth part tells latencies, too.
-func TestANight(t *testing.T) {
-	if !given.whole {
-		t.Skip("takes hours: run it with -whole, or by `make torture`")
-	}
-	set, began := shipped(t), time.Now()
-	const targets = 10_000
-	var mu sync.Mutex
-	total := newTally()
-	var done time.Duration // of log time, over all parts
-	parts := make(chan int, targets/partWidth)
-	for i := range targets / partWidth {
-		parts <- i
-	}
-	close(parts)
-	whole := time.Duration(targets/partWidth) * 24 * time.Hour
-	var all sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		all.Go(func() {
-			for i := range parts {
-				n := &night{targets: partWidth, length: 24 * time.Hour, loss: 0.01, seed: given.seed<<16 + uint64(i), latency: i%10 == 0}
-				n.until = func() bool { return time.Since(began) > given.limit }
-				out, err := n.run(t.Context(), set, func(time.Duration) {
-					mu.Lock()
-					defer mu.Unlock()
-					done += time.Minute
-					fmt.Fprintf(os.Stderr, "\rnight: %5.1f %% simulated, %s", 100*done.Seconds()/whole.Seconds(), time.Since(began).Round(time.Second))
-				})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				total.add(out)
-				mu.Unlock()
-			}
-		})
-	}
-	all.Wait()
-	fmt.Fprintln(os.Stderr)
-	shown := &night{targets: targets, length: 24 * time.Hour, loss: 0.01, seed: given.seed}
-	t.Logf("\n%s%.1f %% of the night was simulated in %s", shown.table(total), 100*done.Seconds()/whole.Seconds(), time.Since(began).Round(time.Second))
-	if len(total.noise) != 0 {
-		t.Errorf("noise pages: %v", total.noise)
-	}
 }
