@@ -161,7 +161,7 @@ func (s *State) count(c *wire.BinCount, told string) error {
 		s.unplacedCount(c)
 		return nil
 	}
-	start := c.Bin - c.Bin%g.length()
+	start := g.slotStart(c.Bin)
 	s.revive(g, start)
 	sl, err := s.slotAt(g, start, c.Vantage)
 	if err != nil {
@@ -177,7 +177,7 @@ func (s *State) count(c *wire.BinCount, told string) error {
 	g.sums.count(start, int64(c.Good), int64(c.Total))
 	if g.byBins() {
 		at := g.vantageOf(c.Vantage)
-		g.setBin(sl, c, int((c.Bin-start)/g.stream.Bin), at)
+		g.setBin(sl, c, quotient(c.Bin-start, g.stream.Bin), at)
 		g.see(g.vantages[at], c)
 	}
 	g.lastSample = max(g.lastSample, c.Newest)
@@ -187,6 +187,24 @@ func (s *State) count(c *wire.BinCount, told string) error {
 	}
 	s.change(g)
 	return nil
+}
+
+// slotStart returns the start of the slot that holds the time: mostly the slot
+// that was asked for last, which saves a division.
+func (g *group) slotStart(t int64) int64 {
+	if g.at != nil && t >= g.at.Start && t < g.at.Start+g.length() {
+		return g.at.Start
+	}
+	return t - t%g.length()
+}
+
+// quotient divides times that are not below zero: in 32 bits where they fit,
+// which takes half the time.
+func quotient(a, b int64) int {
+	if (a|b)>>32 == 0 {
+		return int(uint32(a) / uint32(b))
+	}
+	return int(a / b)
 }
 
 // change has the group's news handed to the next batch.

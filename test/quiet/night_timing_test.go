@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// BenchmarkNight simulates ten minutes of a part of the night, and says how many
+// BenchmarkNight simulates half an hour of a part of the night, and says how many
 // samples a CPU second takes from the simulated agents to the verdicts.
 func BenchmarkNight(b *testing.B) {
 	f := func(name string, latency bool) {
@@ -19,7 +19,7 @@ func BenchmarkNight(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				n := &night{targets: partWidth, length: 10 * time.Minute, loss: 0.01, seed: given.seed, latency: latency}
+				n := &night{targets: partWidth, length: 30 * time.Minute, loss: 0.01, seed: given.seed, latency: latency}
 				out, err := n.run(b.Context(), set, func(time.Duration) {})
 				if err != nil {
 					b.Fatal(err)

@@ -27,8 +27,8 @@ const (
 	// partWidth is how many targets are simulated together in TestANight: few
 	// enough for a processor's caches. Of these, togetherWidth stand for a zone
 	// that fails at once, less than a tenth, which would be the region's outage.
-	togetherWidth = 15
-	partWidth     = 250
+	togetherWidth = 8
+	partWidth     = 125
 	nightParts    = nightTargets / partWidth
 	awayFrom      = midnight + 2*3_600_000
 	awayTo        = awayFrom + 600_000
@@ -36,10 +36,11 @@ const (
 
 // part is the page of a book that a part of the night fills.
 type part struct {
-	Seed  uint64  `json:"seed"`
-	Part  int     `json:"part"`
-	Rules string  `json:"rules"`
-	CPU   float64 `json:"cpu_seconds"`
+	Seed    uint64  `json:"seed"`
+	Part    int     `json:"part"`
+	Targets int     `json:"targets"`
+	Rules   string  `json:"rules"`
+	CPU     float64 `json:"cpu_seconds"`
 	*tally
 }
 
@@ -115,8 +116,8 @@ func (w *whole) open(name string) (known map[int]bool, err error) {
 			if err := json.Unmarshal(lines.Bytes(), &p); err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 			}
-			if p.Seed != given.seed || p.Rules != w.set.ID() {
-				return nil, fmt.Errorf("%s:%d: part %d is of another seed or of other rules; begin another book", name, n, p.Part)
+			if p.Seed != given.seed || p.Targets != partWidth || p.Rules != w.set.ID() {
+				return nil, fmt.Errorf("%s:%d: part %d is of another seed, width or rules; begin another book", name, n, p.Part)
 			}
 			if !known[p.Part] {
 				known[p.Part] = true
@@ -167,7 +168,7 @@ func (w *whole) simulate(ctx context.Context, i int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// Where parts run side by side each is given a share of the process' time.
-	p := &part{Seed: given.seed, Part: i, Rules: w.set.ID(), CPU: (after - before).Seconds() / float64(runtime.GOMAXPROCS(0)), tally: out}
+	p := &part{Seed: given.seed, Part: i, Targets: partWidth, Rules: w.set.ID(), CPU: (after - before).Seconds() / float64(runtime.GOMAXPROCS(0)), tally: out}
 	w.enter(p)
 	if w.book == nil || cut {
 		return nil
