@@ -90,6 +90,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	f("agents", "agents")
 	f("regions", "regions")
 	f("contracts", "contracts")
+	f("contract", "contracts/acme")
 	f("alerts", "alerts")
 	f("gaps", "gaps")
 }

@@ -18,6 +18,7 @@ func FuzzQuery(f *testing.F) {
 	f.Add("percentiles", id, "1795170000000", "1795178070000", "60000", "")
 	f.Add("burndown", id, "-4503599627370496", "4503599627370496", "9223372036854775807", "probe-latency")
 	f.Add("gaps", "-", "0", "1", "-1", "")
+	f.Add("contracts/acme", "", "2026-11", "", "", "")
 	f.Add("statement", "+123456789abcdef-+123456789abcdef", "1e3", "NaN", "0x10", "acme")
 	f.Fuzz(func(t *testing.T, path, group, from, to, step, name string) {
 		if path == "events" {

@@ -76,6 +76,9 @@ func TestACustomerSeesItsOwnOnly(t *testing.T) {
 		}
 		for _, name := range refused {
 			code, answer := statement(name)
+			if w := request(h, "GET", "/api/nines/v1/contracts/"+name, nil); w.Code != code || w.Body.String() != answer {
+				t.Errorf("%s asks for %s: %d %s", customer, name, w.Code, w.Body)
+			}
 			if code != http.StatusNotFound {
 				t.Errorf("%s asks for %s: %d %s", customer, name, code, answer)
 			}

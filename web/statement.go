@@ -14,15 +14,24 @@ import (
 	"nines/statement"
 )
 
-// getStatement settles a contract's month; without one, the month of the log
-// time in the contract's time zone.
+// getStatement settles a contract's month.
 func (s *Server) getStatement(r *http.Request) (any, error) {
+	f, err := s.gather(r, r.URL.Query().Get("contract"))
+	if err != nil {
+		return nil, err
+	}
+	return f.Settle(), nil
+}
+
+// gather reads what the ?month= of a contract is settled from; without one, the
+// month of the log time in the contract's time zone.
+func (s *Server) gather(r *http.Request, name string) (*statement.Facts, error) {
 	q := r.URL.Query()
 	rs, err := s.rules(r.Context())
 	if err != nil {
 		return nil, err
 	}
-	record, err := s.contract(rs, q.Get("contract"))
+	record, err := s.contract(rs, name)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +54,7 @@ func (s *Server) getStatement(r *http.Request) (any, error) {
 	if period.Start >= logTime {
 		return nil, badRequest("month %s has not begun: the ledger's log time is %s", month, time.UnixMilli(logTime).In(loc).Format(time.RFC3339))
 	}
-	return statement.Build(r.Context(), s.o.Ledger, statement.Request{Principal: s.who, Contract: record.Contract, Month: month, AsOf: logTime,
+	return statement.Gather(r.Context(), s.o.Ledger, statement.Request{Principal: s.who, Contract: record.Contract, Month: month, AsOf: logTime,
 		Stream: func(id string) *slo.Stream { return rs.Streams[id] }})
 }
 

@@ -220,6 +220,7 @@ func (s *Server) routes(page assets) http.Handler {
 	api("agents", s.getAgents)
 	api("regions", s.getRegions)
 	api("contracts", s.getContracts)
+	api("contracts/{name...}", s.getContract)
 	api("statement", s.getStatement)
 	api("alerts", s.getAlerts)
 	api("gaps", s.getGaps)

@@ -160,6 +160,50 @@ test("a host shows its metrics and probes, live", { skip }, async () => {
   });
 });
 
+test("contracts show what their statements say", { skip }, async () => {
+  await withPage({}, async (page) => {
+    await page.goto(base + "/");
+    await page.getByRole("link", { name: "Contracts", exact: true }).click();
+    await page.locator("h1", { hasText: "Contracts" }).waitFor();
+    const contracts = await api("/api/nines/v1/contracts");
+    if (contracts.length === 0) {
+      await page.getByText("No contracts are in force").waitFor();
+      return;
+    }
+    await page.locator("[data-contract] [data-figure]").first().waitFor({ timeout: 60_000 });
+    for (const c of contracts.slice(0, 3)) {
+      const panel = page.locator(`[data-contract="${c.name}"]`);
+      await panel.locator("[data-figure=credit]").waitFor({ timeout: 60_000 });
+      await agree(`the figures of ${c.name}`, async () => {
+        await page.reload(); // they are asked for once a minute, and move meanwhile
+        await panel.locator("[data-figure=credit]").waitFor({ timeout: 60_000 });
+        const s = await api("/api/nines/v1/statement?contract=" + encodeURIComponent(c.name));
+        const shown = async (figure) => text(panel.locator(`[data-figure=${figure}]`));
+        assert.equal(await shown("credit"), `${s.credit.amount} ${s.credit.currency}`);
+        assert.equal(await shown("risk"), `${s.bounds.credit_high} ${s.credit.currency}`);
+        const coverage = Number(/^[\d.]+/.exec(await shown("coverage"))?.[0] ?? NaN);
+        assert.ok(s.coverage_pct === "" || Math.abs(coverage - Number(s.coverage_pct)) < 0.01, `${coverage} % shown, ${s.coverage_pct} in the statement`);
+        assert.ok((await text(panel)).includes(c.customer), c.customer);
+        const standing = await api("/api/nines/v1/contracts/" + encodeURIComponent(c.name));
+        assert.equal(await panel.getByRole("list", { name: "Legend" }).count(), standing.strips.length);
+      });
+      const answer = await page.request.get(base + (await panel.getByRole("link", { name: "statement (JSON)" }).getAttribute("href")));
+      assert.equal((await answer.json()).contract, c.name);
+    }
+    if (contracts.length > 1) {
+      await page.getByRole("searchbox").fill(contracts[1].name);
+      await until("one contract by its name", async () => (await page.locator("[data-contract]").count()) >= 1 && (await page.locator(`[data-contract="${contracts[1].name}"]`).count()) === 1);
+      await page.getByRole("searchbox").fill("no such contract");
+      await page.getByText("No contract matches").waitFor();
+      await page.getByRole("searchbox").fill("");
+      await page.getByText("Settling…").first().waitFor({ state: "detached", timeout: 60_000 });
+      await page.locator("h1").click();
+    }
+    await assertFits(page);
+    await shoot(page, "contracts");
+  });
+});
+
 for (const [name, options] of [
   ["dark", { viewport: LAPTOP, dark: true }],
   ["phone", { viewport: PHONE, touch: true }],
@@ -171,6 +215,7 @@ for (const [name, options] of [
         ["overview", "#/", "tbody[data-objective]"],
         ["objective", `#/objective/${encodeURIComponent(objective.name)}?group=${group.id}`, "[role=slider]"],
         ["host", `#/host/${encodeURIComponent(host)}`, "[data-panel] canvas"],
+        ["contracts", "#/contracts", (await api("/api/nines/v1/contracts")).length > 0 ? "[data-figure]" : ".empty"],
       ]) {
         await page.goto(base + "/" + hash);
         await page.locator(ready).first().waitFor();

@@ -4,6 +4,7 @@ export type Route =
   | { page: "overview" }
   | { page: "objective"; name: string; group: string }
   | { page: "host"; host: string }
+  | { page: "contracts" }
   | { page: "missing"; path: string };
 
 /** Reads a location hash. */
@@ -13,6 +14,7 @@ export function parse(hash: string): Route {
   const parts = path.split("/").filter((p) => p !== "");
   const [head, ...rest] = parts;
   if (head === undefined) return { page: "overview" };
+  if (head === "contracts" && rest.length === 0) return { page: "contracts" };
   const name = decode(rest.join("/"));
   if (head === "objective" && name) {
     return { page: "objective", name, group: new URLSearchParams(query).get("group") ?? "" };

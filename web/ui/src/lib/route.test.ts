@@ -9,6 +9,8 @@ test.each([
   ["#/host/a.example", { page: "host", host: "a.example" }],
   ["#/host/%zz", { page: "host", host: "%zz" }],
   ["#/host/", { page: "missing", path: "/host/" }],
+  ["#/contracts", { page: "contracts" }],
+  ["#/contracts/x", { page: "missing", path: "/contracts/x" }],
   ["#/nonsense", { page: "missing", path: "/nonsense" }],
 ])("%s", (hash, want) => expect(parse(hash)).toEqual(want));
 

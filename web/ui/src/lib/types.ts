@@ -114,6 +114,34 @@ export interface BurndownAnswer {
   points: { t: number; budget_left: number }[];
 }
 
+export interface ContractSummary {
+  name: string;
+  customer: string;
+  product: string;
+}
+
+/** What a settlement says of its whole and of each part; texts are the server's, truncated. */
+export interface Figures {
+  slots: { applicable: number; good: number; bad: number; unknown: number; excluded: number; not_applicable: number };
+  attainment_pct: string;
+  coverage_pct: string;
+  bounds: { attainment_low_pct: string; attainment_high_pct: string; credit_low: string; credit_high: string };
+  credit: { percent: string; amount: string; currency: string };
+}
+
+export interface SlotRun {
+  from: number;
+  to: number;
+  s: SlotState;
+}
+
+export interface Standing extends ContractSummary {
+  period: { name: string; start: number; end: number; until: number; time_zone: string };
+  fee: string;
+  settlement: Figures & { objectives: (Figures & { name: string })[] };
+  strips: { objective: string; reading: string; slot_ms: number; runs: SlotRun[] }[];
+}
+
 export interface Host {
   host: string;
   zone: string;
