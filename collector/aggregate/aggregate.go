@@ -97,10 +97,7 @@ type State struct {
 	spareGroups []wire.GroupLabels
 	decoder     wire.Decoder
 	frame       telemetry.Frame
-	// The schemas of the frame before, by their turn in it: mostly those of
-	// this one. looked counts this one's.
-	recent [16]*schema
-	looked int
+	lookup
 	// The last answer of binStart.
 	binTime, binLength, binFrom int64
 	// Of the frame being applied: the newest sample time of its boot's frame
@@ -114,6 +111,7 @@ type State struct {
 type schema struct {
 	def  *telemetry.Schema
 	used int64 // log time
+	gone bool  // forgotten
 }
 
 type bootKey struct {
@@ -132,6 +130,7 @@ type boot struct {
 	schemas []resolved // that it sent
 	region  *region
 	heard   bool // since the last sketch cut
+	gone    bool // forgotten
 	seen    sighting
 }
 
@@ -148,7 +147,7 @@ type region struct{ seen wire.RegionSeen }
 func (b *boot) outdate() {
 	for i := range b.schemas {
 		r := &b.schemas[i]
-		r.plan, r.counters, r.pairs = nil, nil, nil
+		r.plan, r.cumulated = nil, nil
 	}
 }
 
@@ -162,7 +161,7 @@ func (b *boot) unjudge() {
 // NewState returns the state of a partition at position pos, before any
 // record, of the given incarnation of its log.
 func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules) *State {
-	return &State{
+	s := &State{
 		source: source, sources: sources, rulesOf: rules,
 		incarnation: incarnation, pos: pos, from: pos,
 		rules:     &ruleSet{},
@@ -180,6 +179,8 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		regions:   map[string]*region{},
 		counted:   &wire.CountOrder{},
 	}
+	s.decoder.Unneeded = s.unneeded
+	return s
 }
 
 // Position returns the offset of the next record to apply.
@@ -315,28 +316,4 @@ func (s *State) beginTime(now int64) {
 	for _, sc := range s.schemas {
 		sc.used = now
 	}
-}
-
-// Lookup implements wire.Schemas.
-func (s *State) Lookup(fp uint64) *telemetry.Schema {
-	at := s.looked % len(s.recent)
-	s.looked++
-	sc := s.recent[at]
-	if sc == nil || sc.def.Fingerprint != fp {
-		if sc = s.schemas[fp]; sc == nil {
-			return nil
-		}
-		s.recent[at] = sc
-	}
-	sc.used = s.logTime
-	return sc.def
-}
-
-// Add implements wire.Schemas.
-func (s *State) Add(def *telemetry.Schema) {
-	if sc := s.schemas[def.Fingerprint]; sc != nil {
-		sc.used = s.logTime
-		return
-	}
-	s.schemas[def.Fingerprint] = &schema{def: def, used: s.logTime}
 }

@@ -35,7 +35,7 @@ type tally struct {
 // part ties a column to one of the two readings of a pair.
 type part struct {
 	col   int
-	pair  int // its place in plan.pairs and resolved.pairs
+	pair  int // its place in plan.pairs and cumulated.pairs
 	total bool
 }
 

@@ -206,6 +206,7 @@ func (s *State) forget() {
 	for k, b := range s.boots {
 		if b.used < s.logTime-agentLife {
 			delete(s.boots, k)
+			b.gone = true
 			if s.newest[k.Agent] == k {
 				delete(s.newest, k.Agent)
 			}
@@ -229,6 +230,7 @@ func (s *State) forget() {
 	for fp, sc := range s.schemas {
 		if sc.used < s.logTime-agentLife {
 			delete(s.schemas, fp)
+			sc.gone = true
 			clear(s.recent[:])
 		}
 	}

@@ -18,13 +18,17 @@ func (s *State) applyFrame(value []byte) *wire.DeadLetter {
 		return &wire.DeadLetter{Reason: "identity", Detail: "the frame names no agent, boot or sequence number"}
 	}
 	key := bootKey{f.Agent, f.Boot}
-	b := s.boots[key]
+	b, _ := s.decoder.Sender().Tie.(*boot)
+	if b == nil || b.gone {
+		b = s.boots[key]
+	}
 	if b != nil && f.Seq <= b.lastSeq {
 		s.see(b, f).repeats++
 		return nil
 	}
 	oldest, newest := s.frameTimes(f)
 	b = s.inOrder(key, b, f, oldest)
+	s.tie(b)
 	s.before, s.missed = b.newest, b.lastSeq == 0 && f.Seq > 1
 	b.lastSeq, b.used = f.Seq, s.logTime
 	b.newest = newest
@@ -196,7 +200,7 @@ func (s *State) applyBlock(b *boot, blk *telemetry.Block, i int) uint64 {
 	}
 	rounds := len(blk.Times)
 	first, end := s.believed(b, blk)
-	if p := res.plan; len(p.steps) > 0 || len(p.feeds) > 0 || len(p.parts) > 0 {
+	if !res.plan.idle() {
 		for r := first; r < end; r++ {
 			s.applyRound(res, blk, r)
 		}
@@ -217,6 +221,9 @@ func (s *State) applyRound(res *resolved, blk *telemetry.Block, r int) {
 			s.count(st.ladder, t, blk.Values[at])
 		}
 	}
+	if len(res.plan.feeds)+len(res.plan.parts) == 0 {
+		return
+	}
 	for i := range res.plan.feeds {
 		fd := &res.plan.feeds[i]
 		at := fd.col*rounds + r
@@ -224,7 +231,7 @@ func (s *State) applyRound(res *resolved, blk *telemetry.Block, r int) {
 			continue
 		}
 		if fd.counted {
-			s.increment(fd, res.counters[fd.counter], t, blk.Values[at])
+			s.increment(fd, res.cumulated.counters[fd.counter], t, blk.Values[at])
 		} else {
 			s.sample(fd, t, blk.Values[at])
 		}
@@ -232,7 +239,7 @@ func (s *State) applyRound(res *resolved, blk *telemetry.Block, r int) {
 	for i := range res.plan.parts {
 		pt := &res.plan.parts[i]
 		if at := pt.col*rounds + r; !some || !blk.IsAbsent(at) {
-			s.read(&res.plan.pairs[pt.pair], res.pairs[pt.pair], pt.total, t, blk.Values[at])
+			s.read(&res.plan.pairs[pt.pair], res.cumulated.pairs[pt.pair], pt.total, t, blk.Values[at])
 		}
 	}
 }
@@ -240,6 +247,9 @@ func (s *State) applyRound(res *resolved, blk *telemetry.Block, r int) {
 // present counts the samples of the block's rounds [first, end).
 func present(blk *telemetry.Block, first, end int) (n uint64) {
 	rounds := len(blk.Times)
+	if len(blk.Values) == 0 && first < end {
+		return uint64(blk.Unread) // of one round
+	}
 	for at := range blk.Values {
 		if at%rounds >= first && at%rounds < end && !blk.IsAbsent(at) {
 			n++

@@ -21,6 +21,7 @@ type class struct {
 // resolved once, so that a sample costs no map look-up and no string.
 type plan struct {
 	fingerprint uint64
+	schema      *schema
 	steps       []ladderFeed
 	feeds       []feed
 	counters    int // how many of the feeds are counted
@@ -40,7 +41,7 @@ type ladderFeed struct {
 type feed struct {
 	col     int
 	role    role
-	counted bool // it is of a cumulative series, and counter its place in resolved.counters
+	counted bool // it is of a cumulative series, and counter its place in cumulated.counters
 	counter int
 	series  *telemetry.Series
 	stream  *stream
@@ -53,11 +54,20 @@ type feed struct {
 type resolved struct {
 	fingerprint uint64
 	plan        *plan
-	counters    []*counter
-	pairs       []*pair
+	cumulated   *cumulated // nil where the plan counts nothing
 	// judged says that what is refused of its histograms has been said.
 	judged bool
 }
+
+// cumulated is what a boot's cumulative series showed last: by plan.counters and
+// by plan.pairs.
+type cumulated struct {
+	counters []*counter
+	pairs    []*pair
+}
+
+// idle says that the plan's schema feeds nothing.
+func (p *plan) idle() bool { return len(p.steps) == 0 && len(p.feeds) == 0 && len(p.parts) == 0 }
 
 // counterKey identifies a cumulative series as one stream's role sees it. Boot
 // is zero for counters that outlive their agent's process.
@@ -117,29 +127,35 @@ func (s *State) resolve(b *boot, res *resolved, def *telemetry.Schema) *resolved
 		res = &b.schemas[len(b.schemas)-1]
 	}
 	res.plan = s.plan(b, def)
-	if res.plan.counters > 0 {
-		res.counters = make([]*counter, 0, res.plan.counters)
-	}
-	for i := range res.plan.feeds {
-		if fd := &res.plan.feeds[i]; fd.counted {
-			res.counters = append(res.counters, s.counterOf(b.key, fd, known))
-		}
-	}
-	for i := range res.plan.pairs {
-		res.pairs = append(res.pairs, s.pairOf(b.key, &res.plan.pairs[i], known))
+	if p := res.plan; p.counters+len(p.pairs) > 0 {
+		res.cumulated = s.cumulatedOf(b.key, p, known)
 	}
 	s.unjudged = s.unjudged || !res.judged && len(res.plan.tallies) > 0
 	return res
+}
+
+func (s *State) cumulatedOf(key bootKey, p *plan, known bool) *cumulated {
+	c := &cumulated{counters: make([]*counter, 0, p.counters), pairs: make([]*pair, 0, len(p.pairs))}
+	for i := range p.feeds {
+		if fd := &p.feeds[i]; fd.counted {
+			c.counters = append(c.counters, s.counterOf(key, fd, known))
+		}
+	}
+	for i := range p.pairs {
+		c.pairs = append(c.pairs, s.pairOf(key, &p.pairs[i], known))
+	}
+	return c
 }
 
 // plan returns the plan of the schema for the boot's class.
 func (s *State) plan(b *boot, def *telemetry.Schema) *plan {
 	for _, p := range b.class.plans {
 		if p.fingerprint == def.Fingerprint {
+			p.schema = s.schemas[def.Fingerprint] // it may have been forgotten, and come again
 			return p
 		}
 	}
-	p := &plan{fingerprint: def.Fingerprint, fed: s.swept}
+	p := &plan{fingerprint: def.Fingerprint, schema: s.schemas[def.Fingerprint], fed: s.swept}
 	for col := range def.Series {
 		feeds, ladders := s.ladders(s.feeds(col, &def.Series[col], b.host))
 		for _, l := range ladders {

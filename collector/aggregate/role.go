@@ -257,7 +257,7 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 func typeOf(rec *bus.Record) string {
 	for i := range rec.Headers {
 		if rec.Headers[i].Key == wire.HeaderType {
-			return string(rec.Headers[i].Value)
+			return wire.TypeNamed(rec.Headers[i].Value)
 		}
 	}
 	return wire.TypeOf(rec.Value, nil)

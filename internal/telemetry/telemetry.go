@@ -206,6 +206,9 @@ type Block struct {
 	// Absent marks values that were not measured, same index as Values, one
 	// bit each; nil or empty where nothing is absent, see IsAbsent.
 	Absent []uint64
+	// Unread is how many samples a decoder checked and left out, as nobody needs
+	// them; the block has no Values then.
+	Unread int
 	// Hists holds the histograms of Histogram columns, same index as Values;
 	// nil or empty where the schema has none. A nil element is absent.
 	Hists []*hist.Histogram
@@ -226,9 +229,9 @@ func (b *Block) SetAbsent(i int) {
 	b.Absent[w] |= 1 << (i & 63)
 }
 
-// Samples returns how many values the block holds, absent ones not counted.
+// Samples returns how many values the block has, absent ones not counted.
 func (b *Block) Samples() int {
-	n := len(b.Values)
+	n := len(b.Values) + b.Unread
 	for i, w := range b.Absent {
 		if rest := len(b.Values) - i*64; rest < 64 {
 			w &= 1<<max(rest, 0) - 1

@@ -14,25 +14,23 @@ import (
 const (
 	// MaxSamples is the greatest number of values in a frame.
 	MaxSamples = 1 << 20
-	// maxIdentities bounds the identities that a Decoder remembers.
-	maxIdentities = 1 << 14
 )
 
 func floatBits(v float64) uint64 { return math.Float64bits(v) }
 
-// Decoder reads frames. The zero value is ready. It remembers agents' names and
-// labels, so that the strings of a frame cost nothing after the first. It is for
-// one goroutine.
+// Decoder reads frames. The zero value is ready. It remembers senders, so that
+// the strings of a frame cost nothing after the first. It is for one goroutine.
 type Decoder struct {
-	young, old map[string]*identity
-	hists      []*hist.Histogram
-	padded     []byte
-}
+	// Unneeded, where set, says of a block's schema that nobody will look at the
+	// block's values. Of one round without histograms they are then checked and
+	// counted, but not read: the block has Unread and no Values. What is refused
+	// does not depend on it.
+	Unneeded func(*telemetry.Schema) bool
 
-// identity is who sends, as decoded from the bytes that are its key.
-type identity struct {
-	agent string
-	host  telemetry.Labels
+	senders senders
+	last    *Sender
+	hists   []*hist.Histogram
+	padded  []byte
 }
 
 // DecodeFrame reads the frame b into f, and the definitions that it carries
@@ -91,6 +89,7 @@ func RestampFrame(b []byte, sendTime int64) error {
 }
 
 func (d *Decoder) header(r *reader, f *telemetry.Frame) {
+	d.last = nil
 	r.begin(MagicFrame, versionFrame)
 	if r.err == nil && len(r.b) < fixedSize {
 		r.fail(r.p, "header", ErrTruncated)
@@ -103,64 +102,17 @@ func (d *Decoder) header(r *reader, f *telemetry.Frame) {
 	r.p = fixedSize
 	f.Seq = r.uvarint("sequence")
 	at := r.p
-	if id := d.identity(r, r.bytes("identity")); id != nil {
-		f.Agent, f.Host = id.agent, id.host
+	if d.last = d.senders.find(r, f.Boot, r.bytes("identity")); d.last != nil {
+		f.Agent, f.Host = d.last.Agent, d.last.Host
 	} else {
 		r.fail(at, "identity", ErrCorrupt)
 	}
 }
 
-// identity returns the identity in raw. Like SchemaCache it holds two
-// generations, so that it is bounded and needs no clock.
-func (d *Decoder) identity(r *reader, raw []byte) *identity {
-	if r.err != nil {
-		return nil
-	}
-	if id := d.young[string(raw)]; id != nil {
-		return id
-	}
-	id := d.old[string(raw)]
-	if id == nil {
-		if id = decodeIdentity(r, raw); id == nil {
-			return nil
-		}
-	}
-	if len(d.young) >= maxIdentities/2 || d.young == nil {
-		d.old, d.young = d.young, map[string]*identity{}
-	}
-	d.young[string(raw)] = id
-	return id
-}
-
-func decodeIdentity(outer *reader, raw []byte) *identity {
-	r := reader{b: outer.b[:outer.p], p: outer.p - len(raw), record: outer.record}
-	id := &identity{agent: r.string("agent")}
-	n := r.count("host labels", 2)
-	if n > 0 {
-		id.host = make(telemetry.Labels, 0, n)
-	}
-	for range n {
-		at := r.p
-		l := telemetry.Label{Name: r.labelName("host labels")}
-		if l.Value = r.string("host labels"); l.Value == "" {
-			l.Value = id.agent
-		}
-		if l.Name == "" || l.Value == "" || len(id.host) > 0 && id.host[len(id.host)-1].Name >= l.Name {
-			r.fail(at, "host labels", ErrCorrupt)
-		}
-		if r.err != nil {
-			break
-		}
-		id.host = append(id.host, l)
-	}
-	r.end()
-	if r.err != nil {
-		outer.err = r.err
-		outer.p = len(outer.b)
-		return nil
-	}
-	return id
-}
+// Sender returns who sent the frame that was read last, nil where its header
+// could not be read. It is the same for all frames of a boot as long as it is
+// remembered.
+func (d *Decoder) Sender() *Sender { return d.last }
 
 // reclaim collects the histograms that f held, to be filled again.
 func (d *Decoder) reclaim(f *telemetry.Frame) {
@@ -222,7 +174,7 @@ func (d *Decoder) block(r *reader, b *telemetry.Block, schemas Schemas, samples 
 		return
 	}
 	size := int(length)
-	b.Values, b.Absent = b.Values[:0], b.Absent[:0]
+	b.Values, b.Absent, b.Unread = b.Values[:0], b.Absent[:0], 0
 	if b.Schema == nil {
 		r.p += size
 		return
@@ -293,7 +245,9 @@ func (d *Decoder) body(r *reader, b *telemetry.Block, flags byte) {
 		b.Values = make([]float64, n)
 	}
 	b.Values = b.Values[:n]
-	if len(b.Times) == 1 {
+	if len(b.Times) == 1 && flags&blockHists == 0 && d.Unneeded != nil && d.Unneeded(b.Schema) {
+		b.Values, b.Unread = b.Values[:0], r.pass(n)
+	} else if len(b.Times) == 1 {
 		r.vector(b.Values, &b.Absent, 0)
 	} else if n > 0 {
 		r.columns(b.Values, len(b.Times), &b.Absent)

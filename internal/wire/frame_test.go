@@ -221,7 +221,7 @@ func TestHostLabelsAreSharedBetweenFrames(t *testing.T) {
 			t.Fatalf("agent %d: %v %+v", i, err, a)
 		}
 	}
-	if n := len(d.young) + len(d.old); n > maxIdentities {
+	if n := len(d.senders.young) + len(d.senders.old); n > maxIdentities {
 		t.Errorf("%d identities remembered, want at most %d", n, maxIdentities)
 	}
 }

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"nines/internal/telemetry"
@@ -20,7 +21,9 @@ func FuzzDecodeFrame(f *testing.F) {
 		var frame, again telemetry.Frame
 		cache := NewSchemaCache(0)
 		cache.Add(hostSchema())
-		if err := d.DecodeFrame(b, &frame, cache); err != nil {
+		err := d.DecodeFrame(b, &frame, cache)
+		sameUnread(t, b, &frame, err)
+		if err != nil {
 			return
 		}
 		raw := e.AppendFrame(nil, &frame, all)
@@ -40,6 +43,25 @@ func FuzzDecodeFrame(f *testing.F) {
 			t.Fatalf("equal frames, other bytes:\n%x\n%x", third, raw)
 		}
 	})
+}
+
+// sameUnread checks that a frame whose values nobody needs is refused for the
+// same reason, or has as many samples.
+func sameUnread(t *testing.T, b []byte, frame *telemetry.Frame, err error) {
+	t.Helper()
+	d := Decoder{Unneeded: func(*telemetry.Schema) bool { return true }}
+	var unread telemetry.Frame
+	cache := NewSchemaCache(0)
+	cache.Add(hostSchema())
+	err2 := d.DecodeFrame(b, &unread, cache)
+	if fmt.Sprint(err) != fmt.Sprint(err2) {
+		t.Fatalf("read: %v; unread: %v", err, err2)
+	}
+	for i := range frame.Blocks {
+		if read, got := &frame.Blocks[i], &unread.Blocks[i]; err == nil && read.Samples() != got.Samples() {
+			t.Fatalf("block %d: %d samples, unread %d", i, read.Samples(), got.Samples())
+		}
+	}
 }
 
 func FuzzDecodeTick(f *testing.F) {

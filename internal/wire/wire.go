@@ -76,9 +76,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // header nines-type says or, without one, what its first byte shows. It is ""
 // for foreign records.
 func TypeOf(value []byte, headers []Header) string {
-	for _, h := range headers {
-		if h.Key == HeaderType {
-			return string(h.Value)
+	for i := range headers {
+		if h := &headers[i]; h.Key == HeaderType {
+			return TypeNamed(h.Value)
 		}
 	}
 	if len(value) == 0 {
@@ -95,4 +95,18 @@ func TypeOf(value []byte, headers []Header) string {
 		return TypeCheckpoint
 	}
 	return ""
+}
+
+// TypeNamed returns the type that a header names, without an allocation for the types of which there are
+// many records.
+func TypeNamed(name []byte) string {
+	switch string(name) {
+	case TypeFrame:
+		return TypeFrame
+	case TypeTick:
+		return TypeTick
+	case TypePartial:
+		return TypePartial
+	}
+	return string(name)
 }
