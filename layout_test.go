@@ -71,7 +71,7 @@ var table = []row{
 	{"collector/ruler", 3, "internal/alert internal/bus internal/hist internal/telemetry internal/wire internal/yamlconf",
 		"telemetry to series and alerts; objectives are none of its business"},
 	{"alerting", 3, "internal/alert internal/bus internal/wire internal/yamlconf", "alerts to people; where it keeps its state is its caller's choice"},
-	{"rules", 3, "internal/access internal/sla internal/sla/exact internal/slo internal/yamlconf", "text to what slo and sla run"},
+	{"rules", 3, "internal/access internal/alert internal/sla internal/sla/exact internal/slo internal/yamlconf", "text to what slo and sla run"},
 	{"statement", 3, "internal/access internal/inventory internal/ledger internal/sla internal/sla/clauses internal/slo", "slots of the ledger through sla to a page"},
 
 	{"internal/sim", 3, "agent/framing agent/spool internal/bus internal/hist internal/telemetry internal/topology internal/wire internal/yamlconf",

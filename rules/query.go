@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"nines/internal/alert"
 	"nines/internal/slo"
 	"nines/internal/yamlconf"
 )
@@ -112,8 +113,11 @@ func (c *compiler) apply(d *yamlconf.Doc, at string, s streamSpec, metric string
 		out.GroupBy = []string{}
 	}
 	for i, name := range out.GroupBy {
+		place := fmt.Sprintf("%s.groupBy[%d]", at, i)
 		if !labelName.MatchString(name) {
-			c.fail(d, fmt.Sprintf("%s.groupBy[%d]", at, i), name, "want the name of a label")
+			c.fail(d, place, name, "want the name of a label")
+		} else if what, taken := alert.Says(name); taken {
+			c.fail(d, place, name, "alerts say by this label %s: give the series' label another name", what)
 		}
 	}
 	slices.Sort(out.GroupBy)

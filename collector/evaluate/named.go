@@ -37,6 +37,14 @@ func (s *State) newJudged(g *group, o *slo.Objective) *judged {
 	return j
 }
 
+// orOwn adds a label to an alert's where the group has none of its own, by which
+// it is told apart.
+func orOwn(labels map[string]string, name, value string) {
+	if _, own := labels[name]; !own && value != "" {
+		labels[name] = value
+	}
+}
+
 // within tells whether an alert's labels hold all of a group's.
 func within(g telemetry.Labels, labels map[string]string) bool {
 	for _, l := range g {
@@ -57,9 +65,7 @@ func (j *judged) name(g *group) {
 		labels := g.Labels.Map()
 		labels["alertname"], labels["severity"], labels["kind"] = name, severity, kind
 		labels["objective"] = o.Name
-		if _, own := labels["service"]; !own { // groups by service are told apart by theirs
-			labels["service"] = o.Service
-		}
+		orOwn(labels, "service", o.Service)
 		for name, value := range more {
 			labels[name] = value
 		}

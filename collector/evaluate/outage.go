@@ -47,19 +47,30 @@ func (s *State) forgetOutages() {
 	}
 }
 
-// restoreOutage takes in a confirmed down that was resolved lately.
+// restoreOutage takes in a confirmed down that was resolved lately. Of the alert's
+// labels the group's are those that its objective groups by: a service may be the
+// group's own, or told of the objective.
 func (s *State) restoreOutage(a *alert.Alert) {
 	if a.Labels["alertname"] != AlertDown {
 		return
 	}
+	def := s.parts[a.Labels["objective"]]
+	if def == nil || s.rules.Streams[def.StreamID] == nil {
+		return // nothing is judged by it any more
+	}
 	group := map[string]string{}
-	for name, value := range a.Labels {
-		switch name {
-		case "alertname", "severity", "kind", "objective", "service":
-		default:
+	for _, name := range s.rules.Streams[def.StreamID].GroupBy {
+		if value, ok := a.Labels[name]; ok {
 			group[name] = value
 		}
 	}
-	o := s.outageOf(telemetry.NewLabels(group).Hash())
-	o.ended = max(o.ended, a.EndsAt)
+	ended := func() {
+		o := s.outageOf(telemetry.NewLabels(group).Hash())
+		o.ended = max(o.ended, a.EndsAt)
+	}
+	ended()
+	if group["service"] == def.Service { // or of a group that has no service
+		delete(group, "service")
+		ended()
+	}
 }

@@ -245,11 +245,10 @@ func (st *standing) name() {
 				m = st.group.Labels.Map()
 			}
 			m["alertname"], m["severity"], m["kind"] = name, p.severity, "tier"
-			m["contract"], m["customer"], m["objective"] = p.contract.Name, p.contract.Customer, p.name
+			m["contract"], m["objective"] = p.contract.Name, p.name
 			m["tier"] = strings.TrimSuffix(t.Below.String(), " %")
-			if p.contract.Reseller != "" {
-				m["reseller"] = p.contract.Reseller
-			}
+			orOwn(m, "customer", p.contract.Customer)
+			orOwn(m, "reseller", p.contract.Reseller)
 			return m
 		}
 		alerts = append(alerts, tierAlerts{t.Below, newNamed(labels(AlertTierRisk)), newNamed(labels(AlertTierMissed))})
