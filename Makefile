@@ -14,6 +14,10 @@ DURATION ?= 10m
 # to build for it; `make race` runs them all.
 LIGHT = $(shell go list ./internal/... ./agent/probe ./agent/discovery ./agent/spool ./agent/gpu ./collector/aggregate ./rules | grep -v 'internal/ledger\|internal/replay')
 
+# Packages whose tests need a broker and take the one that NINES_KAFKA names: the
+# embedded one, or Apache Kafka.
+BROKERED = ./internal/bus ./internal/rulelog ./collector/aggregate ./collector/evaluate ./collector/ruler ./alerting ./agent ./test/postgres
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +48,7 @@ test: setup build ## run all tests, setting up what they need
 	go test $$(go list ./... | grep -v '^nines/test/')
 	go test -race $(LIGHT)
 	go test -count=1 -timeout 12m ./test/...
+	NINES_KAFKA=apache go test -count=1 -timeout 10m $(BROKERED)
 
 .PHONY: setup
 setup:

@@ -18,6 +18,7 @@ import (
 var shared = map[string]string{
 	"web.gzipPool":        "a pool keeps no state",
 	"agent/telegraf.tame": "Telegraf's logger is a global of its own and is set up once",
+	"test/kafka.shared":   "one Apache Kafka serves all tests of a binary, in turn",
 }
 
 // source is the syntax of one of our packages.

@@ -90,6 +90,7 @@ var table = []row{
 	{"bench", 5, "*", "measures anything"},
 
 	{"test/postgres", 0, "", "starts Debian's PostgreSQL for tests, whatever they store there"},
+	{"test/kafka", 1, "internal/broker", "starts Apache Kafka for tests, or the embedded broker in its place"},
 }
 
 // beside are the imports on one floor, with the reason that outweighs the rule.
@@ -109,7 +110,7 @@ var beside = map[string]string{
 
 // only says who may import what is not ours; the first row that fits decides.
 var only = []struct{ path, users, why string }{
-	{"github.com/segmentio/kafka-go", "internal/bus", "one door to Kafka holds the rules of the log: explicit partitions, one request in flight, fenced generations"},
+	{"github.com/segmentio/kafka-go", "internal/bus test/kafka", "one door to Kafka holds the rules of the log: explicit partitions, one request in flight, fenced generations; who starts brokers for tests empties them"},
 	{"github.com/twmb/franz-go", "internal/broker", "kfake is the embedded broker and nothing else: no client grows beside the bus"},
 	{"github.com/influxdata/telegraf/agent", "", "its buffers and goroutines are what the agent does without"},
 	{"github.com/influxdata/telegraf/plugins/inputs/all", "", "links every plugin there is"},

@@ -6,40 +6,18 @@ import (
 	"time"
 
 	"nines/agent/framing"
-	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
+	"nines/test/kafka"
 )
-
-// serve runs an embedded broker until stop.
-func serve(t *testing.T, dir, listen string) (addr string, stop func()) {
-	t.Helper()
-	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: dir, Listen: listen}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.Run(ctx) }()
-	select {
-	case <-b.Ready():
-	case err := <-done:
-		t.Fatal(err)
-	}
-	return b.Addr(), func() {
-		cancel()
-		<-done
-	}
-}
 
 // Kafka is away when the agent starts, comes, goes and comes again: every frame
 // is there, in order, and what is repeated is only what was stored before its
 // answer was lost.
 func TestFramesSurviveKafkaComingAndGoing(t *testing.T) {
-	dir := t.TempDir()
-	addr, stopBroker := serve(t, dir, "127.0.0.1:0")
-	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{addr}}})
+	server := kafka.Serve(t)
+	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{server.Addr}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,19 +27,18 @@ func TestFramesSurviveKafkaComingAndGoing(t *testing.T) {
 	if _, err := client.EnsureTopic(ctx, bus.Topic{Name: wire.TopicTelemetry, Partitions: 3}); err != nil {
 		t.Fatal(err)
 	}
-	stopBroker()
+	server.Stop()
 
 	cfg := Config{Agent: "a", Labels: map[string]string{"zone": "z"}, Interval: 100 * time.Millisecond, Flush: 100 * time.Millisecond,
-		Inputs: "[[inputs.mem]]", Kafka: bus.Config{Brokers: []string{addr}}}
+		Inputs: "[[inputs.mem]]", Kafka: bus.Config{Brokers: []string{server.Addr}}}
 	a, stop := start(t, cfg, nil)
 	until(t, "frames in the spool", func() bool { return a.spool.Stats().Frames > 3 })
-	_, stopBroker = serve(t, dir, addr)
+	server.Start()
 	until(t, "an empty spool", func() bool { return a.self.framesSent.Load() > 6 })
-	stopBroker()
+	server.Stop()
 	before := a.self.frames.Load()
 	until(t, "frames while Kafka is away", func() bool { return a.self.frames.Load() > before+5 })
-	_, stopBroker = serve(t, dir, addr)
-	defer stopBroker()
+	server.Start()
 	until(t, "an empty spool", func() bool { return a.self.framesSent.Load() > before+8 })
 	if err := stop(); err != nil {
 		t.Fatal(err)

@@ -21,11 +21,11 @@ import (
 	"go.uber.org/goleak"
 
 	"nines/internal/alert"
-	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/ledger"
 	"nines/internal/wire"
 	"nines/internal/yamlconf"
+	"nines/test/kafka"
 )
 
 // ledgerStore is the ledger's state as a Store.
@@ -72,7 +72,7 @@ func (c *crashing) kill() {
 // site is a broker with nines.alerts, a ledger and a webhook receiver.
 type site struct {
 	t      *testing.T
-	broker func() // stops it
+	broker *kafka.Server
 	client *bus.Client
 	store  Store
 	hook   *hook
@@ -86,13 +86,8 @@ func newSite(t *testing.T) *site {
 		http.DefaultClient.CloseIdleConnections()
 		goleak.VerifyNone(t, before, goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"))
 	})
-	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopBroker := background(t, b.Run)
-	<-b.Ready()
-	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{b.Addr()}}})
+	b := kafka.Serve(t)
+	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{b.Addr}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +100,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	s := &site{t: t, broker: stopBroker, client: c, store: ledgerStore{l}, hook: newHook(t), conf: filepath.Join(t.TempDir(), "am.yml")}
+	s := &site{t: t, broker: b, client: c, store: ledgerStore{l}, hook: newHook(t), conf: filepath.Join(t.TempDir(), "am.yml")}
 	s.routing(s.hook.url)
 	return s
 }
@@ -559,7 +554,7 @@ func TestKafkaAwayPages(t *testing.T) {
 		a := n.current()
 		return a != nil && len(a.book.evaluators()) == 1
 	})
-	s.broker()
+	s.broker.Stop()
 	m := s.hook.next("the page about the stall")
 	if m.Alerts[0].Labels["alertname"] != "NinesBlind" || m.Alerts[0].Labels["reason"] != "evaluation_stalled" {
 		t.Errorf("got %+v, want NinesBlind by a stall", m)

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/rulelog"
 	"nines/internal/wire"
+	"nines/test/kafka"
 )
 
 // world is a real broker with the topics of the pipeline and one rule set.
@@ -25,21 +25,10 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: t.TempDir()}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := kafka.Serve(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	done := make(chan error, 1)
-	bctx, stop := context.WithCancel(context.Background())
-	go func() { done <- b.Run(bctx) }()
-	t.Cleanup(func() { cancel(); stop(); <-done })
-	select {
-	case <-b.Ready():
-	case err := <-done:
-		t.Fatalf("start broker: %v", err)
-	}
-	w := &world{t: t, ctx: ctx, addr: b.Addr(), fix: newFixture(t, probeStream())}
+	t.Cleanup(cancel)
+	w := &world{t: t, ctx: ctx, addr: b.Addr, fix: newFixture(t, probeStream())}
 	w.client = w.connect()
 	for _, topic := range []bus.Topic{{Name: wire.TopicTelemetry, Partitions: 2}, {Name: wire.TopicPartials, Partitions: 2},
 		{Name: wire.TopicCheckpoints, Compact: true}, {Name: wire.TopicRules, Compact: true}, {Name: wire.TopicDeadLetter}} {

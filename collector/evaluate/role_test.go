@@ -13,11 +13,11 @@ import (
 
 	"nines/internal/access"
 	"nines/internal/alert"
-	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/ledger"
 	"nines/internal/rulelog"
 	"nines/internal/wire"
+	"nines/test/kafka"
 )
 
 func TestMain(m *testing.M) {
@@ -36,21 +36,10 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: t.TempDir()}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := kafka.Serve(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	bctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.Run(bctx) }()
-	t.Cleanup(func() { cancel(); stop(); <-done })
-	select {
-	case <-b.Ready():
-	case err := <-done:
-		t.Fatalf("start broker: %v", err)
-	}
-	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{b.Addr()}}, Log: slog.New(slog.DiscardHandler)})
+	t.Cleanup(cancel)
+	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{b.Addr}}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

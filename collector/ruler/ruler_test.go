@@ -19,10 +19,10 @@ import (
 	"go.uber.org/goleak"
 
 	"nines/internal/alert"
-	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
+	"nines/test/kafka"
 )
 
 // site is a broker with the topics the ruler needs.
@@ -41,13 +41,8 @@ func newSite(t *testing.T) *site {
 		http.DefaultClient.CloseIdleConnections()
 		goleak.VerifyNone(t, before)
 	})
-	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	background(t, b.Run)
-	<-b.Ready()
-	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{b.Addr()}}})
+	b := kafka.Serve(t)
+	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{b.Addr}}})
 	if err != nil {
 		t.Fatal(err)
 	}

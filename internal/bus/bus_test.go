@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	kafka "github.com/segmentio/kafka-go"
+
 	"nines/internal/broker"
 	"nines/internal/bus"
 )
@@ -162,6 +164,30 @@ func TestTopicsAreCreatedOnce(t *testing.T) {
 	_, err := c.EnsureTopic(ctx, bus.Topic{Name: "three.copies", Replication: 3})
 	if err == nil || !strings.Contains(err.Error(), "has the cluster that many brokers?") {
 		t.Errorf("three copies on one broker: %v", err)
+	}
+}
+
+// An operator deletes a topic under a client that knows it: what the client
+// remembers does not hide that it is gone.
+func TestADeletedTopicIsCreatedAgain(t *testing.T) {
+	s := startServer(t)
+	c := s.client(bus.Config{}, nil)
+	ctx := testContext(t, 20*time.Second)
+	topic := bus.Topic{Name: "nines.telemetry", Partitions: 2}
+	ensure(t, c, topic)
+	if _, err := c.Producer(topic.Name, 1).Produce(ctx, []bus.Record{{Value: []byte("x")}}); err != nil {
+		t.Fatal(err)
+	}
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
+	admin := &kafka.Client{Addr: kafka.TCP(s.Addr), Transport: transport}
+	r, err := admin.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{topic.Name}})
+	if err != nil || r.Errors[topic.Name] != nil {
+		t.Fatal(err, r.Errors[topic.Name])
+	}
+	ensure(t, c, topic)
+	if first, next, err := c.Offsets(ctx, topic.Name, 1); err != nil || first != 0 || next != 0 {
+		t.Errorf("the new topic holds %d to %d: %v", first, next, err)
 	}
 }
 

@@ -211,6 +211,15 @@ func (c *Client) refresh(epoch uint64) {
 	}
 }
 
+// forget throws away what is known of the cluster.
+func (c *Client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.renew()
+	}
+}
+
 // renew makes the next request start a new pool. Requests in flight on the old
 // one finish.
 func (c *Client) renew() {

@@ -133,8 +133,17 @@ func (c *Client) explain(err error) error {
 		return say("connect to Kafka at %s: %s", de.addr, dialReason(de.err))
 	}
 	var ke kafka.Error
-	if errors.As(err, &ke) {
+	if errors.Is(err, protocol.ErrNoLeader) {
+		ke = kafka.LeaderNotAvailable
+	}
+	if ke != 0 || errors.As(err, &ke) {
 		switch ke {
+		case kafka.NotLeaderForPartition, kafka.LeaderNotAvailable:
+			return say("no broker leads the partition at the moment: is one stopping or starting?")
+		case kafka.NotEnoughReplicas, kafka.NotEnoughReplicasAfterAppend:
+			return say("too few copies of the partition are in sync (min.insync.replicas): are brokers down?")
+		case kafka.KafkaStorageError:
+			return say("the broker cannot reach its log: is a disk full or broken?")
 		case kafka.SASLAuthenticationFailed:
 			return say("connect to Kafka at %s: the broker refused user %s: wrong password?", at, c.cfg.SASL.User)
 		case kafka.UnsupportedSASLMechanism:

@@ -182,8 +182,8 @@ func TestCommitsAreFenced(t *testing.T) {
 		t.Errorf("the successor finds %d %q %v", o, meta, err)
 	}
 	// Positions outlive the broker.
-	s.stop()
-	s.start()
+	s.Stop()
+	s.Start()
 	eventually(t, 10*time.Second, "the position is found after a restart", func() bool {
 		o, meta, err := c.Committed(ctx, "aggregate", "nines.telemetry", 0)
 		return err == nil && o == 42 && meta == "checkpoint 7"
@@ -198,9 +198,9 @@ func TestGroupSurvivesBrokerRestart(t *testing.T) {
 	o.member(s.client(bus.Config{}, nil), "a")
 	o.member(s.client(bus.Config{}, nil), "b")
 	eventually(t, 10*time.Second, "two each", func() bool { return slices.Equal(o.shares(), []int{2, 2}) })
-	s.stop()
+	s.Stop()
 	eventually(t, 10*time.Second, "nobody owns while the broker is away", func() bool { return len(o.shares()) == 0 })
-	s.start()
+	s.Start()
 	eventually(t, 15*time.Second, "two each again", func() bool { return slices.Equal(o.shares(), []int{2, 2}) })
 }
 
@@ -233,7 +233,7 @@ func TestGroupStopsAtOnce(t *testing.T) {
 	f("no topic", "missing", func(<-chan struct{}) {})
 	f("not yet joined", "there", func(<-chan struct{}) {})
 	f("joined", "there", func(joined <-chan struct{}) { <-joined })
-	f("broker gone", "there", func(joined <-chan struct{}) { <-joined; s.stop() })
+	f("broker gone", "there", func(joined <-chan struct{}) { <-joined; s.Stop() })
 }
 
 // A member whose work fails joins again.

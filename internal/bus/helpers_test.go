@@ -16,6 +16,7 @@ import (
 
 	"nines/internal/broker"
 	"nines/internal/bus"
+	"nines/test/kafka"
 )
 
 func TestMain(m *testing.M) {
@@ -46,49 +47,16 @@ func (l *logBuffer) String() string {
 
 func logTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
-// server is a real broker on loopback that can be stopped and started again.
+// server is a real broker on loopback that can be stopped and started again:
+// the embedded one or Apache Kafka, as the environment asks.
 type server struct {
-	t      *testing.T
-	opts   broker.Options
-	Addr   string
-	cancel context.CancelFunc
-	done   chan error
+	*kafka.Server
+	t *testing.T
 }
 
 func startServer(t *testing.T, users ...broker.User) *server {
 	t.Helper()
-	s := &server{t: t, opts: broker.Options{Config: broker.Config{DataDir: t.TempDir()}, Users: users}}
-	s.start()
-	t.Cleanup(s.stop)
-	return s
-}
-
-func (s *server) start() {
-	s.t.Helper()
-	b, err := broker.New(s.opts)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel, s.done = cancel, make(chan error, 1)
-	go func(done chan error) { done <- b.Run(ctx) }(s.done)
-	select {
-	case <-b.Ready():
-	case err := <-s.done:
-		s.t.Fatalf("start broker: %v", err)
-	}
-	s.Addr = b.Addr()
-}
-
-func (s *server) stop() {
-	if s.cancel == nil {
-		return
-	}
-	s.cancel()
-	if err := <-s.done; err != nil {
-		s.t.Errorf("stop broker: %v", err)
-	}
-	s.cancel = nil
+	return &server{t: t, Server: kafka.Serve(t, users...)}
 }
 
 func (s *server) client(cfg bus.Config, log io.Writer) *bus.Client {

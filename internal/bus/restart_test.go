@@ -45,10 +45,10 @@ func TestBrokerRestartsWhileProducing(t *testing.T) {
 	for i := range int64(restarts) {
 		from := total * (i + 1) / (restarts + 2)
 		eventually(t, 20*time.Second, "the producer goes on", func() bool { return sent.Load() >= from })
-		s.stop()
+		s.Stop()
 		before := attempts.Load()
 		eventually(t, 20*time.Second, "the producer tries while the broker is away", func() bool { return attempts.Load() > before+1 })
-		s.start()
+		s.Start()
 	}
 	wg.Wait()
 	if sent.Load() != total || read.Load() != total {
@@ -107,7 +107,7 @@ func TestUnreachableBrokerIsRetriedUntilItComes(t *testing.T) {
 	s := startServer(t)
 	c0 := s.client(bus.Config{}, nil)
 	ensure(t, c0, bus.Topic{Name: "late"})
-	s.stop()
+	s.Stop()
 
 	var log logBuffer
 	c := s.client(bus.Config{}, &log)
@@ -126,12 +126,12 @@ func TestUnreachableBrokerIsRetriedUntilItComes(t *testing.T) {
 	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "is the broker running?") {
 		t.Errorf("log after five attempts:\n%s", log.String())
 	}
-	s.start()
+	s.Start()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	// A caller that gives up is told so.
-	s.stop()
+	s.Stop()
 	gone, stop := context.WithCancel(ctx)
 	stop()
 	if _, err := c.Producer("late", 0).ProduceRetry(gone, func() []bus.Record { return []bus.Record{{}} }); !errors.Is(err, context.Canceled) {

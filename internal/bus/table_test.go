@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"nines/internal/broker"
 	"nines/internal/bus"
 )
 
@@ -79,8 +78,8 @@ func TestTable(t *testing.T) {
 	is(b, "set-3", "")
 
 	// The broker restarts under the follower.
-	s.stop()
-	s.start()
+	s.Stop()
+	s.Start()
 	put("set-5", "five")
 	eventually(t, 10*time.Second, "the follower goes on", func() bool {
 		_, ok := b.Get("set-5")
@@ -130,9 +129,9 @@ func TestRecreatedTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s.stop()
-	s.opts.Config = broker.Config{DataDir: t.TempDir(), Listen: s.Addr}
-	s.start()
+	s.Stop()
+	s.Wipe()
+	s.Start()
 	other := s.client(bus.Config{}, nil)
 	ensure(t, other, bus.Topic{Name: "nines.rules", Compact: true})
 	if _, err := other.Producer("nines.rules", 0).Produce(ctx, []bus.Record{{Key: []byte("both"), Value: []byte("2")}, {Key: []byte("new"), Value: []byte("2")}}); err != nil {

@@ -71,8 +71,10 @@ func (c *Client) Ping(ctx context.Context) error {
 
 // EnsureTopic creates the topic if it is absent and returns how many partitions
 // it has, which for a topic that exists may be another number than asked for.
-// Nothing about an existing topic is changed.
+// Nothing about an existing topic is changed. It asks the cluster as it is now:
+// what was known of a topic that was deleted since would hide that it is gone.
 func (c *Client) EnsureTopic(ctx context.Context, t Topic) (int, error) {
+	c.forget()
 	n, err := c.Partitions(ctx, t.Name)
 	if err == nil || !errors.Is(err, ErrUnknownTopic) {
 		return n, err
@@ -96,12 +98,19 @@ func (c *Client) EnsureTopic(ctx context.Context, t Topic) (int, error) {
 	return c.awaitTopic(ctx, t.Name)
 }
 
-// awaitTopic waits until a topic that was just created is known everywhere.
+// awaitTopic waits until a topic that was just created is known everywhere and
+// its leaders serve it: metadata names them before they know.
 func (c *Client) awaitTopic(ctx context.Context, name string) (int, error) {
 	wctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
 	defer cancel()
+	served := 0
 	for b := (backoff{}); ; {
 		n, err := c.Partitions(wctx, name)
+		for ; err == nil && served < n; served++ {
+			if _, err = c.listOffset(wctx, name, int32(served), kafka.LastOffset); err != nil {
+				break
+			}
+		}
 		if err == nil {
 			return n, nil
 		}

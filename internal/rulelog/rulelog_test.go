@@ -5,26 +5,18 @@ import (
 	"testing"
 	"time"
 
-	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/rulelog"
 	"nines/internal/slo"
 	"nines/internal/wire"
+	"nines/test/kafka"
 )
 
 func TestPublishedSetsAreFoundByID(t *testing.T) {
-	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: t.TempDir()}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := kafka.Serve(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	bctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.Run(bctx) }()
-	defer func() { stop(); <-done }()
-	<-b.Ready()
-	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{b.Addr()}}})
+	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{b.Addr}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"nines/collector/evaluate"
 	"nines/internal/access"
-	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/ledger"
 	"nines/internal/rulelog"
@@ -21,6 +20,7 @@ import (
 	"nines/internal/slo"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
+	"nines/test/kafka"
 	"nines/test/postgres"
 )
 
@@ -51,31 +51,19 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: t.TempDir()}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	bctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.Run(bctx) }()
 	t.Cleanup(func() {
-		cancel()
-		stop()
-		if err := errors.Join(<-done, server.Stop()); err != nil {
+		if err := server.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	select {
-	case <-b.Ready():
-	case err := <-done:
-		t.Fatalf("start broker: %v", err)
-	}
+	b := kafka.Serve(t)
+	t.Cleanup(cancel)
 	st := &slo.Stream{
 		Sample: &slo.Selector{Metric: "probe_success"}, Op: slo.GTE, Threshold: 1, GroupBy: []string{"target"}, Vantage: "host", Bin: 1000,
 		Rule: sla.SlotRule{Length: minute, Bad: sla.BadUnreachable, MinCount: 1},
 	}
-	w := &world{t: t, ctx: ctx, addr: b.Addr(), rules: &slo.RuleSet{
+	w := &world{t: t, ctx: ctx, addr: b.Addr, rules: &slo.RuleSet{
 		Streams: map[string]*slo.Stream{st.ID(): st},
 		Objectives: []*slo.Objective{{
 			Name: "up", Service: "demo", StreamID: st.ID(), Target: sla.Ratio{Num: 999, Den: 1000},

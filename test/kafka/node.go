@@ -1,0 +1,251 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Node is one broker, which is a controller too, over any number of lives. Its
+// methods are for one goroutine at a time.
+type Node struct {
+	c    *Cluster
+	id   int
+	dir  string
+	host string
+	// ports of clients, of brokers and of controllers.
+	client, internal, controller int
+
+	cmd   *exec.Cmd // nil while it does not run
+	began int64     // where the log of this life begins
+}
+
+// Addr is where clients connect, the same over all lives.
+func (n *Node) Addr() string { return net.JoinHostPort(n.host, strconv.Itoa(n.client)) }
+
+// ID is the node's number in Kafka, from 1.
+func (n *Node) ID() int { return n.id }
+
+// DataDir is where the node keeps its logs.
+func (n *Node) DataDir() string { return filepath.Join(n.dir, "disk", "data") }
+
+// LogFile is what the node writes for people.
+func (n *Node) LogFile() string { return filepath.Join(n.dir, "kafka.log") }
+
+func (n *Node) create() error {
+	disk := filepath.Join(n.dir, "disk")
+	if err := os.MkdirAll(disk, 0o755); err != nil {
+		return err
+	}
+	if size := n.c.o.DiskBytes; size > 0 {
+		if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+			return fmt.Errorf("%w: mount a disk of %d bytes: %w", ErrAbsent, size, err)
+		}
+		n.c.undo.later("umount -l '%s'", disk)
+	}
+	for _, p := range []*int{&n.client, &n.internal, &n.controller} {
+		var err error
+		if *p, err = n.freePort(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freePort returns a port that the kernel gives to nobody while the node is
+// down: one below those that connections come from.
+func (n *Node) freePort() (int, error) {
+	if n.c.net != nil {
+		return 9092 + max(n.client-9091, 0) + min(n.internal, 1), nil // alone in its namespace
+	}
+	for range 100 {
+		port := 20000 + rand.IntN(12000)
+		if port == n.client || port == n.internal {
+			continue
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort(n.host, strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, errors.New("find a free port: none of 100 is")
+}
+
+// format prepares the storage, as Kafka's own tool does it.
+func (n *Node) format() error {
+	args := []string{"format", "-t", n.c.id, "-c", n.properties()}
+	for _, s := range n.c.o.Security.scram() {
+		args = append(args, "--add-scram", s)
+	}
+	cmd := n.c.in.command(context.Background(), "broker", []string{"-Xmx64m"}, "kafka.tools.StorageTool", args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("format the storage of node %d: %w: %s", n.id, err, out)
+	}
+	return nil
+}
+
+// Start begins another life and waits until the node serves clients.
+func (n *Node) Start() error {
+	if err := n.spawn(); err != nil {
+		return err
+	}
+	return n.await(startLimit)
+}
+
+// Spawn is Start without the wait.
+func (n *Node) Spawn() error { return n.spawn() }
+
+func (n *Node) spawn() error {
+	if n.Running() {
+		return fmt.Errorf("start node %d: it runs", n.id)
+	}
+	out, err := os.OpenFile(n.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	st, err := out.Stat()
+	if err != nil {
+		return err
+	}
+	n.began = st.Size()
+	flags := append([]string{"-Xms64m", "-Xmx256m", "-Dlog4j2.configurationFile=" + filepath.Join(n.dir, "log4j2.yaml"),
+		"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + n.c.o.Security.OAuth.JWKS}, n.c.o.java...)
+	cmd := n.c.in.command(context.Background(), "broker", flags, "kafka.Kafka", n.properties())
+	if n.c.net != nil {
+		cmd = n.c.net.within(n.id-1, cmd)
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	// It dies with this process, whatever that dies of.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start node %d: %w", n.id, err)
+	}
+	n.cmd = cmd
+	return nil
+}
+
+// await waits until this life serves.
+func (n *Node) await(limit time.Duration) error {
+	deadline := time.Now().Add(limit)
+	for !strings.Contains(n.text(), "Kafka Server started") {
+		if !n.Running() {
+			return fmt.Errorf("node %d ended while it started", n.id)
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("node %d does not serve after %s", n.id, limit)
+		}
+		time.Sleep(look)
+	}
+	return nil
+}
+
+// Running tells whether the node lives, paused or not.
+func (n *Node) Running() bool {
+	if n.cmd == nil {
+		return false
+	}
+	var st syscall.WaitStatus
+	pid, err := syscall.Wait4(n.cmd.Process.Pid, &st, syscall.WNOHANG, nil)
+	if err == nil && pid == 0 {
+		return true
+	}
+	_ = n.cmd.Process.Release() // it has been waited for
+	n.cmd = nil
+	return false
+}
+
+// Pid is the process of a running node, else 0.
+func (n *Node) Pid() int {
+	if !n.Running() {
+		return 0
+	}
+	return n.cmd.Process.Pid
+}
+
+func (n *Node) signal(s syscall.Signal) {
+	if n.Running() {
+		_ = syscall.Kill(n.cmd.Process.Pid, s) // it may have ended since
+	}
+}
+
+// Stop lets the node hand over its leaderships and end.
+func (n *Node) Stop() error {
+	n.signal(syscall.SIGCONT)
+	n.signal(syscall.SIGTERM)
+	if !n.ended(stopLimit) {
+		n.Kill()
+		return fmt.Errorf("node %d did not end within %s and was killed", n.id, stopLimit)
+	}
+	return nil
+}
+
+// Kill ends the node at once (kill -9).
+func (n *Node) Kill() {
+	n.signal(syscall.SIGKILL)
+	n.ended(stopLimit)
+}
+
+func (n *Node) ended(limit time.Duration) bool {
+	for deadline := time.Now().Add(limit); n.Running(); time.Sleep(look) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
+}
+
+// Restart is Stop, then Start.
+func (n *Node) Restart() error {
+	if err := n.Stop(); err != nil {
+		return err
+	}
+	return n.Start()
+}
+
+// Pause freezes the node: connections stay, nothing answers.
+func (n *Node) Pause() { n.signal(syscall.SIGSTOP) }
+
+// Resume ends a pause.
+func (n *Node) Resume() { n.signal(syscall.SIGCONT) }
+
+// Wipe empties the disk of a node that does not run, as if it were another.
+// With the last copy of the data gone, a cluster of one begins anew.
+func (n *Node) Wipe() error {
+	if n.Running() {
+		return fmt.Errorf("wipe node %d: it runs", n.id)
+	}
+	if err := os.RemoveAll(n.DataDir()); err != nil {
+		return err
+	}
+	return n.format()
+}
+
+// text is what this life has logged.
+func (n *Node) text() string {
+	b, err := os.ReadFile(n.LogFile())
+	if err != nil || int64(len(b)) < n.began {
+		return ""
+	}
+	return string(b[n.began:])
+}
+
+// tail is the end of the log.
+func (n *Node) tail(lines int) string {
+	b, err := os.ReadFile(n.LogFile())
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

@@ -1,0 +1,188 @@
+package kafka
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nines/internal/broker"
+)
+
+// Environment names the variable that says what Serve starts: "apache", or
+// "embedded" (also when it is not set).
+const Environment = "NINES_KAFKA"
+
+// Apache tells whether the suite runs against Apache Kafka.
+func Apache() bool { return os.Getenv(Environment) == "apache" }
+
+// shared is the one Apache Kafka of a test binary, for all its tests in turn. It
+// ends with the process.
+var shared = sync.OnceValues(func() (*lease, error) {
+	c, err := Launch(Options{})
+	return &lease{c: c, turn: make(chan struct{}, 1)}, err
+})
+
+type lease struct {
+	c    *Cluster
+	turn chan struct{} // holds a token while a test has the cluster
+
+	mu     sync.Mutex
+	holder string // that test's name
+}
+
+// take waits for the cluster. It returns false if the test, or the one that it
+// is part of, has it already.
+func (l *lease) take(t testing.TB) bool {
+	l.mu.Lock()
+	mine := l.holder == t.Name() || l.holder != "" && strings.HasPrefix(t.Name(), l.holder+"/")
+	l.mu.Unlock()
+	if mine {
+		return false
+	}
+	l.turn <- struct{}{}
+	l.hold(t.Name())
+	t.Cleanup(func() {
+		l.hold("")
+		<-l.turn
+	})
+	return true
+}
+
+func (l *lease) hold(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holder = name
+}
+
+// Server is one broker for one test, of the kind that the environment asks for.
+// A test that is given Apache Kafka has it to itself; parallel tests wait for
+// one another, and a test's second server is another cluster. It is empty at
+// first.
+type Server struct {
+	// Addr stays the same over all lives.
+	Addr string
+
+	t      testing.TB
+	apache *Cluster
+	opts   broker.Options // of the embedded one
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// Serve starts a broker for a test. With users it asks for a password.
+func Serve(t testing.TB, users ...broker.User) *Server {
+	t.Helper()
+	if kind := os.Getenv(Environment); kind != "" && kind != "embedded" && kind != "apache" {
+		t.Fatalf("%s: want embedded or apache, got %q", Environment, kind)
+	}
+	s := &Server{t: t, opts: broker.Options{Config: broker.Config{DataDir: t.TempDir()}, Users: users}}
+	switch {
+	case !Apache():
+		s.Start()
+		s.opts.Config.Listen = s.Addr
+		t.Cleanup(s.Stop)
+	case len(users) > 0:
+		sec := Security{Users: map[string]string{}}
+		for _, u := range users {
+			sec.Mechanisms = append(sec.Mechanisms, u.Mechanism)
+			sec.Users[u.Name] = u.Password
+		}
+		s.own(Options{Security: sec})
+	default:
+		s.borrow()
+	}
+	return s
+}
+
+// own starts a cluster for this server alone.
+func (s *Server) own(o Options) {
+	s.t.Helper()
+	s.apache = Start(s.t, o)
+	s.Addr = s.apache.nodes[0].Addr()
+}
+
+// borrow waits for the shared cluster and empties it.
+func (s *Server) borrow() {
+	s.t.Helper()
+	l, err := shared()
+	if err != nil {
+		Absent(s.t, err)
+		s.t.Fatal(err)
+	}
+	if !l.take(s.t) {
+		s.own(Options{})
+		return
+	}
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			s.t.Logf("Apache Kafka logged at last:\n%s", l.c.nodes[0].tail(25))
+		}
+	})
+	s.apache, s.Addr = l.c, l.c.nodes[0].Addr()
+	if !l.c.nodes[0].Running() {
+		s.Start()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := l.c.Empty(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Start begins another life of the broker.
+func (s *Server) Start() {
+	s.t.Helper()
+	if s.apache != nil {
+		if err := s.apache.nodes[0].Start(); err != nil {
+			s.t.Fatal(err)
+		}
+		return
+	}
+	b, err := broker.New(s.opts)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel, s.done = cancel, make(chan error, 1)
+	go func(done chan error) { done <- b.Run(ctx) }(s.done)
+	select {
+	case <-b.Ready():
+	case err := <-s.done:
+		s.t.Fatalf("start broker: %v", err)
+	}
+	s.Addr = b.Addr()
+}
+
+// Stop ends the broker in good order.
+func (s *Server) Stop() {
+	s.t.Helper()
+	if s.apache != nil {
+		if err := s.apache.nodes[0].Stop(); err != nil {
+			s.t.Error(err)
+		}
+		return
+	}
+	if s.cancel == nil {
+		return
+	}
+	s.cancel()
+	if err := <-s.done; err != nil {
+		s.t.Errorf("stop broker: %v", err)
+	}
+	s.cancel = nil
+}
+
+// Wipe empties the disk of a stopped broker.
+func (s *Server) Wipe() {
+	s.t.Helper()
+	if s.apache == nil {
+		s.opts.Config.DataDir = s.t.TempDir()
+		return
+	}
+	if err := s.apache.nodes[0].Wipe(); err != nil {
+		s.t.Fatal(err)
+	}
+}
