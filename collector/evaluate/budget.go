@@ -37,16 +37,20 @@ func (j *judged) held(s *State, i int, now bool) (fires, holds bool) {
 	if row.After == 0 {
 		return holds, holds
 	}
-	if j.since == nil {
-		j.since = make([]int64, len(j.def.Burn))
+	if !holds && j.trouble == nil {
+		return false, false
+	}
+	t := j.troubled()
+	if t.since == nil {
+		t.since = make([]int64, len(j.def.Burn))
 	}
 	switch {
 	case !holds:
-		j.since[i] = 0
-	case j.since[i] == 0:
-		j.since[i] = s.logTime
+		t.since[i] = 0
+	case t.since[i] == 0:
+		t.since[i] = s.logTime
 	}
-	return holds && s.logTime-j.since[i] >= row.After, holds
+	return holds && s.logTime-t.since[i] >= row.After, holds
 }
 
 // judgeBudget raises an alert for each share of the budget that is consumed.

@@ -83,7 +83,7 @@ func (s *State) failingFrom(g *group, failures int) string {
 // that fewer than k can still be failing.
 func (s *State) judgeDown(g *group, j *judged) {
 	heard, failed := s.heard(g)
-	if !failed && j.down == "" && !s.raised(j, atDown) && !s.raised(j, atAdvisory) {
+	if !failed && j.down == calmly && !s.raised(j, atDown) && !s.raised(j, atAdvisory) {
 		return // as almost always
 	}
 	failures, k, n := j.def.Down.Quorum(heard)
@@ -96,7 +96,7 @@ func (s *State) judgeDown(g *group, j *judged) {
 			s.outageBegins(g)
 		}
 		s.withdraw(j, atAdvisory)
-		j.down = "down"
+		j.down = confirmed
 	case s.raised(j, atDown) && c.up < n-k+1:
 		// not enough evidence that it is back
 	default:
@@ -121,8 +121,8 @@ func (s *State) advise(g *group, j *judged, c canvass, n, k int) {
 	default:
 		s.withdraw(j, atAdvisory)
 	}
-	j.down = ""
+	j.down = calmly
 	if s.raised(j, atAdvisory) {
-		j.down = "advisory"
+		j.down = advised
 	}
 }

@@ -25,9 +25,7 @@ const orphanWait = 120_000
 type group struct {
 	ledger.Group
 	stream *slo.Stream
-	slots  map[int64]*slot
-	at     *slot   // of slots, the one last asked for
-	marked []*slot // those that differ from what the ledger was last handed
+	slots  []*slot // ascending by start
 	// next is the start of the oldest slot that has not been closed.
 	next int64
 	// behind says that slots before next may be undecided.
@@ -35,24 +33,26 @@ type group struct {
 	sums     tally
 	vantages []*vantage // sorted by name
 	turn     int        // of vantages, the one last counted
-	judged   []*judged
+	judged   []judged
 	// lastSample is the newest sample time; lastData the log time when the last
 	// one came; interval the newest distance between two bins of one vantage.
 	lastSample, lastData, interval int64
-	isNew                          bool
+
+	looked   int64     // log time when it was last judged
+	reported int64     // log time of the last status
+	tiers    *standing // the first of its own standings
+	seat     int32     // in the state's order, -1 before it has one
+	at       int32     // of slots, the one last asked for
+	isNew    bool
 	// wanted says that the inventory expects it, and idle that it is known to the
 	// inventory and does not run.
 	wanted, idle bool
 	// calm says that no alert is raised or about to be: until something fails,
 	// judging it again changes nothing but by the passing of time.
-	calm     bool
-	looked   int64 // log time when it was last judged
-	changed  bool  // among the state's changed
-	touched  bool  // among the state's touched
-	seat     int   // in the state's order, -1 before it has one
-	reported int64 // log time of the last status
-	tiers    []*standing
-	state    string // as last reported
+	calm    bool
+	changed bool      // among the state's changed
+	touched bool      // among the state's touched
+	state   condition // as last reported
 }
 
 type slot struct {
@@ -68,7 +68,7 @@ type slot struct {
 
 func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
 	g := &group{Group: ledger.Group{Key: key, Labels: labels, Partition: s.partition},
-		slots: map[int64]*slot{}, isNew: true, lastData: s.logTime}
+		isNew: true, lastData: s.logTime}
 	s.groups[key] = g
 	s.order.add(g)
 	s.bind(g)
@@ -81,8 +81,8 @@ func (s *State) announce(a *wire.GroupLabels, told string) {
 	g := s.groupOf(a.Key, told)
 	if g != nil && g.Labels == nil && a.Labels != nil {
 		g.Labels, g.isNew, g.calm = a.Labels, true, false
-		for i, j := range g.judged {
-			g.judged[i] = s.newJudged(g, j.def)
+		for i := range g.judged {
+			g.judged[i] = s.newJudged(g, g.judged[i].def)
 		}
 		s.assign(g, false)
 		s.change(g)
@@ -106,6 +106,7 @@ func (s *State) bind(g *group) {
 	objectives := s.objectives[g.Key.Stream]
 	g.sums = newTally(s.layoutOf(g.Key.Stream), objectives)
 	g.judged, g.tiers, g.calm = nil, nil, false
+	g.judged = make([]judged, 0, len(objectives))
 	for _, o := range objectives {
 		g.judged = append(g.judged, s.newJudged(g, o))
 	}
@@ -192,8 +193,8 @@ func (s *State) count(c *wire.BinCount, told string) error {
 // slotStart returns the start of the slot that holds the time: mostly the slot
 // that was asked for last, which saves a division.
 func (g *group) slotStart(t int64) int64 {
-	if g.at != nil && t >= g.at.Start && t < g.at.Start+g.length() {
-		return g.at.Start
+	if sl := g.last(); sl != nil && t >= sl.Start && t < sl.Start+g.length() {
+		return sl.Start
 	}
 	return t - t%g.length()
 }
@@ -216,12 +217,7 @@ func (s *State) change(g *group) {
 }
 
 // mark has the slot handed to the next batch.
-func (g *group) mark(sl *slot) {
-	if !sl.dirty {
-		sl.dirty = true
-		g.marked = append(g.marked, sl)
-	}
-}
+func (g *group) mark(sl *slot) { sl.dirty = true }
 
 func (g *group) bins() int { return int((g.length() + g.stream.Bin - 1) / g.stream.Bin) }
 
@@ -235,16 +231,14 @@ func results(c *wire.BinCount) (ok, fail bool) {
 // slotAt returns the slot, from memory, from the ledger, or new.
 // Vantage names the vantage point that tells of it, if one does.
 func (s *State) slotAt(g *group, start int64, vantage string) (*slot, error) {
-	if g.at != nil && g.at.Start == start {
-		return g.at, nil
+	if sl := g.last(); sl != nil && sl.Start == start {
+		return sl, nil
 	}
-	sl, err := s.findSlot(g, start, vantage)
-	g.at = sl
-	return sl, err
+	return s.findSlot(g, start, vantage)
 }
 
 func (s *State) findSlot(g *group, start int64, vantage string) (*slot, error) {
-	if sl := g.slots[start]; sl != nil {
+	if sl := g.slot(start); sl != nil {
 		return sl, nil
 	}
 	if g.FirstSlot == 0 {
@@ -261,11 +255,11 @@ func (s *State) findSlot(g *group, start int64, vantage string) (*slot, error) {
 			sl := &slot{Slot: old, proven: g.nameless(&old)}
 			restoreEvidence(&sl.Slot, g, vantage)
 			sl.part, sl.whole = share(&old)
-			g.slots[start] = sl
+			g.keep(sl)
 			return sl, nil
 		}
 	}
-	if sl := g.slots[start]; sl != nil {
+	if sl := g.slot(start); sl != nil {
 		return sl, nil
 	}
 	return g.addSlot(start), nil
@@ -274,7 +268,7 @@ func (s *State) findSlot(g *group, start int64, vantage string) (*slot, error) {
 // addSlot makes an empty slot of the group.
 func (g *group) addSlot(start int64) *slot {
 	sl := &slot{Slot: ledger.Slot{Start: start}}
-	g.slots[start] = sl
+	g.keep(sl)
 	g.mark(sl)
 	g.behind = g.behind || start < g.next
 	return sl
@@ -287,7 +281,7 @@ func (s *State) extend(g *group, start int64) {
 		return
 	}
 	for t := start; t < g.FirstSlot; t += g.length() {
-		if g.slots[t] == nil {
+		if g.slot(t) == nil {
 			g.addSlot(t)
 		}
 	}
@@ -352,8 +346,8 @@ func (s *State) close(g *group, closed int64) error {
 		s.decide(g, sl)
 	}
 	if g.behind {
-		for start, sl := range g.slots {
-			if start < g.next && !decided(sl.State) {
+		for _, sl := range g.slots {
+			if sl.Start < g.next && !decided(sl.State) {
 				s.decide(g, sl)
 			}
 		}
@@ -369,7 +363,10 @@ func (g *group) collect(s *State) {
 		g.isNew = false
 	}
 	g.changed = false
-	for _, sl := range g.marked {
+	for _, sl := range g.slots {
+		if !sl.dirty {
+			continue
+		}
 		out := sl.Slot
 		out.Vantages = g.evidence(sl)
 		if decided(out.State) {
@@ -378,8 +375,6 @@ func (g *group) collect(s *State) {
 		s.out.Slots = append(s.out.Slots, ledger.SlotChange{Group: g.Key, Slot: out})
 		sl.dirty = false
 	}
-	clear(g.marked)
-	g.marked = g.marked[:0]
 	if len(g.slots) > keepSlots+2 {
 		g.forget()
 	}
@@ -393,12 +388,12 @@ func (g *group) collect(s *State) {
 
 // forget drops slots that were closed a while ago.
 func (g *group) forget() {
-	for start, sl := range g.slots {
-		if start < g.next-keepSlots*g.lengthOr(60_000) && decided(sl.State) {
-			delete(g.slots, start)
-		}
+	oldest := g.next - keepSlots*g.lengthOr(60_000)
+	kept := slices.DeleteFunc(g.slots, func(sl *slot) bool { return sl.Start < oldest && decided(sl.State) })
+	if cap(kept) > 4*keepSlots {
+		kept = slices.Clone(kept) // of a long past that came late
 	}
-	g.at = nil
+	g.slots = kept
 }
 
 func (g *group) lengthOr(d int64) int64 {

@@ -24,14 +24,47 @@ const (
 
 // judged is an objective as one group stands to it.
 type judged struct {
-	def  *slo.Objective
-	down string // "", advisory or down
+	def     *slo.Objective
+	trouble *trouble // nil until there is some: most groups never have any
+	down    verdict
+}
+
+// trouble is what a judged objective needs to remember once an alert of it was
+// raised, or a row has to hold for a time before it fires.
+type trouble struct {
 	// alerts are the alerts it may raise, nil until one does.
 	alerts []named
 	// since is when the condition of each burn row began to hold, log time; nil
 	// until a row must hold for a time.
 	since []int64
 }
+
+// troubled returns what is remembered, to be added to.
+func (j *judged) troubled() *trouble {
+	if j.trouble == nil {
+		j.trouble = &trouble{}
+	}
+	return j.trouble
+}
+
+// alerts returns the alerts it may raise, if one ever was.
+func (j *judged) alerts() []named {
+	if j.trouble == nil {
+		return nil
+	}
+	return j.trouble.alerts
+}
+
+// verdict is what the confirmed-down rule says of an objective.
+type verdict uint8
+
+const (
+	calmly    verdict = iota // not down
+	advised                  // some vantage point fails
+	confirmed                // down
+)
+
+func (v verdict) String() string { return [...]string{"", "advisory", "down"}[v] }
 
 const (
 	// lookEvery is the log time after which a group is judged although nothing
@@ -49,7 +82,8 @@ func (s *State) judge() {
 		if g.Labels == nil && g.stream != nil && len(g.stream.GroupBy) > 0 {
 			continue // its labels follow within a minute: an alert has to name it
 		}
-		for _, j := range g.judged {
+		for i := range g.judged {
+			j := &g.judged[i]
 			if j.def.Down != nil {
 				s.judgeDown(g, j)
 			}
@@ -120,8 +154,12 @@ func (s *State) calm(g *group) bool {
 	if len(s.compositesOver[g.Key.Stream]) > 0 {
 		return false
 	}
-	for _, j := range g.judged {
-		if j.down != "" || len(j.def.Components) > 0 || slices.ContainsFunc(j.since, func(t int64) bool { return t != 0 }) {
+	for i := range g.judged {
+		j := &g.judged[i]
+		if j.down != calmly || len(j.def.Components) > 0 {
+			return false
+		}
+		if t := j.trouble; t != nil && slices.ContainsFunc(t.since, func(t int64) bool { return t != 0 }) {
 			return false
 		}
 		for i := range j.def.Burn {
@@ -129,10 +167,8 @@ func (s *State) calm(g *group) bool {
 				return false
 			}
 		}
-		for i := range j.alerts {
-			if s.firing(&j.alerts[i]) {
-				return false
-			}
+		if slices.ContainsFunc(j.alerts(), func(n named) bool { return s.firing(&n) }) {
+			return false
 		}
 	}
 	return true
@@ -145,7 +181,8 @@ func (g *group) report(s *State) {
 		return
 	}
 	due := !g.calm || s.logTime-g.reported >= reportEvery
-	for _, j := range g.judged {
+	for i := range g.judged {
+		j := &g.judged[i]
 		if due || g.state != g.condition(s, j) {
 			s.out.Statuses = append(s.out.Statuses, g.status(s, j))
 			due = true
@@ -162,9 +199,9 @@ func (g *group) silent(s *State) bool { return s.logTime-g.lastSample > 3*g.inte
 
 // status sums up where the group stands.
 func (g *group) status(s *State, j *judged) ledger.Status {
-	st := ledger.Status{Objective: j.def.Name, Group: g.Key, LogTime: s.logTime, LastSample: s.newest(g, j.def), Down: j.down, BudgetLeft: 1}
+	st := ledger.Status{Objective: j.def.Name, Group: g.Key, LogTime: s.logTime, LastSample: s.newest(g, j.def), Down: j.down.String(), BudgetLeft: 1}
 	g.state = g.condition(s, j)
-	st.State = g.state
+	st.State = g.state.String()
 	if g.stream == nil || g.FirstSlot == 0 {
 		return st
 	}
@@ -180,22 +217,34 @@ func (g *group) status(s *State, j *judged) ledger.Status {
 	return st
 }
 
-// condition names the state of the newest open bins.
-func (g *group) condition(s *State, j *judged) string {
+// condition is the state of the newest open bins.
+type condition uint8
+
+const (
+	untold condition = iota // not yet reported
+	isUp
+	isFailing
+	isDown
+	isSilent
+)
+
+func (c condition) String() string { return [...]string{"", "up", "failing", "down", "silent"}[c] }
+
+func (g *group) condition(s *State, j *judged) condition {
 	switch {
 	case g.silent(s):
-		return "silent"
-	case j.down == "down":
-		return "down"
-	case j.down == "advisory":
-		return "failing"
+		return isSilent
+	case j.down == confirmed:
+		return isDown
+	case j.down == advised:
+		return isFailing
 	}
 	for _, v := range g.vantages {
 		if f, _, _ := v.streak(0); f > 0 {
-			return "failing"
+			return isFailing
 		}
 	}
-	return "up"
+	return isUp
 }
 
 // sweep looks, once a second of log time, at what changes by silence alone.
@@ -204,7 +253,7 @@ func (s *State) sweep() {
 		if s.logTime-g.looked >= lookEvery {
 			s.touch(g)
 		}
-		if s.logTime-g.reported >= lookEvery || len(g.judged) > 0 && g.state != "silent" && g.silent(s) {
+		if s.logTime-g.reported >= lookEvery || len(g.judged) > 0 && g.state != isSilent && g.silent(s) {
 			s.change(g)
 		}
 	}

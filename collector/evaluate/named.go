@@ -26,8 +26,8 @@ func newNamed(labels map[string]string) named {
 
 // newJudged returns the objective as the group stands to it. An alert that stood
 // before, of a ledger or a rule set that is no longer in force, is taken over.
-func (s *State) newJudged(g *group, o *slo.Objective) *judged {
-	j := &judged{def: o}
+func (s *State) newJudged(g *group, o *slo.Objective) judged {
+	j := judged{def: o}
 	for _, a := range s.strangers[o.Name] {
 		if within(g.Labels, a.Labels) {
 			j.name(g)
@@ -57,10 +57,10 @@ func within(g telemetry.Labels, labels map[string]string) bool {
 
 // name makes the identities of the alerts, which most groups never need.
 func (j *judged) name(g *group) {
-	if j.alerts != nil {
+	t, o := j.troubled(), j.def
+	if t.alerts != nil {
 		return
 	}
-	o := j.def
 	add := func(name, severity, kind string, more map[string]string) {
 		labels := g.Labels.Map()
 		labels["alertname"], labels["severity"], labels["kind"] = name, severity, kind
@@ -69,7 +69,7 @@ func (j *judged) name(g *group) {
 		for name, value := range more {
 			labels[name] = value
 		}
-		j.alerts = append(j.alerts, newNamed(labels))
+		t.alerts = append(t.alerts, newNamed(labels))
 	}
 	add(AlertDown, alert.Page, "down", nil)
 	add(AlertAdvisory, alert.Advisory, "advisory", nil)
@@ -90,17 +90,20 @@ func (j *judged) name(g *group) {
 
 // raised tells whether alert i of the objective stands. One without a name never
 // stood.
-func (s *State) raised(j *judged, i int) bool { return j.alerts != nil && s.firing(&j.alerts[i]) }
+func (s *State) raised(j *judged, i int) bool {
+	alerts := j.alerts()
+	return alerts != nil && s.firing(&alerts[i])
+}
 
 // raise raises alert i of the objective, which does not stand yet.
 func (s *State) raise(g *group, j *judged, i int, sampleAt int64, summary string) {
 	j.name(g)
-	s.fire(&j.alerts[i], sampleAt, summary)
+	s.fire(&j.trouble.alerts[i], sampleAt, summary)
 }
 
 // withdraw ends alert i of the objective if it stands.
 func (s *State) withdraw(j *judged, i int) {
-	if j.alerts != nil {
-		s.resolve(&j.alerts[i])
+	if alerts := j.alerts(); alerts != nil {
+		s.resolve(&alerts[i])
 	}
 }

@@ -41,7 +41,7 @@ func (o *order) next(key wire.GroupKey) *group {
 }
 
 // found has next go on from the group.
-func (o *order) found(g *group) { o.at = max(g.seat, 0) }
+func (o *order) found(g *group) { o.at = int(max(g.seat, 0)) }
 
 // add lists a new group from the next settling on.
 func (o *order) add(g *group) {
@@ -69,7 +69,7 @@ func (o *order) settle() {
 	}
 	slices.SortFunc(o.list, func(a, b seat) int { return cmpGroup(a.group.Key, b.group.Key) })
 	for i := range o.list {
-		o.list[i].group.seat = i
+		o.list[i].group.seat = int32(i)
 	}
 	o.at, o.fresh, o.gone = 0, nil, false
 }

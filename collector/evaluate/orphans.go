@@ -50,9 +50,9 @@ func (s *State) resolveOrphans() {
 	s.orphansAt, s.strangers = 0, nil
 	owned := map[string]bool{}
 	for _, g := range s.groups {
-		for _, j := range g.judged {
-			for i := range j.alerts {
-				owned[j.alerts[i].key] = true
+		for i := range g.judged {
+			for _, a := range g.judged[i].alerts() {
+				owned[a.key] = true
 			}
 		}
 	}

@@ -24,7 +24,7 @@ func TestAnOutageIsKnownAfterARestart(t *testing.T) {
 		j.name(g)
 		f := newFixture(t, 1, set)
 		f.s = New(Config{}, &ledger.Claim{LogTime: epoch}, f.find, f.lookUp)
-		resolved := alert.Alert{Status: alert.Resolved, Labels: j.alerts[atDown].labels, EndsAt: epoch - 60_000}
+		resolved := alert.Alert{Status: alert.Resolved, Labels: j.alerts()[atDown].labels, EndsAt: epoch - 60_000}
 		if err := f.s.Restore(f.set, nil, []alert.Alert{resolved}, nil); err != nil {
 			t.Fatal(err)
 		}

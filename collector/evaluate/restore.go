@@ -120,13 +120,14 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 		return err
 	}
 	s.restoreSlots(g, l.Slots)
-	for _, j := range g.judged {
+	for i := range g.judged {
+		j := &g.judged[i]
 		switch {
 		case s.raised(j, atDown):
-			j.down = "down"
+			j.down = confirmed
 			s.outageBegins(g)
 		case s.raised(j, atAdvisory):
-			j.down = "advisory"
+			j.down = advised
 		}
 	}
 	if err := s.restorePeriods(g, l.Hours); err != nil {
@@ -148,8 +149,9 @@ func (s *State) restoreSlots(g *group, slots []ledger.Slot) {
 		}
 		kept := *sl
 		kept.Vantages = cloneBins(sl.Vantages)
-		g.slots[sl.Start] = &slot{Slot: kept, proven: g.nameless(&kept)}
-		g.slots[sl.Start].part, g.slots[sl.Start].whole = share(sl)
+		in := &slot{Slot: kept, proven: g.nameless(&kept)}
+		in.part, in.whole = share(sl)
+		g.keep(in)
 	}
 	for _, sl := range g.slots {
 		restoreEvidence(&sl.Slot, g, "")

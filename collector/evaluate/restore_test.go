@@ -78,8 +78,8 @@ func (b *book) commit(f *fixture) {
 // statuses are what every group would report now.
 func statuses(s *State) (out []ledger.Status) {
 	for _, g := range s.groups {
-		for _, j := range g.judged {
-			st := g.status(s, j)
+		for i := range g.judged {
+			st := g.status(s, &g.judged[i])
 			st.LastSample -= st.LastSample % 1000 // the ledger knows it to the bin
 			out = append(out, st)
 		}

@@ -24,8 +24,9 @@ const tierEvery = 60_000
 // one group, or of all where they are pooled.
 type standing struct {
 	of           *promise
-	group        *group // nil for all
-	start        int64  // of the period that is counted
+	group        *group    // nil for all
+	next         *standing // of the same group
+	start        int64     // of the period that is counted
 	bad, unknown uint64
 	recent       slo.Recent
 	alerts       []tierAlerts // one element a tier
@@ -64,16 +65,16 @@ func one(yes bool) int {
 // standing returns what counts for the group under the i-th promise to its
 // stream, and has it looked at.
 func (s *State) standing(g *group, i int) *standing {
-	promises := s.promises[g.Key.Stream]
-	st := promises[i].pooled
+	p := s.promises[g.Key.Stream][i]
+	st := p.pooled
 	if st == nil {
-		if g.tiers == nil {
-			g.tiers = make([]*standing, len(promises))
+		for st = g.tiers; st != nil && st.of != p; {
+			st = st.next
 		}
-		if g.tiers[i] == nil {
-			g.tiers[i] = &standing{of: promises[i], group: g}
-		}
-		st = g.tiers[i]
+	}
+	if st == nil {
+		st = &standing{of: p, group: g, next: g.tiers}
+		g.tiers = st
 	}
 	st.looked, s.standings[st] = 0, true
 	return st
@@ -98,7 +99,7 @@ func (st *standing) turn() {
 
 // dropTiers forgets what counted for a group that is expected no more.
 func (s *State) dropTiers(g *group) {
-	for _, st := range g.tiers {
+	for st := g.tiers; st != nil; st = st.next {
 		delete(s.standings, st)
 	}
 }
