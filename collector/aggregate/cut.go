@@ -50,6 +50,9 @@ func (s *State) cutCells(p *wire.Partial) {
 	c.Rows = slices.Grow(c.Rows, s.bins)
 	for _, l := range s.climbed {
 		l.placed = int32(len(c.Moments))
+		if len(l.bins) == 1 && l.dirty {
+			l.only, l.total = l.bins[0].counts, l.bins[0].total
+		}
 		for i := range l.bins {
 			b := &l.bins[i]
 			c.Moments = append(c.Moments, wire.Moment{Bin: b.start, Newest: b.newest, Total: b.total})
@@ -60,9 +63,7 @@ func (s *State) cutCells(p *wire.Partial) {
 			s.cutSeat(p, c, i)
 		}
 	} else {
-		for i := range s.order {
-			s.cutSeat(p, c, i)
-		}
+		s.cutSeats(p, c)
 	}
 	s.dirty = s.dirty[:0]
 	s.resetLadders()
@@ -87,6 +88,28 @@ func (s *State) touched() []int {
 	}
 	slices.Sort(at)
 	return at
+}
+
+// cutSeats appends what the stretch added to all cells. Most are fed by a ladder
+// that has one bin, and were announced in this minute.
+func (s *State) cutSeats(p *wire.Partial, c *wire.PackedCounts) {
+	minute := int32(s.logTime / 60_000)
+	rows := c.Rows
+	for i := range s.order {
+		st := &s.order[i]
+		if l := st.ladder; l != nil && len(l.only) > 0 && st.minute == minute {
+			good := l.only[st.rung>>1]
+			if st.rung&1 != 0 {
+				good = l.total - good
+			}
+			rows = append(rows, wire.CountRow{Seat: int32(i), Moment: l.placed, Good: good})
+			continue
+		}
+		c.Rows = rows
+		s.cutSeat(p, c, i)
+		rows = c.Rows
+	}
+	c.Rows = rows
 }
 
 // cutSeat appends what the stretch added to the cell of that rank.

@@ -28,8 +28,11 @@ type ladder struct {
 	dirty bool  // it has bins
 	mixed bool  // it shares cells with others, so that it is summed in these
 	fed   int64 // the last sweep that found it in use
-	// placed is where the moments of its bins begin in the partial being cut.
+	// Of the partial being cut: where the moments of its bins begin, and where it
+	// has one bin and its cells to itself, the bin's sums.
 	placed int32
+	only   []uint64
+	total  uint64
 }
 
 type ladderRung struct {
@@ -221,6 +224,7 @@ func (l *ladder) reset() {
 	for i := range l.bins {
 		clear(l.bins[i].counts)
 	}
+	l.only = nil
 	if cap(l.bins) > keepBins {
 		l.bins = nil
 	}

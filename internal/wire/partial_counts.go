@@ -44,6 +44,7 @@ type writtenMoment struct {
 	newest       uint64 // as written
 	bytes        uint64 // of total and newest, least significant first
 	size         int    // of them; 0 where they are more than 8
+	plain        bool   // they are no more, and none was blind
 }
 
 // append appends the counts, and leaves behind what they mention.
@@ -74,6 +75,7 @@ func (c *countColumns) writeMoments(moments []Moment) {
 		w := writtenMoment{bin: m.Bin, total: m.Total, blind: m.Blind, newest: zigzag(m.Newest - m.Bin)}
 		clear(room[:8])
 		if n := len(appendShort(appendShort(room[:0], w.total), w.newest)); n <= 8 {
+			w.plain = w.blind == 0
 			w.size, w.bytes = n, binary.LittleEndian.Uint64(room[:])
 		}
 		c.moments = append(c.moments, w)
@@ -90,6 +92,25 @@ func (c *countColumns) put(p *PackedCounts, bin, unit int64) {
 	for i := range p.Rows {
 		r := &p.Rows[i]
 		s, m := seats[r.Seat], &c.moments[r.Moment]
+		if m.plain && m.bin == bin && s.vantage == vantage && s.group > group && number == len(c.present)-1 {
+			// Most are: a new group at the same time and place.
+			group, number = s.group, number+1
+			c.present = append(c.present, group)
+			flags := byte(groupNext)
+			switch {
+			case r.Good == m.total:
+				flags |= countAllGood
+			case r.Good < 1<<7:
+				good = append(good, byte(r.Good))
+			default:
+				good = appendShort(good, r.Good)
+			}
+			places = append(places, flags)
+			at := len(events)
+			binary.LittleEndian.PutUint64(events[at:at+8], m.bytes)
+			events = events[:at+m.size]
+			continue
+		}
 		flags := byte(groupSame)
 		if s.group != group {
 			group = s.group
