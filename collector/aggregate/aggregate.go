@@ -67,6 +67,7 @@ type State struct {
 	counters    map[counterKey]*counter
 	pairs       map[counterKey]*pair
 	refusals    map[refusal]bool
+	foreign     *foreignState
 
 	// What hosts feed, resolved with their first frames.
 	classes    map[string]*class
@@ -171,6 +172,7 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		counters:  map[counterKey]*counter{},
 		pairs:     map[counterKey]*pair{},
 		refusals:  map[refusal]bool{},
+		foreign:   newForeign(),
 		classes:   map[string]*class{},
 		laddersBy: map[string]*ladder{},
 		scales:    map[string]*scale{},
@@ -232,13 +234,23 @@ func (s *State) Apply(offset int64, typ string, value []byte) (Outcome, error) {
 		out.Dead = &wire.DeadLetter{Reason: "type", Detail: fmt.Sprintf("record type %q is not known", typ)}
 	}
 	if out.Dead != nil {
-		s.gaps = append(s.gaps, wire.Gap{FirstSeq: uint64(offset), LastSeq: uint64(offset), Reason: wire.ReasonUndecoded})
+		s.lose(offset)
 	}
+	s.settle(offset, &out)
+	return out, nil
+}
+
+// lose records that the record at offset could not be used, or not all of it.
+func (s *State) lose(offset int64) {
+	s.gaps = append(s.gaps, wire.Gap{FirstSeq: uint64(offset), LastSeq: uint64(offset), Reason: wire.ReasonUndecoded})
+}
+
+// settle moves on after the record at offset, and cuts where it is time to.
+func (s *State) settle(offset int64, out *Outcome) {
 	s.advance(offset)
 	if s.sinceCut++; s.sinceCut >= cutEvery || s.bins >= cutBins {
 		out.Partial = s.cut(false)
 	}
-	return out, nil
 }
 
 // Seen moves on to position next over offsets that hold no record: those that
@@ -316,4 +328,5 @@ func (s *State) beginTime(now int64) {
 	for _, sc := range s.schemas {
 		sc.used = now
 	}
+	s.foreign.begin(now)
 }

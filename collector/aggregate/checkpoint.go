@@ -32,6 +32,8 @@ type checkpoint struct {
 	// BootBytes are the boots as appendBoots writes them; another form of them
 	// takes a field of another name.
 	BootBytes []byte
+	// Foreign is what foreign.save writes; likewise.
+	Foreign []byte
 }
 
 type savedStream struct {
@@ -111,6 +113,7 @@ func (s *State) Checkpoint(last uint32) ([]byte, error) {
 	for r := range s.refusals {
 		c.Refusals = append(c.Refusals, savedRefusal{r.boot.Agent, r.boot.Boot, r.text})
 	}
+	c.Foreign = s.foreign.save()
 	var buf bytes.Buffer
 	if err := gob.NewEncoder(&buf).Encode(&c); err != nil {
 		return nil, fmt.Errorf("encode checkpoint of partition %d: %w", s.source, err)
@@ -188,6 +191,11 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 	}
 	for _, r := range c.Refusals {
 		s.refusals[refusal{bootKey{r.Agent, r.Boot}, r.Text}] = true
+	}
+	if c.Foreign != nil {
+		if err := s.foreign.load(c.Foreign, s.rules); err != nil {
+			return nil, 0, fmt.Errorf("restore checkpoint: %w", err)
+		}
 	}
 	return s, c.LastCRC, nil
 }

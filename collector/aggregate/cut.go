@@ -11,6 +11,9 @@ import (
 
 // cut ends the stretch and returns what it added.
 func (s *State) cut(sketches bool) *wire.Partial {
+	if sketches {
+		s.judgeForeign()
+	}
 	p := &wire.Partial{
 		Source: s.source, Sources: s.sources, Incarnation: s.incarnation,
 		From: s.from, To: s.pos, LogTime: s.logTime, RuleSet: s.rules.id,
@@ -257,6 +260,7 @@ func (s *State) forget() {
 			clear(s.recent[:])
 		}
 	}
+	s.foreign.forget(s.logTime)
 	if s.logTime >= s.swept+sweepEvery {
 		s.sweep()
 	}
@@ -287,6 +291,7 @@ func (s *State) sweep() {
 			b.class.fed = s.swept
 		}
 	}
+	s.foreign.sweep(s.swept)
 	clear(s.regions)
 	for k, c := range s.classes {
 		c.plans = slices.DeleteFunc(c.plans, func(p *plan) bool { return p.fed != s.swept })

@@ -87,7 +87,7 @@ func newFixture(t tester, streams ...*slo.Stream) *fixture {
 func (f *fixture) apply(typ string, value []byte) *wire.Partial {
 	f.t.Helper()
 	f.log = append(f.log, record{typ, value})
-	out, err := f.state.Apply(f.state.Position(), typ, value)
+	out, err := applyAny(f.state, typ, value)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -157,22 +157,27 @@ func (s *State) plan(b *boot, def *telemetry.Schema) *plan {
 	}
 	p := &plan{fingerprint: def.Fingerprint, schema: s.schemas[def.Fingerprint], fed: s.swept}
 	for col := range def.Series {
-		feeds, ladders := s.ladders(s.feeds(col, &def.Series[col], b.host))
-		for _, l := range ladders {
-			p.steps = append(p.steps, ladderFeed{col, l})
-		}
-		for _, fd := range feeds {
-			s.feedBy(fd.cell, nil, ladderRung{})
-			if fd.counted {
-				fd.counter = p.counters
-				p.counters++
-			}
-			p.feeds = append(p.feeds, fd)
-		}
+		s.addColumn(p, col, &def.Series[col], b.host)
 	}
 	s.histograms(p, def, b.host)
 	b.class.plans = append(b.class.plans, p)
 	return p
+}
+
+// addColumn adds to the plan what the column feeds.
+func (s *State) addColumn(p *plan, col int, series *telemetry.Series, host telemetry.Labels) {
+	feeds, ladders := s.ladders(s.feeds(col, series, host))
+	for _, l := range ladders {
+		p.steps = append(p.steps, ladderFeed{col, l})
+	}
+	for _, fd := range feeds {
+		s.feedBy(fd.cell, nil, ladderRung{})
+		if fd.counted {
+			fd.counter = p.counters
+			p.counters++
+		}
+		p.feeds = append(p.feeds, fd)
+	}
 }
 
 // feeds returns what the column feeds.
@@ -229,4 +234,5 @@ func (s *State) outdatePlans() {
 		b.unjudge()
 		b.class = nil
 	}
+	s.foreign.outdate(s.rules)
 }

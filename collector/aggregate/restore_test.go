@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"nines/collector/decode"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
 )
@@ -19,7 +20,7 @@ var mixed = telemetry.NewSchema([]telemetry.Series{gauge("probe_success", "a"), 
 // randomLog is a partition's log with all that a fleet does to it.
 func randomLog(t *rapid.T, f *fixture) {
 	dice := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 3))
-	sets := []string{f.set, f.rules.add(latencyStream(), requestStream()), f.rules.add(probeStream(), requestStream())}
+	sets := []string{f.set, f.rules.add(latencyStream(), requestStream()), f.rules.add(probeStream(), requestStream(), payStream())}
 	seq, boot := [3]uint64{}, [3]uint64{1, 1, 1}
 	now, errors := epoch, 0.0
 	f.tick(now)
@@ -35,6 +36,9 @@ func randomLog(t *rapid.T, f *fixture) {
 			f.set = sets[dice.IntN(len(sets))]
 		case n < 35:
 			f.apply("", []byte{1, 2, 3})
+		case n < 65:
+			errors += float64(dice.IntN(3))
+			randomForeign(f, dice, now, errors)
 		default:
 			a := dice.IntN(3)
 			switch dice.IntN(20) {
@@ -71,7 +75,7 @@ func bytesOf(p *wire.Partial) []byte {
 // rest of the log gives the same bytes.
 func TestANewOwnerRepeatsIdenticalPartials(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := newFixture(t, probeStream(), latencyStream(), requestStream())
+		f := newFixture(t, probeStream(), latencyStream(), requestStream(), payStream())
 		randomLog(t, f)
 		want := map[int64][]byte{}
 		for _, p := range f.out {
@@ -83,7 +87,7 @@ func TestANewOwnerRepeatsIdenticalPartials(t *testing.T) {
 				t.Fatal(err)
 			}
 			for pos := s.Position(); pos < int64(len(f.log)); pos++ {
-				out, err := s.Apply(pos, f.log[pos].typ, f.log[pos].value)
+				out, err := applyAny(s, f.log[pos].typ, f.log[pos].value)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -99,6 +103,7 @@ func FuzzRestore(f *testing.F) {
 	x := newFixture(f, probeStream(), latencyStream(), requestStream())
 	x.tick(epoch)
 	x.frame("h", 7, 1, mixed, epoch+100, 1, 0.1, 3, 4)
+	perTime(shopMinutes(), func(_ int64, ms []measured) { x.foreign(decode.Influx, "h", linesOf(ms)) })
 	x.tick(epoch + 20_000)
 	f.Add(x.saved[len(x.saved)-1])
 	f.Add([]byte{})
@@ -125,14 +130,18 @@ func FuzzApply(f *testing.F) {
 	f.Add(uint8(0), x.encode("h", 7, 1, mixed, true, []int64{epoch, epoch + 1000}, 1, 1, 0.1, 0.2, 3, 4, 5, 6))
 	f.Add(uint8(1), wire.AppendTick(nil, &wire.Tick{Clock: epoch, RuleSet: x.set}))
 	f.Add(uint8(2), []byte("garbage"))
+	f.Add(uint8(3), linesOf(shopMinutes()[:7]))
+	f.Add(uint8(4), otlpOf(f, shopMinutes()[:7]))
+	f.Add(uint8(5), write1Of(f, shopMinutes()[:7]))
+	f.Add(uint8(5), write2Of(f, shopMinutes()[:7]))
 	tick := wire.AppendTick(nil, &wire.Tick{Clock: epoch, RuleSet: x.set})
 	f.Fuzz(func(t *testing.T, kind uint8, data []byte) {
 		s := NewState(0, 1, 1, 0, x.rules.get)
 		if _, err := s.Apply(0, wire.TypeTick, tick); err != nil {
 			t.Fatal(err)
 		}
-		typ := []string{wire.TypeFrame, wire.TypeTick, ""}[kind%3]
-		_, _ = s.Apply(s.Position(), typ, data)
+		typ := []string{wire.TypeFrame, wire.TypeTick, "", foreignType(decode.Influx, "h"), foreignType(decode.OTLP, ""), foreignType(decode.RemoteWrite, "h")}[kind%6]
+		_, _ = applyAny(s, typ, data)
 		out, err := s.Apply(s.Position(), wire.TypeTick, wire.AppendTick(nil, &wire.Tick{Clock: s.LogTime() + 20_000}))
 		if err != nil {
 			t.Fatal(err)

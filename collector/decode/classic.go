@@ -10,7 +10,7 @@ import (
 // classic returns the columns of a classic histogram: a bucket for each bound
 // and for +Inf, their count, and their sum.
 func classic(metric string, labels telemetry.Labels, bounds []float64, kind Kind) *Set {
-	set := &Set{Columns: make([]Column, 0, len(bounds)+3)}
+	set := &Set{Labels: labels, Columns: make([]Column, 0, len(bounds)+3)}
 	for i := 0; i <= len(bounds); i++ {
 		le := "+Inf"
 		if i < len(bounds) {

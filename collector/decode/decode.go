@@ -212,6 +212,8 @@ type Point struct {
 
 // Set describes the series of a point.
 type Set struct {
+	// Labels are those that all columns have.
+	Labels telemetry.Labels
 	// Columns are the series of the point's values, in their order; texts have
 	// none in line protocol.
 	Columns []Column

@@ -18,7 +18,7 @@ func (l *lines) describe() (*Set, error) {
 		return nil, errorAtLine(l.line, err)
 	}
 	labels := labelsOf(tags)
-	set := &Set{}
+	set := &Set{Labels: labels}
 	for i := range l.point.Values {
 		v := &l.point.Values[i]
 		if !utf8.Valid(v.Field) {

@@ -48,7 +48,7 @@ func (o *otlp) describe() (*Set, error) {
 	case dataHistogram:
 		return classic(name, labels, o.shape.bounds, kind), nil
 	case dataSummary:
-		set := &Set{}
+		set := &Set{Labels: labels}
 		for _, q := range o.shape.quantiles {
 			at := telemetry.Labels{{Name: "quantile", Value: boundText(q)}}
 			set.Columns = append(set.Columns, Column{Name: name, Labels: labels.With(at), Kind: Gauge})
@@ -56,7 +56,7 @@ func (o *otlp) describe() (*Set, error) {
 		set.Columns = append(set.Columns, Column{Name: name + "_count", Labels: labels, Kind: kind}, Column{Name: name + "_sum", Labels: labels, Kind: kind})
 		return set, nil
 	}
-	return &Set{Columns: []Column{{Name: name, Labels: labels, Kind: kind}}}, nil
+	return &Set{Labels: labels, Columns: []Column{{Name: name, Labels: labels, Kind: kind}}}, nil
 }
 
 func (o *otlp) name(kind Kind) (string, error) {

@@ -305,11 +305,11 @@ func (w *writes) describe() (*Set, error) {
 	ls := telemetry.NewLabels(labels)
 	switch w.form {
 	case formNative:
-		return &Set{Columns: []Column{{Name: metric, Labels: ls, Kind: w.hist.kind(Native)}}}, nil
+		return &Set{Labels: ls, Columns: []Column{{Name: metric, Labels: ls, Kind: w.hist.kind(Native)}}}, nil
 	case formCustom:
 		return classic(metric, ls, w.bounds, w.hist.kind(Counter)), nil
 	}
-	return &Set{Columns: []Column{{Name: metric, Labels: ls, Kind: kindOf(w.metric, metric)}}}, nil
+	return &Set{Labels: ls, Columns: []Column{{Name: metric, Labels: ls, Kind: kindOf(w.metric, metric)}}}, nil
 }
 
 func cutText(b []byte) (text string, rest []byte) {

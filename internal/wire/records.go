@@ -133,6 +133,7 @@ const (
 	ReasonUndecoded = "undecoded" // a record that went to nines.deadletter
 	ReasonFuture    = "future"    // samples ahead of log time: the host's clock is wrong
 	ReasonPast      = "past"      // samples of a week before log time, or older: likewise
+	ReasonLate      = "late"      // another fleet's samples, too old to be told from repeats
 	// ReasonRefused begins the reason of a histogram that an objective cannot
 	// count: "refused", a space, a word, a colon and why. Its From and To are
 	// the first samples' times; no frame is missing.

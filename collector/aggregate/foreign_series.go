@@ -1,0 +1,307 @@
+package aggregate
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+
+	"nines/collector/decode"
+	"nines/internal/slo"
+	"nines/internal/telemetry"
+)
+
+const (
+	// maxForeignSets bounds the sets that are remembered as described.
+	maxForeignSets = 1 << 20
+	// maxForeignSeries bounds the series of a partition that objectives read.
+	maxForeignSeries = 1 << 20
+)
+
+// foreignSet is a set of series as its bytes name it.
+type foreignSet struct {
+	format decode.Format
+	key    []byte
+	// hostless says that the set names no host, so that it is another set under
+	// each key of records; record is the one of this.
+	hostless bool
+	record   uint64
+	next     *foreignSet // of the same hash
+	columns  []foreignColumn
+	region   string
+	used     int64 // log time
+}
+
+type foreignColumn struct {
+	field []byte
+	name  string
+	// series is nil where it feeds nothing. Unkeyed then says that it is a
+	// cumulative counter, and that this was not said yet.
+	series  *foreignSeries
+	unkeyed bool
+}
+
+// foreignSeries is a series that feeds something. It is known by its name and
+// labels, however it was written.
+type foreignSeries struct {
+	id     string
+	name   string
+	labels telemetry.Labels
+	kind   decode.Kind
+	// key is the hash of the key under which its records come.
+	key      uint64
+	times    times
+	rest     float64 // of a Delta: what is less than one event
+	counted  []*foreignCounter
+	used     int64
+	rules    *ruleSet // that what follows was resolved by
+	plan     *plan
+	counters []*foreignCounter // by feed.counter
+	pairs    []*foreignPair    // by part.pair
+	natives  []int             // of pairs: those that a histogram with exponential buckets feeds
+	// single says that each value stands alone, so that repeats must be known, and
+	// running that values are cumulative. Of untyped series, objectives may read
+	// either.
+	single, running bool
+}
+
+// foreignCounter is what one stream's role last saw of a cumulative series.
+type foreignCounter struct {
+	stream string
+	from   int64
+	role   role
+	value  uint64
+	time   int64 // 0: no value yet
+}
+
+type foreignPairKey struct {
+	set    uint64
+	stream string
+	from   int64
+}
+
+type foreignPair struct{ pair }
+
+// taken drops the reading of time t.
+func (p *pair) taken(t int64) {
+	for i := range p.pending {
+		if p.pending[i].Time == t {
+			p.pending = append(p.pending[:i], p.pending[i+1:]...)
+			return
+		}
+	}
+}
+
+// find returns the set of those bytes, nil where it has to be described.
+func (f *foreignState) find(key []byte) *foreignSet {
+	h := f.hash(key)
+	set := f.among(h, key)
+	if set != nil && set.hostless && set.record != f.record.key {
+		return f.among(h^f.record.key, key)
+	}
+	return set
+}
+
+func (f *foreignState) hash(key []byte) uint64 { return xxhash.Sum64(key) + uint64(f.record.Format) }
+
+func (f *foreignState) among(h uint64, key []byte) *foreignSet {
+	set := f.sets[h]
+	for set != nil && !(set.format == f.record.Format && bytes.Equal(set.key, key)) {
+		set = set.next
+	}
+	return set
+}
+
+// describe makes the set of the point. It is not ok where its key cannot be
+// read.
+func (s *State) describe(p *decode.Point) (set *foreignSet, ok bool) {
+	f := s.foreign
+	def, err := f.reader.Describe()
+	if err != nil {
+		f.record.refuse(err)
+		return nil, false
+	}
+	set = &foreignSet{format: f.record.Format, key: bytes.Clone(p.Key), record: f.record.key,
+		hostless: def.Labels.Get(labelHost) == "", region: def.Labels.Get("region")}
+	for i := range def.Columns {
+		set.columns = append(set.columns, s.foreignColumn(&def.Columns[i]))
+	}
+	if len(f.sets) >= maxForeignSets {
+		clear(f.sets)
+	}
+	h := f.hash(p.Key)
+	if f.among(h, p.Key) != nil {
+		h ^= f.record.key // of another record's key
+	}
+	set.next, f.sets[h] = f.sets[h], set
+	return set, true
+}
+
+// column returns the place of a field's column, -1 where it has none.
+func (set *foreignSet) column(field []byte) int {
+	for i := range set.columns {
+		if bytes.Equal(set.columns[i].field, field) {
+			return i
+		}
+	}
+	return -1
+}
+
+// widen adds the columns of the point that the set does not have, and returns
+// that of the field; it is -1 where the point cannot be read.
+func (s *State) widen(set *foreignSet, p *decode.Point, field []byte) int {
+	def, err := s.foreign.reader.Describe()
+	if err != nil {
+		s.foreign.record.refuse(err)
+		return -1
+	}
+	for i := range def.Columns {
+		if c := &def.Columns[i]; set.column([]byte(c.Field)) < 0 {
+			set.columns = append(set.columns, s.foreignColumn(c))
+		}
+	}
+	return set.column(field)
+}
+
+// foreignColumn finds what a column feeds.
+func (s *State) foreignColumn(c *decode.Column) foreignColumn {
+	f := s.foreign
+	out := foreignColumn{field: []byte(c.Field), name: c.Name}
+	labels := f.record.withHost(c.Labels)
+	id := foreignID(c, labels)
+	if labels.Get(labelHost) == "" {
+		id += string(binary.LittleEndian.AppendUint64(nil, f.record.key))
+	}
+	sr := f.series[id]
+	if sr == nil {
+		sr = &foreignSeries{id: id, name: c.Name, labels: labels, kind: c.Kind}
+	}
+	sr.used = s.logTime
+	if sr.rules != s.rules {
+		s.resolveForeign(sr)
+	}
+	switch {
+	case !sr.single && !sr.running:
+		out.unkeyed = c.Kind == decode.Counter || c.Kind == decode.Native
+		return out
+	case f.series[id] == nil && len(f.series) >= maxForeignSeries:
+		f.record.full = true
+		return out
+	}
+	f.series[id], out.series = sr, sr
+	return out
+}
+
+// foreignID is the identity of a series: its name, its labels, and how its values
+// are to be read.
+func foreignID(c *decode.Column, labels telemetry.Labels) string {
+	b := appendText([]byte{byte(c.Kind)}, c.Name)
+	for _, l := range labels {
+		b = appendText(appendText(b, l.Name), l.Value)
+	}
+	return string(b)
+}
+
+// resolveForeign finds what the series feeds by the rules in force.
+func (s *State) resolveForeign(sr *foreignSeries) {
+	p := &plan{fed: s.swept}
+	sr.rules, sr.plan, sr.counters, sr.pairs, sr.natives = s.rules, p, nil, nil, nil
+	for _, kind := range kindsOf(sr.kind) {
+		def := &telemetry.Schema{Series: []telemetry.Series{{Name: sr.name, Labels: sr.labels, Kind: kind}}}
+		s.addColumn(p, 0, &def.Series[0], nil)
+		if kind != telemetry.Gauge || sr.kind == decode.Gauge {
+			s.histograms(p, def, nil)
+		}
+	}
+	for i := range p.feeds {
+		if fd := &p.feeds[i]; fd.counted {
+			sr.counters = append(sr.counters, sr.counterOf(fd))
+		}
+	}
+	sr.counted = slices.Clone(sr.counters) // no other stream is left
+	for i := range p.pairs {
+		sr.pairs = append(sr.pairs, s.foreign.pairOf(sr, &p.pairs[i], s.logTime))
+	}
+	if sr.kind == decode.Native || sr.kind == decode.NativeDelta {
+		s.resolveNative(sr)
+	}
+	cumulative := p.counters > 0 || len(p.parts) > 0 || len(sr.natives) > 0
+	delta := sr.kind == decode.Delta || sr.kind == decode.NativeDelta
+	sr.running = cumulative && !delta
+	sr.single = cumulative && delta || len(p.steps) > 0 || len(p.feeds) > p.counters
+	s.foreign.awaitTallies(sr, s.logTime)
+}
+
+// kindsOf returns as what a series may be read: if nobody says what it is, as
+// what the objective needs.
+func kindsOf(k decode.Kind) []telemetry.Kind {
+	switch k {
+	case decode.Untyped:
+		return []telemetry.Kind{telemetry.Gauge, telemetry.Counter}
+	case decode.Counter, decode.Delta:
+		return []telemetry.Kind{telemetry.Counter}
+	case decode.Native, decode.NativeDelta:
+		return []telemetry.Kind{telemetry.Histogram}
+	}
+	return []telemetry.Kind{telemetry.Gauge}
+}
+
+// counterOf returns what the feed's stream last saw of the series.
+func (sr *foreignSeries) counterOf(fd *feed) *foreignCounter {
+	for _, c := range sr.counted {
+		if c.stream == fd.stream.id && c.from == fd.stream.From && c.role == fd.role {
+			return c
+		}
+	}
+	c := &foreignCounter{stream: fd.stream.id, from: fd.stream.From, role: fd.role}
+	sr.counted = append(sr.counted, c)
+	return c
+}
+
+func (f *foreignState) pairOf(sr *foreignSeries, pf *pairFeed, now int64) *foreignPair {
+	k := foreignPairKey{pf.set ^ uint64(sr.kind)<<56, pf.stream.id, pf.stream.From}
+	if sr.labels.Get(labelHost) == "" {
+		k.set ^= f.record.key
+	}
+	p := f.pairs[k]
+	if p == nil {
+		p = &foreignPair{pair{used: now}}
+		f.pairs[k] = p
+	}
+	return p
+}
+
+// forgetValues makes the next values of the series those from which is counted.
+func (sr *foreignSeries) forgetValues() {
+	for _, c := range sr.counted {
+		c.time = 0
+	}
+	for _, p := range sr.pairs {
+		p.pair = pair{used: p.used}
+	}
+}
+
+// resolveNative ties a histogram with exponential buckets to the streams whose
+// threshold is a bucket's bound.
+func (s *State) resolveNative(sr *foreignSeries) {
+	var probe decode.NativeHistogram
+	for _, t := range sr.plan.tallies {
+		st := t.stream
+		if _, exact := probe.AtMost(st.def.Threshold); !exact || st.op != opLTE && st.op != opGT {
+			continue
+		}
+		pf := pairFeed{set: t.set, stream: st, cell: s.cellOf(st, sr.labels, nil)}
+		sr.natives = append(sr.natives, len(sr.pairs))
+		sr.plan.pairs, sr.pairs = append(sr.plan.pairs, pf), append(sr.pairs, s.foreign.pairOf(sr, &pf, s.logTime))
+	}
+}
+
+// good returns how many of total values are good, of which bucket are at most
+// the threshold.
+func (pf *pairFeed) good(bucket, total uint64) uint64 {
+	if pf.stream.def.Op == slo.GT {
+		return total - bucket
+	}
+	return bucket
+}
