@@ -63,7 +63,7 @@ var table = []row{
 
 	{"agent", 3, "agent/framing agent/gpu agent/host agent/probe agent/spool agent/telegraf internal/bus internal/telemetry internal/wire internal/yamlconf",
 		"puts its sources together and sends frames; no collector in it"},
-	{"collector/aggregate", 3, "internal/bus internal/deadletter internal/hist internal/rulelog internal/slo internal/telemetry internal/wire",
+	{"collector/aggregate", 3, "collector/decode internal/bus internal/deadletter internal/hist internal/rulelog internal/slo internal/telemetry internal/wire",
 		"telemetry to partials; it never sees the ledger"},
 	{"collector/evaluate", 3, "internal/access internal/alert internal/bus internal/deadletter internal/hist internal/inventory internal/ledger internal/rulelog internal/sla internal/sla/clauses internal/slo internal/telemetry internal/wire",
 		"partials to slots, alerts and the ledger"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -111,14 +112,18 @@ func (a *app) connect(ctx context.Context) error {
 		return failed(err)
 	}
 	t := a.cfg.Topics
-	for _, topic := range []bus.Topic{
+	topics := []bus.Topic{
 		{Name: wire.TopicTelemetry, Partitions: t.TelemetryPartitions, Retention: t.Retention.D()},
 		{Name: wire.TopicPartials, Partitions: t.PartialsPartitions, Retention: t.Retention.D(), MaxMessageBytes: 8 << 20},
 		{Name: wire.TopicCheckpoints, Compact: true},
 		{Name: wire.TopicRules, Compact: true},
 		{Name: wire.TopicAlerts, Compact: true},
 		{Name: wire.TopicDeadLetter, Retention: 7 * 24 * time.Hour},
-	} {
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Formats)) { // those of other fleets
+		topics = append(topics, bus.Topic{Name: name, Partitions: t.TelemetryPartitions, Retention: t.Retention.D()})
+	}
+	for _, topic := range topics {
 		topic.Replication = t.Replication
 		if _, err := client.EnsureTopic(ctx, topic); err != nil {
 			return failed(err)
@@ -225,7 +230,8 @@ func (a *app) build(context.Context) error {
 }
 
 func (a *app) aggregatePart() (service.Part, error) {
-	r, err := aggregate.New(aggregate.Options{Client: a.client, Rules: a.rules, Owner: a.owner, Log: a.log.With("role", roleAggregate), Metrics: a.metrics()})
+	formats, _ := aggregate.ParseFormats(a.cfg.Topics.Formats) // what is wrong was told when the file was read
+	r, err := aggregate.New(aggregate.Options{Client: a.client, Rules: a.rules, Owner: a.owner, Formats: formats, Log: a.log.With("role", roleAggregate), Metrics: a.metrics()})
 	if err != nil {
 		return service.Part{}, err
 	}

@@ -4,14 +4,17 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"nines/alerting"
+	"nines/collector/aggregate"
 	"nines/collector/evaluate"
 	"nines/collector/ruler"
 	"nines/internal/broker"
@@ -57,6 +60,8 @@ type TopicsConfig struct {
 	PartialsPartitions  int               `yaml:"partials_partitions,omitempty"`
 	Replication         int               `yaml:"replication,omitempty"`
 	Retention           yamlconf.Duration `yaml:"retention,omitempty"`
+	// Formats are how other fleets write, by topic.
+	Formats map[string]string `yaml:"formats,omitempty"`
 }
 
 // EvaluateConfig bounds how long slots stay open, and silence.
@@ -120,6 +125,10 @@ func (c *Config) Check(doc *yamlconf.Doc) yamlconf.Errors {
 	least("topics.replication", cmp.Or(c.Topics.Replication, 1), 1)
 	if n := c.Topics.PartialsPartitions; n > 1 && c.Ledger.Postgres == "" {
 		bad("topics.partials_partitions", n, "more than one needs a ledger on PostgreSQL: set ledger.postgres, or 1")
+	}
+	_, formats := aggregate.ParseFormats(c.Topics.Formats)
+	for _, topic := range slices.Sorted(maps.Keys(formats)) {
+		bad("topics.formats."+topic, c.Topics.Formats[topic], "%v", formats[topic])
 	}
 	c.Ledger.check(bad)
 	if c.Simulation != "" && len(c.Topology) == 0 {

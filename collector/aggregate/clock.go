@@ -39,10 +39,10 @@ func (r *Role) awaitClock(ctx context.Context) error {
 		}
 		var wrong errClock
 		if !errors.As(err, &wrong) {
-			r.problems.Delete(problemClock)
+			r.problems.Delete(source{})
 			return nil // other trouble is the group's to find and retry
 		}
-		r.problems.Store(problemClock, err)
+		r.problems.Store(source{}, err)
 		if !said {
 			r.o.Log.Error("this collector stands aside", "err", err)
 			said = true
@@ -56,14 +56,20 @@ func (r *Role) awaitClock(ctx context.Context) error {
 }
 
 func (r *Role) compareClock(ctx context.Context) error {
-	n, err := r.o.Client.Partitions(ctx, wire.TopicTelemetry)
-	if err != nil {
-		return err
+	var all []source
+	for _, topic := range r.o.topics() {
+		n, err := r.o.Client.Partitions(ctx, topic)
+		if err != nil {
+			return err
+		}
+		for p := range n {
+			all = append(all, source{topic, int32(p)})
+		}
 	}
-	errs := make([]error, n)
+	errs := make([]error, len(all))
 	var wg sync.WaitGroup
-	for p := range n {
-		wg.Go(func() { errs[p] = r.compareTicks(ctx, int32(p)) })
+	for i, of := range all {
+		wg.Go(func() { errs[i] = r.compareTicks(ctx, of) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -71,13 +77,13 @@ func (r *Role) compareClock(ctx context.Context) error {
 
 // compareTicks looks at the partition's newest ticks, and at those that come
 // while it listens.
-func (r *Role) compareTicks(ctx context.Context, partition int32) error {
-	first, next, err := r.o.Client.Offsets(ctx, wire.TopicTelemetry, partition)
+func (r *Role) compareTicks(ctx context.Context, of source) error {
+	first, next, err := r.o.Client.Offsets(ctx, of.topic, of.partition)
 	if err != nil {
 		return err
 	}
 	end := time.Now().Add(listenFor)
-	for reader := r.o.Client.Reader(wire.TopicTelemetry, partition, max(first, next-tailRecords)); time.Now().Before(end); {
+	for reader := r.o.Client.Reader(of.topic, of.partition, max(first, next-tailRecords)); time.Now().Before(end); {
 		recs, err := reader.Fetch(ctx, time.Until(end))
 		if err != nil {
 			return err
@@ -86,7 +92,7 @@ func (r *Role) compareTicks(ctx context.Context, partition int32) error {
 			live := recs[i].Offset >= next
 			if err := judgeTick(&recs[i], time.Now(), live); err != nil {
 				return err
-			} else if live && typeOf(&recs[i]) == wire.TypeTick {
+			} else if live && isTick(&recs[i]) {
 				return nil
 			}
 		}
@@ -98,7 +104,7 @@ func (r *Role) compareTicks(ctx context.Context, partition int32) error {
 // old, for nobody may have owned the partition since; a live one may not.
 func judgeTick(rec *bus.Record, now time.Time, live bool) error {
 	var t wire.Tick
-	if typeOf(rec) != wire.TypeTick || wire.DecodeTick(rec.Value, &t) != nil {
+	if !isTick(rec) || wire.DecodeTick(rec.Value, &t) != nil {
 		return nil
 	}
 	ahead := time.UnixMilli(t.Clock).Sub(now)
@@ -106,4 +112,10 @@ func judgeTick(rec *bus.Record, now time.Time, live bool) error {
 		return errClock{ahead}
 	}
 	return nil
+}
+
+// isTick tells whether the record is a tick, which always says so.
+func isTick(rec *bus.Record) bool {
+	typ, _ := typeOf(rec, 0)
+	return typ == wire.TypeTick
 }

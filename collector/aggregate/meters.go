@@ -15,8 +15,10 @@ type meters struct {
 	set                                *metrics.Set
 	partials, samples, frames, repeats *metrics.Counter
 	gaps, gapFrames, unplaced          *metrics.Counter
+	foreignRecords, foreignSamples     *metrics.Counter
+	foreignRepeats, foreignLate        *metrics.Counter
 	mu                                 sync.Mutex
-	lags                               map[int32]*lag
+	lags                               map[source]*lag
 }
 
 type lag struct{ records, ms float64 }
@@ -25,7 +27,7 @@ func newMeters(set *metrics.Set) *meters {
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	return &meters{set: set, lags: map[int32]*lag{},
+	return &meters{set: set, lags: map[source]*lag{},
 		partials:  set.NewCounter("nines_aggregate_partials_total"),
 		samples:   set.NewCounter("nines_aggregate_samples_total"),
 		frames:    set.NewCounter("nines_aggregate_frames_total"),
@@ -33,6 +35,11 @@ func newMeters(set *metrics.Set) *meters {
 		gaps:      set.NewCounter("nines_aggregate_gaps_total"),
 		gapFrames: set.NewCounter("nines_aggregate_gap_frames_total"),
 		unplaced:  set.NewCounter("nines_aggregate_unplaced_total"),
+
+		foreignRecords: set.NewCounter("nines_aggregate_foreign_records_total"),
+		foreignSamples: set.NewCounter("nines_aggregate_foreign_samples_total"),
+		foreignRepeats: set.NewCounter("nines_aggregate_foreign_repeated_samples_total"),
+		foreignLate:    set.NewCounter("nines_aggregate_foreign_late_samples_total"),
 	}
 }
 
@@ -57,18 +64,25 @@ func (m *meters) count(p *wire.Partial) {
 	m.unplaced.Add(len(p.Unplaced))
 }
 
+func (m *meters) foreign(seen ForeignSeen) {
+	m.foreignRecords.Add(int(seen.Records))
+	m.foreignSamples.Add(int(seen.Samples))
+	m.foreignRepeats.Add(int(seen.Repeats))
+	m.foreignLate.Add(int(seen.Late))
+}
+
 func (m *meters) dead(reason string) {
 	m.set.GetOrCreateCounter(fmt.Sprintf("nines_aggregate_dead_letters_total{reason=%q}", reason)).Inc()
 }
 
 // lag keeps how far a partition is behind, in records and in milliseconds.
-func (m *meters) lag(partition int32, records, ms int64) {
+func (m *meters) lag(of source, records, ms int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	l := m.lags[partition]
+	l := m.lags[of]
 	if l == nil {
 		l = &lag{}
-		m.lags[partition] = l
+		m.lags[of] = l
 		read := func(f func(*lag) float64) func() float64 {
 			return func() float64 {
 				m.mu.Lock()
@@ -76,8 +90,8 @@ func (m *meters) lag(partition int32, records, ms int64) {
 				return f(l)
 			}
 		}
-		m.set.NewGauge(fmt.Sprintf(`nines_aggregate_lag_records{partition="%d"}`, partition), read(func(l *lag) float64 { return l.records }))
-		m.set.NewGauge(fmt.Sprintf(`nines_aggregate_lag_seconds{partition="%d"}`, partition), read(func(l *lag) float64 { return l.ms / 1000 }))
+		m.set.NewGauge(fmt.Sprintf(`nines_aggregate_lag_records{%s}`, of.labels()), read(func(l *lag) float64 { return l.records }))
+		m.set.NewGauge(fmt.Sprintf(`nines_aggregate_lag_seconds{%s}`, of.labels()), read(func(l *lag) float64 { return l.ms / 1000 }))
 	}
 	l.records, l.ms = float64(records), float64(ms)
 }

@@ -13,14 +13,14 @@ import (
 // compares its position with the log: a recreated or truncated topic starts a
 // new incarnation, and what left the log unread is recorded.
 func (o *owner) restore(ctx context.Context) error {
-	first, next, err := o.o.Client.Offsets(ctx, wire.TopicTelemetry, o.partition)
+	first, next, err := o.o.Client.Offsets(ctx, o.topic, o.partition)
 	if err != nil {
 		return err
 	}
 	data, set := o.newest()
 	o.set = set
 	if data == nil {
-		o.state = NewState(o.partition, o.sources, 1, first, o.o.Rules.Get)
+		o.state = NewState(o.number, o.sources, 1, first, o.o.Rules.Get)
 		o.state.Pack()
 		return nil
 	}
@@ -56,7 +56,7 @@ func (o *owner) sameLog(ctx context.Context, first, next int64, crc uint32) (boo
 	if pos-1 < first {
 		return true, nil // retention took it: nothing to compare
 	}
-	recs, err := o.o.Client.Reader(wire.TopicTelemetry, o.partition, pos-1).Fetch(ctx, fetchWait)
+	recs, err := o.o.Client.Reader(o.topic, o.partition, pos-1).Fetch(ctx, fetchWait)
 	if err != nil {
 		var damaged *bus.ErrCorrupt
 		if errors.As(err, &damaged) {
@@ -86,6 +86,6 @@ func (o *owner) newest() (payload []byte, next uint64) {
 			o.log.Warn("a checkpoint cannot be read; an older one is used", "key", key, "err", err)
 		}
 	}
-	_, payload, _ = j.Latest(o.partition)
-	return payload, j.Next(o.partition)
+	_, payload, _ = j.Latest(o.number)
+	return payload, j.Next(o.number)
 }

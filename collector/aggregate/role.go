@@ -12,6 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"nines/collector/decode"
 	"nines/internal/bus"
 	"nines/internal/deadletter"
 	"nines/internal/rulelog"
@@ -34,7 +35,11 @@ type Options struct {
 	Client *bus.Client
 	Rules  *rulelog.Log
 	// Owner names this process in ticks.
-	Owner   string
+	Owner string
+	// Formats are how records without headers are written, by topic. Topics that
+	// stand here are aggregated besides nines.telemetry; ticks are written to them.
+	// All collectors must have the same.
+	Formats map[string]decode.Format
 	Log     *slog.Logger
 	Metrics *metrics.Set
 }
@@ -44,13 +49,10 @@ type Role struct {
 	o           Options
 	m           *meters
 	checkpoints *bus.Table
-	problems    sync.Map // partition, or problemClock -> error
+	problems    sync.Map // source -> error; source{} where the clock is the problem
 	owned       atomic.Int32
 	leave       atomic.Pointer[context.CancelFunc]
 }
-
-// problemClock stands for all partitions where the clock is the problem.
-const problemClock = int32(-1)
 
 // New returns the role; it starts nothing.
 func New(o Options) (*Role, error) {
@@ -67,11 +69,11 @@ func New(o Options) (*Role, error) {
 func (r *Role) Health() error {
 	var errs []error
 	r.problems.Range(func(p, err any) bool {
-		if p == problemClock {
+		if p == (source{}) {
 			errs = append(errs, err.(error))
 			return true
 		}
-		errs = append(errs, fmt.Errorf("telemetry partition %v: %w", p, err.(error)))
+		errs = append(errs, fmt.Errorf("telemetry partition %s: %w", p.(source), err.(error)))
 		return true
 	})
 	return errors.Join(errs...)
@@ -87,7 +89,7 @@ func (r *Role) Run(ctx context.Context) error {
 		}
 		member, leave := context.WithCancel(ctx)
 		r.leave.Store(&leave)
-		g := r.o.Client.Group(bus.GroupOptions{ID: Group, Topics: []string{wire.TopicTelemetry}, OnGeneration: r.generation,
+		g := r.o.Client.Group(bus.GroupOptions{ID: Group, Topics: r.o.topics(), OnGeneration: r.generation,
 			WatchPartitionChanges: growthWatch})
 		err := g.Run(member)
 		left := member.Err() != nil && ctx.Err() == nil
@@ -102,42 +104,58 @@ func (r *Role) generation(ctx context.Context, gen *bus.Generation) error {
 	if err := r.checkpoints.Load(ctx); err != nil {
 		return fmt.Errorf("read checkpoints: %w", err)
 	}
-	sources, err := r.o.Client.Partitions(ctx, wire.TopicTelemetry)
-	if err != nil {
-		return err
+	sources := 0
+	for _, topic := range r.o.topics() {
+		n, err := r.o.Client.Partitions(ctx, topic)
+		if err != nil {
+			return err
+		}
+		if n > maxTopicPartitions {
+			return fmt.Errorf("topic %s has %d partitions, more than %d", topic, n, maxTopicPartitions)
+		}
+		sources += n
 	}
 	sinks, err := r.o.Client.Partitions(ctx, wire.TopicPartials)
 	if err != nil {
 		return err
 	}
 	var wg sync.WaitGroup
-	for _, p := range gen.Assigned[wire.TopicTelemetry] {
-		wg.Go(func() {
-			r.owned.Add(1)
-			defer r.owned.Add(-1)
-			o := &owner{Role: r, gen: gen, partition: p, sources: int32(sources), log: r.o.Log.With("partition", p)}
-			for i := range sinks {
-				o.sinks = append(o.sinks, &sink{Producer: r.o.Client.Producer(wire.TopicPartials, int32(i))})
-			}
-			o.keep(ctx)
-			r.problems.Delete(p)
-		})
+	for _, topic := range r.o.topics() {
+		for _, p := range gen.Assigned[topic] {
+			wg.Go(func() { r.own(ctx, gen, source{topic, p}, sources, sinks) })
+		}
 	}
 	wg.Wait()
 	return nil
 }
 
+// own keeps one partition until the generation ends.
+func (r *Role) own(ctx context.Context, gen *bus.Generation, of source, sources, sinks int) {
+	r.owned.Add(1)
+	defer r.owned.Add(-1)
+	o := &owner{Role: r, gen: gen, source: of, number: of.number(), sources: int32(sources), log: r.o.Log.With("partition", of.partition)}
+	if of.topic != wire.TopicTelemetry {
+		o.log = o.log.With("topic", of.topic)
+	}
+	for i := range sinks {
+		o.sinks = append(o.sinks, &sink{Producer: r.o.Client.Producer(wire.TopicPartials, int32(i))})
+	}
+	o.keep(ctx)
+	r.problems.Delete(of)
+}
+
 // owner is one partition in one generation.
 type owner struct {
 	*Role
-	gen       *bus.Generation
-	partition int32
-	sources   int32
-	sinks     []*sink
-	state     *State
-	log       *slog.Logger
-	set       uint64 // number of the next checkpoint
-	warned    map[string]bool
+	gen *bus.Generation
+	source
+	number  int32 // of the source
+	sources int32
+	sinks   []*sink
+	state   *State
+	log     *slog.Logger
+	set     uint64 // number of the next checkpoint
+	warned  map[string]bool
 }
 
 // keep aggregates until the generation ends; after trouble it starts again from
@@ -148,7 +166,7 @@ func (o *owner) keep(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		o.problems.Store(o.partition, err)
+		o.problems.Store(o.source, err)
 		o.log.Error("aggregation stopped; trying again from the last checkpoint", "err", err)
 		select {
 		case <-ctx.Done():
@@ -170,7 +188,7 @@ func (o *owner) run(ctx context.Context) error {
 	defer cancel()
 	incarnation := o.state.Incarnation()
 	wg.Go(func() { o.tick(ctx, incarnation) })
-	reader := o.o.Client.Reader(wire.TopicTelemetry, o.partition, o.state.Position())
+	reader := o.o.Client.Reader(o.topic, o.partition, o.state.Position())
 	for {
 		recs, err := reader.Fetch(ctx, fetchWait)
 		if err != nil {
@@ -209,30 +227,18 @@ func (o *owner) lost(ctx context.Context, next int64) error {
 // watch keeps the figures of the partition, and says when clocks disagree.
 func (o *owner) watch(reader *bus.Reader) {
 	now := time.Now().UnixMilli()
-	o.m.lag(o.partition, max(reader.HighWater()-o.state.Position(), 0), max(now-o.state.LogTime(), 0))
+	o.m.lag(o.source, max(reader.HighWater()-o.state.Position(), 0), max(now-o.state.LogTime(), 0))
 	if lead := o.state.LogTime() - now; lead > clockBound.Milliseconds() {
 		(*o.leave.Load())() // awaitClock says why
 		return
 	}
-	o.problems.Delete(o.partition)
+	o.problems.Delete(o.source)
 }
 
 func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
-	typ := typeOf(rec)
-	out, err := o.state.Apply(rec.Offset, typ, rec.Value)
-	for err != nil {
-		var unknown ErrRules
-		if !errors.As(err, &unknown) {
-			return err
-		}
-		// The tick may be ahead of what this process has read of nines.rules.
-		if err := o.o.Rules.Load(ctx); err != nil {
-			return err
-		}
-		if _, ok := o.o.Rules.Get(unknown.ID); !ok {
-			return err
-		}
-		out, err = o.state.Apply(rec.Offset, typ, rec.Value)
+	out, err := o.take(ctx, rec)
+	if err != nil {
+		return err
 	}
 	if out.Dead != nil {
 		if err := o.bury(ctx, rec, out.Dead); err != nil {
@@ -243,6 +249,7 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 		return nil
 	}
 	o.m.count(out.Partial)
+	o.m.foreign(o.state.TakeForeign())
 	o.warn(out.Partial)
 	if err := o.publish(ctx, out.Partial); err != nil {
 		return err
@@ -253,14 +260,28 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 	return nil
 }
 
-// typeOf returns the record's type, by its header or its first byte.
-func typeOf(rec *bus.Record) string {
-	for i := range rec.Headers {
-		if rec.Headers[i].Key == wire.HeaderType {
-			return wire.TypeNamed(rec.Headers[i].Value)
-		}
+// take applies the record to the state.
+func (o *owner) take(ctx context.Context, rec *bus.Record) (Outcome, error) {
+	typ, other := typeOf(rec, o.o.Formats[o.topic])
+	if other != nil {
+		return o.state.ApplyForeign(rec.Offset, other), nil
 	}
-	return wire.TypeOf(rec.Value, nil)
+	out, err := o.state.Apply(rec.Offset, typ, rec.Value)
+	for err != nil {
+		var unknown ErrRules
+		if !errors.As(err, &unknown) {
+			return out, err
+		}
+		// The tick may be ahead of what this process has read of nines.rules.
+		if err := o.o.Rules.Load(ctx); err != nil {
+			return out, err
+		}
+		if _, ok := o.o.Rules.Get(unknown.ID); !ok {
+			return out, err
+		}
+		out, err = o.state.Apply(rec.Offset, typ, rec.Value)
+	}
+	return out, nil
 }
 
 // sink is a partition of nines.partials, with memory for the next partial.
@@ -298,14 +319,14 @@ func (s *sink) send(ctx context.Context, p *wire.Partial) error {
 
 // bury sends a record that could not be used to nines.deadletter.
 func (o *owner) bury(ctx context.Context, rec *bus.Record, why *wire.DeadLetter) error {
-	why.Topic, why.Partition, why.Offset = wire.TopicTelemetry, o.partition, rec.Offset
+	why.Topic, why.Partition, why.Offset = o.topic, o.partition, rec.Offset
 	o.m.dead(why.Reason)
 	return deadletter.Bury(ctx, o.o.Client, rec, *why)
 }
 
 // tick appends the clock to the partition until the context ends.
 func (o *owner) tick(ctx context.Context, incarnation uint64) {
-	p := o.o.Client.Producer(wire.TopicTelemetry, o.partition)
+	p := o.o.Client.Producer(o.topic, o.partition)
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
 	for failing := false; ; {
@@ -336,11 +357,11 @@ func (o *owner) checkpoint(ctx context.Context, last uint32) error {
 	if err != nil {
 		return err
 	}
-	for i, part := range wire.SplitCheckpoint(o.partition, o.set, data) {
-		if err := o.checkpoints.Put(ctx, string(wire.CheckpointKey(o.partition, o.set, i)), part); err != nil {
+	for i, part := range wire.SplitCheckpoint(o.number, o.set, data) {
+		if err := o.checkpoints.Put(ctx, string(wire.CheckpointKey(o.number, o.set, i)), part); err != nil {
 			return fmt.Errorf("write checkpoint: %w", err)
 		}
 	}
 	o.set++
-	return o.gen.Commit(ctx, wire.TopicTelemetry, o.partition, o.state.Position(), "set="+strconv.FormatUint(o.set-1, 10))
+	return o.gen.Commit(ctx, o.topic, o.partition, o.state.Position(), "set="+strconv.FormatUint(o.set-1, 10))
 }

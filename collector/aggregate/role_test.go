@@ -5,11 +5,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
+	"nines/collector/decode"
 	"nines/internal/bus"
 	"nines/internal/rulelog"
+	"nines/internal/telemetry"
 	"nines/internal/wire"
 	"nines/test/kafka"
 )
@@ -22,6 +25,8 @@ type world struct {
 	client *bus.Client
 	rules  *rulelog.Log
 	fix    *fixture
+	// formats are those of other fleets' topics.
+	formats map[string]decode.Format
 }
 
 func newWorld(t *testing.T) *world {
@@ -58,7 +63,7 @@ func (w *world) connect() *bus.Client {
 // start runs a member of the group on the client; stop ends it.
 func (w *world) start(name string, c *bus.Client) (role *Role, stop func()) {
 	w.t.Helper()
-	role, err := New(Options{Client: c, Rules: w.rules, Owner: name, Log: slog.New(slog.DiscardHandler)})
+	role, err := New(Options{Client: c, Rules: w.rules, Owner: name, Formats: w.formats, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -247,4 +252,68 @@ func TestRecreatedTopic(t *testing.T) {
 			break
 		}
 	}
+}
+
+// Other fleets write to topics of their own, and among our frames, and say by a
+// header what it is.
+func TestOtherFleetsTopics(t *testing.T) {
+	w := newWorld(t)
+	w.formats = map[string]decode.Format{"telegraf": decode.Influx, "metrics": decode.RemoteWrite, wire.TopicTelemetry: decode.OTLP}
+	for topic, partitions := range map[string]int{"telegraf": 2, "metrics": 1} {
+		if _, err := w.client.EnsureTopic(w.ctx, bus.Topic{Name: topic, Partitions: partitions}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	role, stop := w.start("one", w.client)
+	defer stop()
+	tails := []*tail{w.tail(0), w.tail(1)}
+	awaitTotal := func(what string, want uint64) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); tails[0].total()+tails[1].total() != want; {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: counted %d, want %d; %v", what, tails[0].total()+tails[1].total(), want, role.Health())
+			}
+			for _, tl := range tails {
+				n := len(tl.partials)
+				tl.until("partials", 10*time.Second, func() bool { return len(tl.partials) > n })
+			}
+		}
+	}
+	tails[0].until("ticks of all five sources", 20*time.Second, func() bool { return len(tails[0].newest) == 5 })
+	at := time.Now().UnixMilli()
+	send := func(topic string, partition int32, key string, value []byte, headers ...string) {
+		t.Helper()
+		rec := bus.Record{Value: value}
+		if key != "" {
+			rec.Key = []byte(key)
+		}
+		for i := 0; i < len(headers); i += 2 {
+			rec.Headers = append(rec.Headers, bus.Header{Key: headers[i], Value: []byte(headers[i+1])})
+		}
+		if _, err := w.client.Producer(topic, partition).ProduceRetry(w.ctx, func() []bus.Record { return []bus.Record{rec} }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	up := []measured{{"probe_success", map[string]string{"target": "db"}, telemetry.Gauge, at, 1}}
+	w.frame(0, "h", 1) // two
+	send("telegraf", 0, "", linesOf(up))
+	send("telegraf", 1, "", linesOf(up))
+	send("metrics", 0, "", write1Of(t, up))
+	send("metrics", 0, "", otlpOf(t, up), "Content-Type", "application/x-protobuf")
+	send(wire.TopicTelemetry, 1, "", otlpOf(t, up))
+	send(wire.TopicTelemetry, 0, "", write2Of(t, up), "content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request", "content-encoding", "snappy")
+	send(wire.TopicTelemetry, 0, "", linesOf(up), "content-type", "text/plain; charset=utf-8")
+	awaitTotal("all of them", 2+7)
+	send("telegraf", 0, "shop-1", []byte("no line at all"))
+	send(wire.TopicTelemetry, 1, "", []byte("{}"), "content-type", "application/json")
+	for i, want := range []string{`"influx"`, `"format"`} {
+		dead, err := w.client.Reader(wire.TopicDeadLetter, 0, int64(i)).Fetch(w.ctx, 10*time.Second)
+		if err != nil || len(dead) == 0 {
+			t.Fatalf("dead letters: %v, %v", dead, err)
+		}
+		if said := fmt.Sprintf("%q", dead[0].Headers); !strings.Contains(said, want) {
+			t.Errorf("dead letter %d has headers %s, want %s among them", i, said, want)
+		}
+	}
+	awaitTotal("garbage", 2+7)
 }

@@ -1,0 +1,117 @@
+package aggregate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"nines/collector/decode"
+	"nines/internal/bus"
+	"nines/internal/wire"
+)
+
+// Headers by which a foreign record says how it is written.
+const (
+	headerContentType     = "content-type"
+	headerContentEncoding = "content-encoding"
+)
+
+// maxTopicPartitions is how many partitions a topic may have for its sources to
+// have numbers of their own.
+const maxTopicPartitions = 1 << 16
+
+// source is a partition of a topic that is aggregated.
+type source struct {
+	topic     string
+	partition int32
+}
+
+// String returns the source as people read it.
+func (s source) String() string { return fmt.Sprintf("%s/%d", s.topic, s.partition) }
+
+// number returns the source's number in partials and checkpoints. Those of
+// nines.telemetry are its partitions; those of another topic depend on its name
+// alone, so that topics can be added.
+func (s source) number() int32 {
+	if s.topic == wire.TopicTelemetry {
+		return s.partition
+	}
+	return int32(1+xxhash.Sum64String(s.topic)%0x7ffe)<<16 | s.partition
+}
+
+// labels are the source's in metrics.
+func (s source) labels() string {
+	if s.topic == wire.TopicTelemetry {
+		return fmt.Sprintf(`partition="%d"`, s.partition)
+	}
+	return fmt.Sprintf(`topic=%q,partition="%d"`, s.topic, s.partition)
+}
+
+// topics returns the topics that are aggregated, nines.telemetry first.
+func (o *Options) topics() []string {
+	all := []string{wire.TopicTelemetry}
+	for _, t := range slices.Sorted(maps.Keys(o.Formats)) {
+		if t != wire.TopicTelemetry {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// ParseFormats returns the formats by topic, and what is wrong with those that
+// cannot be used.
+func ParseFormats(names map[string]string) (formats map[string]decode.Format, bad map[string]error) {
+	formats, bad = map[string]decode.Format{}, map[string]error{}
+	numbers := map[int32]string{}
+	for _, topic := range slices.Sorted(maps.Keys(names)) {
+		f, err := decode.ParseFormat(names[topic])
+		n := source{topic: topic}.number()
+		other, taken := numbers[n]
+		switch {
+		case err != nil:
+		case topic != wire.TopicTelemetry && strings.HasPrefix(topic, "nines."):
+			err = fmt.Errorf("topics that begin with nines. are nines' own; other fleets may write to %s and to topics of other names", wire.TopicTelemetry)
+		case taken:
+			err = fmt.Errorf("topic %s cannot be told from topic %s: choose another name", topic, other)
+		}
+		if err != nil {
+			bad[topic] = err
+			continue
+		}
+		formats[topic], numbers[n] = f, topic
+	}
+	return formats, bad
+}
+
+// typeOf returns what a record is: of a type of ours, or foreign. Without
+// headers, a record of a foreign topic has the topic's format; on
+// nines.telemetry, frames and ticks are still known by their first byte, unless
+// the topic's format may begin with the same.
+func typeOf(rec *bus.Record, format decode.Format) (typ string, other *Foreign) {
+	var contentType, encoding string
+	for i := range rec.Headers {
+		switch h := &rec.Headers[i]; {
+		case h.Key == wire.HeaderType:
+			return string(h.Value), nil
+		case strings.EqualFold(h.Key, headerContentType):
+			contentType = string(h.Value)
+		case strings.EqualFold(h.Key, headerContentEncoding):
+			encoding = string(h.Value)
+		}
+	}
+	own := Foreign{Key: rec.Key, Value: rec.Value, Time: rec.Time}
+	if contentType != "" {
+		own.Format, own.Unknown = decode.FormatOf(contentType, encoding)
+		return "", &own
+	}
+	if format != decode.RemoteWrite {
+		if typ = wire.TypeOf(rec.Value, nil); typ != "" || format == 0 {
+			return typ, nil
+		}
+	}
+	own.Format = format
+	return "", &own
+}
