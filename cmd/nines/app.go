@@ -185,6 +185,9 @@ func (a *app) publishRules(ctx context.Context) error {
 	for _, w := range set.Warnings {
 		a.log.Warn(w.Error())
 	}
+	for _, w := range undeclared(set.Contracts, a.cfg.Ledger.People) {
+		a.log.Warn(w)
+	}
 	before := a.rules.Current()
 	id, err := a.rules.Publish(ctx, set.RuleSet)
 	if err != nil {

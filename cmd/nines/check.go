@@ -49,7 +49,7 @@ Exit code 2 if there is a mistake.`,
 				return fmt.Errorf("check: no file to check in %s: want YAML, JSON, TOML or scenarios", strings.Join(args, " "))
 			}
 			var errs []error
-			var promises, places, sims []string
+			var promises, places, sims, people []string
 			for _, f := range files {
 				kind, err := kindOf(f)
 				switch {
@@ -64,12 +64,15 @@ Exit code 2 if there is a mistake.`,
 				default:
 					err := kind.check(f)
 					errs = append(errs, err)
+					if kind.name == processKind.name && err == nil {
+						people = append(people, peopleOf(f)...)
+					}
 					if err == nil && !quiet {
 						fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, no mistakes\n", f, kind.name)
 					}
 				}
 			}
-			errs = append(errs, checkPlaces(cmd, places, sims, quiet), checkPromises(cmd, promises, quiet))
+			errs = append(errs, checkPlaces(cmd, places, sims, quiet), checkPromises(cmd, promises, people, quiet))
 			return errors.Join(errs...)
 		},
 	}
@@ -130,8 +133,9 @@ func checkInventory(file string) error {
 }
 
 // checkPromises compiles objectives and contracts together, as a reload would,
-// because contracts refer to objectives.
-func checkPromises(cmd *cobra.Command, files []string, quiet bool) error {
+// because contracts refer to objectives. people are those whom configurations
+// among the files declare.
+func checkPromises(cmd *cobra.Command, files, people []string, quiet bool) error {
 	if len(files) == 0 {
 		return nil
 	}
@@ -150,6 +154,9 @@ func checkPromises(cmd *cobra.Command, files []string, quiet bool) error {
 	}
 	for _, w := range set.Warnings {
 		fmt.Fprintf(cmd.OutOrStdout(), "warning: %v\n", w)
+	}
+	for _, w := range undeclared(set.Contracts, people) {
+		fmt.Fprintf(cmd.OutOrStdout(), "warning: %s\n", w)
 	}
 	for _, c := range set.Contracts {
 		fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", rules.Describe(c))

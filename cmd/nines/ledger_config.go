@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"nines/collector/notary"
+	"nines/internal/access"
 	"nines/internal/bus"
 	"nines/internal/ledger"
 	"nines/internal/yamlconf"
@@ -26,6 +29,8 @@ type LedgerConfig struct {
 	PasswordFile string          `yaml:"password_file,omitempty"`
 	PasswordEnv  string          `yaml:"password_env,omitempty"`
 	Retention    RetentionConfig `yaml:"retention,omitempty"`
+	// People are who may change inventory and exclusions; none lets anybody.
+	People []string `yaml:"people,omitempty"`
 	// Checkpoints are the signed states of the log of closed hours.
 	Checkpoints CheckpointsConfig `yaml:"checkpoints,omitempty"`
 }
@@ -83,6 +88,14 @@ func (c *LedgerConfig) check(bad func(path string, got any, format string, args 
 			bad("ledger.password_env", c.PasswordEnv, "set it or ledger.password_file, not both")
 		}
 	}
+	for i, name := range c.People {
+		at := "ledger.people[" + strconv.Itoa(i) + "]"
+		if access.SamePerson(name, "") {
+			bad(at, name, "name somebody")
+		} else if slices.ContainsFunc(c.People[:i], func(p string) bool { return access.SamePerson(p, name) }) {
+			bad(at, name, "is named twice: capitals and spaces make no second person")
+		}
+	}
 	if name := c.Checkpoints.Name; name != "" {
 		if err := notary.CheckName(name); err != nil {
 			bad("ledger.checkpoints.name", name, "%v", err)
@@ -101,7 +114,7 @@ func (c *LedgerConfig) check(bad func(path string, got any, format string, args 
 // options are the ledger's, without a logger and metrics.
 func (c *LedgerConfig) options(dataDir string) (ledger.Options, error) {
 	r := c.Retention
-	o := ledger.Options{Retention: ledger.Retention{Slots: r.Slots.D(), Sketches: r.Sketches.D(), Gaps: r.Gaps.D(), Alerts: r.Alerts.D()}}
+	o := ledger.Options{People: c.People, Retention: ledger.Retention{Slots: r.Slots.D(), Sketches: r.Sketches.D(), Gaps: r.Gaps.D(), Alerts: r.Alerts.D()}}
 	if c.Postgres == "" {
 		o.Path = cmp.Or(c.Path, ledgerPath(dataDir))
 		return o, nil

@@ -60,7 +60,7 @@ func (l *Ledger) ProposeExclusion(ctx context.Context, p access.Principal, n Not
 	if n.Author == "" {
 		n.Author = x.Author
 	}
-	if err := n.check(p, false); err != nil {
+	if err := l.mayChange(p, n, false); err != nil {
 		return nil, err
 	}
 	if x.ApprovedBy != "" {
@@ -74,7 +74,7 @@ func (l *Ledger) ProposeExclusion(ctx context.Context, p access.Principal, n Not
 // StepExclusion approves, rejects or withdraws an exclusion. A step that may not
 // be taken is an inventory.Refusal; an exclusion that there is not, ErrNotFound.
 func (l *Ledger) StepExclusion(ctx context.Context, p access.Principal, n Note, id int64, step inventory.Step) (*inventory.Exclusion, error) {
-	if err := n.check(p, false); err != nil {
+	if err := l.mayChange(p, n, false); err != nil {
 		return nil, err
 	}
 	return l.exclusionStep(ctx, n, inventory.ExclusionEvent{Exclusion: id, Step: step, Author: n.Author, Reason: n.Reason})

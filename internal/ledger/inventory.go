@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"nines/internal/access"
 	"nines/internal/inventory"
@@ -86,7 +88,7 @@ func (l *Ledger) InventoryVersion(ctx context.Context) (int64, error) {
 // What cannot be true is refused with yamlconf.Errors, and nothing is written.
 // Only an operator may.
 func (l *Ledger) RecordFacts(ctx context.Context, p access.Principal, n Note, entries []inventory.Entry) ([]inventory.Record, error) {
-	if err := n.check(p, true); err != nil {
+	if err := l.mayChange(p, n, true); err != nil {
 		return nil, err
 	}
 	var made []inventory.Record
@@ -165,4 +167,22 @@ func (n Note) check(p access.Principal, reason bool) error {
 		return inventory.Refusal("say why: a reason is required")
 	}
 	return nil
+}
+
+// mayChange refuses a change as Note.check does, and by nobody whom the ledger's
+// people name, where they name any.
+func (l *Ledger) mayChange(p access.Principal, n Note, reason bool) error {
+	if err := n.check(p, reason); err != nil {
+		return err
+	}
+	if !Declared(l.people, n.Author) {
+		return inventory.Refusal(fmt.Sprintf("author: %q is not declared: ledger.people names %s", n.Author, strings.Join(l.people, ", ")))
+	}
+	return nil
+}
+
+// Declared tells whether somebody is one of the people who may change inventory
+// and exclusions; where none are named, anybody is.
+func Declared(people []string, name string) bool {
+	return len(people) == 0 || slices.ContainsFunc(people, func(p string) bool { return access.SamePerson(p, name) })
 }

@@ -71,7 +71,42 @@ func suiteInventory(t *testing.T, open func() *Ledger) {
 	refused(operator(), Note{Reason: "r"}, "an author is required", "a,2026-11-20T00:00:00Z,,stopped,,,")
 	refused(operator(), Note{Author: "ann"}, "a reason is required", "a,2026-11-20T00:00:00Z,,stopped,,,")
 
+	l.people = []string{"Ann Lee", "ben"}
+	refused(operator(), note("ann", t0), `author: "ann" is not declared: ledger.people names Ann Lee, ben`, "a,2026-11-20T00:00:00Z,,stopped,,,")
+	l.people = nil
+
 	suiteVisible(t, l)
+}
+
+// suitePeople: who is not declared neither proposes nor approves; capitals and
+// spaces do not make somebody else.
+func suitePeople(t *testing.T, open func() *Ledger) {
+	l := open()
+	l.people = []string{"Ann Lee", "ben"}
+	x := sla.Exclusion{Start: t0, End: t0 + minute, Effect: sla.Removed, Category: "works", Reason: "switches"}
+	f := func(author string, ok bool) {
+		t.Helper()
+		_, err := l.ProposeExclusion(bg, operator(), note(author, t0), "shop", "bank", x)
+		if ok != (err == nil) || !ok && !strings.Contains(err.Error(), "is not declared: ledger.people names Ann Lee, ben") {
+			t.Errorf("%q proposes: %v", author, err)
+		}
+	}
+	f("ann  lee", true)
+	f("eve", false)
+	if _, err := l.StepExclusion(bg, operator(), note("eve", t0), 1, inventory.Approve); err == nil || !strings.Contains(err.Error(), `"eve" is not declared`) {
+		t.Errorf("eve approves: %v", err)
+	}
+	got, err := l.StepExclusion(bg, operator(), note("ben", t0), 1, inventory.Approve)
+	if err != nil || got.State != inventory.StateApproved {
+		t.Errorf("ben approves: %+v (%v)", got, err)
+	}
+	// Who has left was declared then: what they approved stays so.
+	l.people = []string{"carl"}
+	if list := must(l.Exclusions(bg, operator(), "shop", 0))(t); len(list) != 1 || list[0].State != inventory.StateApproved {
+		t.Errorf("%+v", list)
+	}
+	l.people = nil
+	f("anybody", true)
 }
 
 // suiteVisible goes on after a went from bank to clinic.

@@ -57,6 +57,9 @@ type Options struct {
 	Password string
 	// Retention is what Run keeps; zero fields take DefaultRetention's.
 	Retention Retention
+	// People are who may change inventory and exclusions, by the names that they
+	// give as authors; none lets anybody.
+	People []string
 	// Log and Metrics may be nil.
 	Log     *slog.Logger
 	Metrics *metrics.Set
@@ -71,6 +74,7 @@ type Ledger struct {
 	log     *slog.Logger
 	met     *meters
 	keep    Retention
+	people  []string
 
 	// temporary is the directory of a backup's copy, which Close removes.
 	temporary string
@@ -119,7 +123,7 @@ func open(ctx context.Context, o Options, d *dialect, where string, rw, ro *sql.
 	}
 	l := &Ledger{
 		dialect: d, where: where, rw: rw, ro: ro,
-		log: o.Log, met: newMeters(o.Metrics), keep: o.Retention.orDefault(),
+		log: o.Log, met: newMeters(o.Metrics), keep: o.Retention.orDefault(), people: o.People,
 		known: map[int32]*knownGroups{}, feed: newFeed(), months: map[string]int{},
 	}
 	if err := l.migrate(ctx); err != nil {

@@ -43,6 +43,7 @@ func RunSuite(t *testing.T, open func(t testing.TB, name string) *Ledger) {
 		{"facts are corrected, never overwritten", suiteInventory},
 		{"what was known at an instant stays", suiteRecorded},
 		{"exclusions are approved by somebody else", suiteExclusions},
+		{"people", suitePeople},
 		{"a backup has facts and exclusions", suiteInventoryBackup},
 		{"pruning", suitePrune},
 		{"hour totals", suiteTotals},
