@@ -191,6 +191,7 @@ func parse(line string) (event, bool) {
 		return event{}, false
 	}
 	gpu, rest, ok := strings.Cut(rest, "): ")
+	gpu = strings.TrimPrefix(gpu, "PCI:")
 	if !ok || gpu == "" || len(gpu) > 64 {
 		return event{}, false
 	}
@@ -202,7 +203,7 @@ func parse(line string) (event, bool) {
 	if err != nil || code > 100_000 {
 		return event{}, false
 	}
-	return event{gpu: strings.ToLower(strings.TrimPrefix(gpu, "PCI:")), code: code}, true
+	return event{gpu: strings.ToLower(gpu), code: code}, true
 }
 
 // severity sorts codes by what they ask for, after NVIDIA's XID catalogue:

@@ -83,6 +83,7 @@ func TestUnreadableLogIsNoReasonToStop(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add("NVRM: Xid (PCI:0000:3b:00): 79, pid=1")
+	f.Add("NVRM: Xid (PCI:): 0") // no address
 	f.Add("NVRM: Xid (): 9999999999999999999999")
 	f.Fuzz(func(t *testing.T, line string) {
 		if e, ok := parse(line); ok && (e.gpu == "" || e.code < 0) {
