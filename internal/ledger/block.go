@@ -11,8 +11,12 @@ import (
 // hourMillis is the length of the stretch whose slots of one group share a row.
 const hourMillis = 3_600_000
 
-// blockFormat is the first byte of a block.
-const blockFormat = 1
+// blockFormat is the first byte of a block. One of plainFormat, which is read and
+// no longer written, does not tell who saw a good slot that is complete.
+const (
+	blockFormat = 2
+	plainFormat = 1
+)
 
 // Bounds of what a block may hold, so that damaged bytes claim no memory.
 const (
@@ -53,74 +57,23 @@ func writtenLag(v *Versioned) int64 {
 	return lag
 }
 
-// names numbers the strings of a block from 1; 0 is the empty string.
-type names struct {
-	list []string
-	ids  map[string]uint64 // once the list is too long to search
-}
-
-// searched is the longest list of names that is searched from its start.
-const searched = 8
-
-func (n *names) id(s string) uint64 {
-	if s == "" {
-		return 0
-	}
-	if id := n.find(s); id > 0 {
-		return id
-	}
-	n.list = append(n.list, s)
-	if len(n.list) > searched && n.ids == nil {
-		n.ids = make(map[string]uint64)
-		for i, have := range n.list {
-			n.ids[have] = uint64(i + 1)
-		}
-	} else if n.ids != nil {
-		n.ids[s] = uint64(len(n.list))
-	}
-	return uint64(len(n.list))
-}
-
-func (n *names) find(s string) uint64 {
-	if n.ids != nil {
-		return n.ids[s]
-	}
-	for i, have := range n.list {
-		if have == s {
-			return uint64(i + 1)
-		}
-	}
-	return 0
-}
-
-func (n *names) get(id uint64, r *reader) string {
-	if id == 0 {
-		return ""
-	}
-	if id > uint64(len(n.list)) {
-		r.fail("unknown name")
-		return ""
-	}
-	return n.list[id-1]
-}
-
 // appendBlock encodes slots of one group that start in the hour, ascending by
 // start. docs/ledger.md has the format.
 func appendBlock(b []byte, hour int64, slots []Versioned) []byte {
 	var n names
+	var sets nameSets
 	for i := range slots {
 		n.id(slots[i].Reason)
 		for j := range slots[i].Vantages {
 			n.id(slots[i].Vantages[j].Vantage)
 		}
+		sets.id(slots[i].Complete, &n)
 	}
 	b = append(b, blockFormat)
 	b = binary.AppendUvarint(b, uint64(len(slots)))
-	b = binary.AppendUvarint(b, uint64(len(n.list)))
-	for _, s := range n.list {
-		b = appendString(b, s)
-	}
-	b = appendSlotColumns(b, hour, slots, &n)
+	b = n.append(b)
+	b = sets.append(b, &n)
+	b = appendSlotColumns(b, hour, slots, &n, &sets)
 	for i := range slots {
 		for j := range slots[i].Vantages {
 			v := &slots[i].Vantages[j]
@@ -133,7 +86,7 @@ func appendBlock(b []byte, hour int64, slots []Versioned) []byte {
 	return b
 }
 
-func appendSlotColumns(b []byte, hour int64, slots []Versioned, n *names) []byte {
+func appendSlotColumns(b []byte, hour int64, slots []Versioned, n *names, sets *nameSets) []byte {
 	col := make([]uint64, len(slots))
 	put := func(f func(i int, s *Versioned) uint64) {
 		for i := range slots {
@@ -155,35 +108,54 @@ func appendSlotColumns(b []byte, hour int64, slots []Versioned, n *names) []byte
 		last = s.Total
 		return zigzag(d)
 	})
-	put(func(_ int, s *Versioned) uint64 { return s.Total - s.Good })
+	put(func(_ int, s *Versioned) uint64 { return s.Total - s.Good + s.Owed })
 	put(func(_ int, s *Versioned) uint64 { return s.Blind })
 	put(func(_ int, s *Versioned) uint64 { return n.id(s.Reason) })
 	put(func(_ int, s *Versioned) uint64 { return zigzag(writtenLag(s)) })
-	put(func(_ int, s *Versioned) uint64 { return uint64(len(s.Vantages)) })
+	put(func(_ int, s *Versioned) uint64 {
+		if len(s.Vantages) == 0 && len(s.Complete) > 0 {
+			return sets.id(s.Complete, n)<<1 | 1
+		}
+		return uint64(len(s.Vantages)) << 1
+	})
 	return b
 }
 
 // decodeBlock appends the block's slots to dst.
 func decodeBlock(dst []Versioned, hour int64, b []byte) ([]Versioned, error) {
 	r := &reader{b: b}
-	if f := r.byte(); f != blockFormat && r.err == nil {
-		return dst, fmt.Errorf("%w: block of format %d", errBytes, f)
+	format := r.byte()
+	if format != blockFormat && format != plainFormat && r.err == nil {
+		return dst, fmt.Errorf("%w: block of format %d", errBytes, format)
 	}
 	count := r.uvarint()
 	if count > maxBlockSlots {
 		r.fail("too many slots")
 	}
 	n := r.names()
+	var sets [][]string
+	if format == blockFormat && r.err == nil {
+		sets = r.nameSets(n)
+	}
 	if r.err != nil {
 		return dst, r.err
 	}
 	first := len(dst)
 	dst = slices.Grow(dst, int(count))[:first+int(count)]
 	slots := dst[first:]
-	vantages := r.slotColumns(hour, slots, n)
+	evidence := r.slotColumns(hour, slots, n)
 	budget := maxBlockWords
 	for i := range slots {
-		slots[i].Vantages = r.vantages(vantages[i], n, &budget)
+		switch e := evidence[i]; {
+		case format == plainFormat:
+			slots[i].Vantages = r.vantages(e, n, &budget)
+		case e&1 == 0:
+			slots[i].Vantages = r.vantages(e>>1, n, &budget)
+		case e>>1 < uint64(len(sets)):
+			slots[i].Complete = sets[e>>1]
+		default:
+			r.fail("unknown set of names")
+		}
 	}
 	if err := r.end(); err != nil {
 		return dst[:first], err
@@ -191,20 +163,7 @@ func decodeBlock(dst []Versioned, hour int64, b []byte) ([]Versioned, error) {
 	return dst, nil
 }
 
-func (r *reader) names() *names {
-	count := r.uvarint()
-	if count > maxBlockNames || count > uint64(len(r.b)) {
-		r.fail("too many names")
-		return nil
-	}
-	n := &names{list: make([]string, 0, count)}
-	for ; count > 0 && r.err == nil; count-- {
-		n.list = append(n.list, r.string())
-	}
-	return n
-}
-
-// slotColumns fills the slots and returns how many vantage points each has.
+// slotColumns fills the slots and returns what there is of evidence of each.
 func (r *reader) slotColumns(hour int64, slots []Versioned, n *names) []uint64 {
 	col := make([]uint64, 0, len(slots))
 	get := func(f func(s *Versioned, v uint64)) {
@@ -239,7 +198,11 @@ func (r *reader) slotColumns(hour int64, slots []Versioned, n *names) []uint64 {
 		last += uint64(unzigzag(v))
 		s.Total = last
 	})
-	get(func(s *Versioned, v uint64) { s.Good = s.Total - v })
+	get(func(s *Versioned, v uint64) {
+		if s.Good = s.Total - v; int64(s.Good) < 0 {
+			s.Good, s.Owed = 0, -s.Good
+		}
+	})
 	get(func(s *Versioned, v uint64) { s.Blind = v })
 	get(func(s *Versioned, v uint64) { s.Reason = n.get(v, r) })
 	get(func(s *Versioned, v uint64) { s.WrittenAt = s.Start + unzigzag(v)*writtenUnit })

@@ -27,12 +27,20 @@ func richBlock() []Versioned {
 			s = badSlot(s.Start)
 		case 20:
 			s = Slot{Start: s.Start, State: sla.Unknown, Version: 1, Reason: "silent", Blind: 60}
+		case 29:
+			s.Good, s.Total, s.Owed = 0, 2, 1<<40 // bad events before those of all
 		case 30:
-			s.Version, s.Good, s.Total = 3, 1<<63, 1<<62 // more good than all: counters of two series
+			s.Version, s.Good, s.Total = 3, 1<<62, 1<<61 // more good than all: counters of two series
 		case 40:
 			s.Vantages = []sla.Bins{{Vantage: "", OK: []uint64{0xaaaaaaaaaaaaaaaa, 1 << 63, 0}, Fail: []uint64{0x5555555555555555}}}
 		case 59:
 			s.Start += 30_000
+		}
+		switch {
+		case i > 50 || len(s.Vantages) > 0:
+			s.Complete = nil // as of counts without vantage points
+		case i > 45 && s.Complete != nil:
+			s.Complete = []string{"", "agent-2"}
 		}
 		out = append(out, Versioned{s, s.Start + 70_000})
 	}
@@ -81,6 +89,27 @@ func TestBlockGolden(t *testing.T) {
 	}
 }
 
+// TestBlockOfFormat1: what was written before good slots named their vantage
+// points is read as it was.
+func TestBlockOfFormat1(t *testing.T) {
+	text := string(must(os.ReadFile(filepath.Join("testdata", "block-1.hex")))(t))
+	b := must(hex.DecodeString(strings.ReplaceAll(text, "\n", "")))(t)
+	got := must(decodeBlock(nil, t0, b))(t)
+	want := richBlock()
+	want[29].Slot = goodSlot(want[29].Start)
+	want[29].Total += 29 % 7
+	want[30].Good, want[30].Total, want[30].Owed = 0, 1<<62, 1<<63 // as numbers below zero are read since
+	for i := range want {
+		want[i].Complete = nil
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %+v\nwant %+v", got, want)
+	}
+	if again := must(decodeBlock(nil, t0, appendBlock(nil, t0, got)))(t); !reflect.DeepEqual(again, want) {
+		t.Fatalf("written anew: %+v", again)
+	}
+}
+
 func TestOtherGoldens(t *testing.T) {
 	s := Status{
 		Window: Totals{1, 2, 3, 4, 5}, Attainment: sla.Ratio{Num: 1, Den: 3}, BudgetLeft: -0.5, Down: "down", State: "failing",
@@ -106,10 +135,23 @@ func TestQuietHourIsSmall(t *testing.T) {
 	var slots []Versioned
 	for i := range int64(60) {
 		s := goodSlot(t0 + i*minute)
+		s.Complete = nil
 		slots = append(slots, Versioned{s, s.Start + 65_000 + i})
 	}
 	if n := len(appendBlock(nil, t0, slots)); n > 32 {
 		t.Errorf("%d bytes", n)
+	}
+	var day []hourBlock
+	for h := range int64(24) {
+		for i := range slots {
+			slots[i].Start = t0 + h*hourMillis + int64(i)*minute
+			slots[i].WrittenAt = slots[i].Start + 65_000
+			slots[i].Complete = []string{"agent-1", "agent-2", "agent-3"}
+		}
+		day = append(day, hourBlock{t0 + h*hourMillis, appendBlock(nil, t0+h*hourMillis, slots)})
+	}
+	if n, whole := len(appendDaySlots(nil, t0, day)), len(day[0].block); n > whole+24*5 || whole > 60 {
+		t.Errorf("a quiet day with the names of its vantage points takes %d bytes, its first hour %d", n, whole)
 	}
 	if n := len(appendBlock(nil, t0, []Versioned{{Slot: badSlot(t0)}})); n > 100 {
 		t.Errorf("a bad minute seen from two vantage points takes %d bytes", n)
@@ -165,6 +207,8 @@ func FuzzBlock(f *testing.F) {
 	f.Add(appendBlock(nil, t0, richBlock()))
 	f.Add(appendBlock(nil, t0, nil))
 	f.Add(appendBlock(nil, t0, []Versioned{{Slot: openSlot(t0, 3, 4)}}))
+	f.Add(appendBlock(nil, t0, []Versioned{{Slot: Slot{Start: t0, State: sla.Good, Version: 1, Complete: []string{"a", "", "a"}}}}))
+	f.Add([]byte{plainFormat, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		slots, err := decodeBlock(nil, t0, b)
 		if err != nil {

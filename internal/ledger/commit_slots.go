@@ -190,7 +190,7 @@ func place(slots *[]Versioned, s *Slot, now int64, logged bool) (old *Versioned,
 	switch {
 	case s.Version > have.Version:
 		old = &have
-	case s.Version < have.Version, s.State != have.State, s.Good != have.Good, s.Total != have.Total:
+	case s.Version < have.Version, s.State != have.State, s.Good != have.Good, s.Total != have.Total, s.Owed != have.Owed:
 		return nil, false, fmt.Errorf("%w: version %d (%s, %d of %d) after version %d (%s, %d of %d)", ErrReused,
 			s.Version, s.State, s.Good, s.Total, have.Version, have.State, have.Good, have.Total)
 	case logged:

@@ -18,9 +18,12 @@ import (
 const dayMillis = 24 * hourMillis
 
 // dayFormat is the first byte of a day's totals, daySlotsFormat that of its slots.
+// Of one of wholeDaySlots, which is read and no longer written, the hours share
+// nothing.
 const (
 	dayFormat      = 1
-	daySlotsFormat = 1
+	daySlotsFormat = 2
+	wholeDaySlots  = 1
 )
 
 func dayOf(t int64) int64 {
@@ -101,52 +104,109 @@ type hourBlock struct {
 
 func byBlockHour(b hourBlock, hour int64) int { return cmp.Compare(b.hour, hour) }
 
-// appendDaySlots encodes a day's blocks, ascending by hour, as they are.
+// appendDaySlots encodes a day's blocks, ascending by hour: of each what differs
+// from the one before. Most hours begin and end alike, or are alike.
 func appendDaySlots(b []byte, day int64, hours []hourBlock) []byte {
 	b = append(b, daySlotsFormat, byte(len(hours)))
+	var prev []byte
+	var buf [24][]byte
+	fresh := buf[:0]
 	for _, h := range hours {
+		head := commonPrefix(prev, h.block)
+		tail := commonSuffix(prev[head:], h.block[head:])
+		prev = h.block
+		own := h.block[head : len(h.block)-tail]
+		fresh = append(fresh, own)
 		b = append(b, byte((h.hour-day)/hourMillis))
-		b = binary.AppendUvarint(b, uint64(len(h.block)))
+		b = binary.AppendUvarint(b, uint64(head))
+		b = binary.AppendUvarint(b, uint64(tail))
+		b = binary.AppendUvarint(b, uint64(len(own)))
 	}
-	for _, h := range hours {
-		b = append(b, h.block...)
+	for _, own := range fresh {
+		b = append(b, own...)
 	}
 	return b
 }
 
-// decodeDaySlots appends a day's blocks to dst. They are parts of b.
+func commonPrefix(a, b []byte) (n int) {
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+func commonSuffix(a, b []byte) (n int) {
+	for n < min(len(a), len(b)) && a[len(a)-1-n] == b[len(b)-1-n] {
+		n++
+	}
+	return n
+}
+
+// sharedBlock says how an hour's block is put together: so many bytes from the
+// beginning of the block before, so many of its own, and so many from the other's
+// end.
+type sharedBlock struct{ head, own, tail uint64 }
+
+// decodeDaySlots appends a day's blocks to dst. They do not depend on b.
 func decodeDaySlots(dst []hourBlock, day int64, b []byte) ([]hourBlock, error) {
 	r := &reader{b: b}
-	if f := r.byte(); f != daySlotsFormat && r.err == nil {
-		return dst, fmt.Errorf("%w: slots of a day of format %d", errBytes, f)
+	format := r.byte()
+	if format != daySlotsFormat && format != wholeDaySlots && r.err == nil {
+		return dst, fmt.Errorf("%w: slots of a day of format %d", errBytes, format)
 	}
-	var lengths [24]uint64
+	var shared [24]sharedBlock
 	n := int(r.byte())
-	if n > len(lengths) {
+	if n > len(shared) {
 		r.fail("more than 24 hours")
 		n = 0
 	}
 	first, last := len(dst), -1
+	var before, size uint64
 	for i := range n {
 		h := int(r.byte())
 		if h <= last || h > 23 {
 			r.fail("hours out of order")
 		}
 		last = h
-		lengths[i] = r.uvarint()
+		s := &shared[i]
+		if format == daySlotsFormat {
+			s.head, s.tail = r.uvarint(), r.uvarint()
+		}
+		s.own = r.uvarint()
+		if s.head > before || s.tail > before-s.head || s.own > uint64(len(r.b)) {
+			r.fail("hour of a wrong length")
+			*s = sharedBlock{}
+		}
+		before = s.head + s.own + s.tail
+		size += before
 		dst = append(dst, hourBlock{hour: day + int64(h)*hourMillis})
 	}
-	for i := range dst[first:] {
-		if lengths[i] > uint64(len(r.b)) {
-			r.fail("hour cut short")
-			break
-		}
-		dst[first+i].block, r.b = r.b[:lengths[i]:lengths[i]], r.b[lengths[i]:]
-	}
+	r.sharedBlocks(dst[first:], &shared, size)
 	if err := r.end(); err != nil {
 		return dst[:first], err
 	}
 	return dst, nil
+}
+
+// sharedBlocks fills in the blocks, which are of so many bytes together.
+func (r *reader) sharedBlocks(hours []hourBlock, shared *[24]sharedBlock, size uint64) {
+	if r.err != nil {
+		return
+	}
+	all := make([]byte, 0, size)
+	var prev []byte
+	for i := range hours {
+		s := shared[i]
+		if s.own > uint64(len(r.b)) {
+			r.fail("hour cut short")
+			return
+		}
+		from := len(all)
+		all = append(append(append(all, prev[:s.head]...), r.b[:s.own]...), prev[uint64(len(prev))-s.tail:]...)
+		r.b = r.b[s.own:]
+		prev = all[from:len(all):len(all)]
+		hours[i].block = prev
+	}
 }
 
 // blockOf returns the block of one hour, nil if the day has none.

@@ -93,7 +93,7 @@ func openSlot(start int64, good, total uint64) Slot {
 }
 
 func goodSlot(start int64) Slot {
-	return Slot{Start: start, State: sla.Good, Version: 1, Good: 60, Total: 60}
+	return Slot{Start: start, State: sla.Good, Version: 1, Good: 60, Total: 60, Complete: []string{"agent-1", "agent-2"}}
 }
 
 func badSlot(start int64) Slot {

@@ -111,7 +111,7 @@ func closeMinute(b testing.TB, l *Ledger, c *Claim, keys []wire.GroupKey, start 
 // realisticSlot is a minute of 1 s probes from two vantage points: 0.5 % of
 // minutes lose some, 0.1 % are bad, 0.1 % unknown.
 func realisticSlot(start int64, rnd *rand.Rand) Slot {
-	s := Slot{Start: start, State: sla.Good, Version: 1, Good: 120, Total: 120}
+	s := Slot{Start: start, State: sla.Good, Version: 1, Good: 120, Total: 120, Complete: []string{"probe-1.eu-central", "probe-2.eu-central"}}
 	if rnd == nil {
 		return s
 	}

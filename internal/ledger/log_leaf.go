@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -55,7 +56,7 @@ func appendLeafHead(b []byte, g *Group, named bool, hour int64, salt []byte) []b
 }
 
 // slotRun is a line of a leaf: slots at one distance that say the same. A slot
-// with evidence is alone.
+// with evidence of single bins is alone.
 type slotRun struct {
 	first   *Versioned
 	n, step int64
@@ -65,7 +66,8 @@ type slotRun struct {
 func (r *slotRun) takes(v *Versioned) bool {
 	f := r.first
 	if f == nil || len(f.Vantages) > 0 || len(v.Vantages) > 0 || v.Version != f.Version || v.State != f.State || v.Good != f.Good ||
-		v.Total != f.Total || v.Blind != f.Blind || v.Reason != f.Reason || v.WrittenAt-v.Start != f.WrittenAt-f.Start {
+		v.Total != f.Total || v.Blind != f.Blind || v.Reason != f.Reason || v.WrittenAt-v.Start != f.WrittenAt-f.Start ||
+		v.Owed != f.Owed || !slices.Equal(v.Complete, f.Complete) {
 		return false
 	}
 	if r.n == 1 {
@@ -97,6 +99,15 @@ func (r *slotRun) append(b []byte) []byte {
 	b = strconv.AppendUint(append(b, " blind "...), v.Blind, 10)
 	b = strconv.AppendInt(append(b, " written "...), v.WrittenAt-v.Start, 10)
 	b = appendJSONString(append(b, ' '), v.Reason)
+	if v.Owed > 0 {
+		b = strconv.AppendUint(append(b, " owed "...), v.Owed, 10)
+	}
+	for i, name := range v.Complete {
+		if i == 0 {
+			b = append(b, " complete"...)
+		}
+		b = appendJSONString(append(b, ' '), name)
+	}
 	b = append(b, '\n')
 	for i := range v.Vantages {
 		e := &v.Vantages[i]

@@ -23,9 +23,11 @@ func TestLeafText(t *testing.T) {
 	g := group(streamA, 1, "bank")
 	b := appendLeafHead(nil, &g, true, t0, []byte("0123456789abcdef"))
 	var run slotRun
+	counted := func(start int64) Slot { s := goodSlot(start); s.Complete = nil; return s }
 	for _, s := range []Slot{
-		goodSlot(t0), goodSlot(t0 + minute), goodSlot(t0 + 2*minute), goodSlot(t0 + 5*minute), goodSlot(t0 + 6*minute), badSlot(t0 + 7*minute), goodSlot(t0 + 8*minute),
+		goodSlot(t0), goodSlot(t0 + minute), goodSlot(t0 + 2*minute), counted(t0 + 5*minute), counted(t0 + 6*minute), badSlot(t0 + 7*minute), goodSlot(t0 + 8*minute),
 		{Start: t0 + 9*minute, State: sla.Unknown, Version: 2, Blind: 3, Reason: "said \"no\"\n\\\x01é"},
+		{Start: t0 + 10*minute, State: sla.Unknown, Version: 1, Owed: 7, Reason: "no_data"},
 	} {
 		v := &Versioned{s, s.Start + 70_000}
 		if !run.takes(v) {

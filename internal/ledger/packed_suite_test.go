@@ -187,11 +187,23 @@ func TestDaySlots(t *testing.T) {
 	f()
 	f(hourBlock{t0, rich})
 	f(hourBlock{t0, []byte{1}}, hourBlock{t0 + 5*hourMillis, rich}, hourBlock{t0 + 23*hourMillis, []byte{}})
+	f(hourBlock{t0, rich}, hourBlock{t0 + hourMillis, rich}, hourBlock{t0 + 2*hourMillis, rich[:len(rich)/2]}, hourBlock{t0 + 3*hourMillis, rich})
+	f(hourBlock{t0, []byte("aaaa")}, hourBlock{t0 + hourMillis, []byte("aa")}, hourBlock{t0 + 2*hourMillis, []byte("aaaaaa")}, hourBlock{t0 + 3*hourMillis, []byte("ab")})
+
+	// What was written before hours shared their bytes.
+	old := append([]byte{wholeDaySlots, 2, 3, 2, 9, byte(len(rich) & 0x7f), byte(len(rich) >> 7)}, 7, 8)
+	old[5] |= 0x80
+	got := must(decodeDaySlots(nil, t0, append(old, rich...)))(t)
+	if len(got) != 2 || got[1].hour != t0+9*hourMillis || !bytes.Equal(got[0].block, []byte{7, 8}) || !bytes.Equal(got[1].block, rich) {
+		t.Errorf("format 1: %+v", got)
+	}
 }
 
 func FuzzDaySlots(f *testing.F) {
 	f.Add(appendDaySlots(nil, t0, []hourBlock{{t0, []byte{1}}, {t0 + 23*hourMillis, nil}}))
 	f.Add(appendDaySlots(nil, t0, nil))
+	f.Add(appendDaySlots(nil, t0, []hourBlock{{t0, []byte("abcabc")}, {t0 + hourMillis, []byte("abxabc")}}))
+	f.Add([]byte{wholeDaySlots, 1, 5, 2, 7, 8})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		hours, err := decodeDaySlots(nil, t0, b)
 		if err != nil {

@@ -89,7 +89,7 @@ func postgresHandle(c *pgx.ConnConfig) *sql.DB {
 func postgresDialect() *dialect {
 	return &dialect{
 		name:       "postgresql",
-		migrations: []string{postgresSchema1, postgresInventory, postgresLog, postgresDays},
+		migrations: []string{postgresSchema1, postgresInventory, postgresLog, postgresDays, sharedBlocks},
 		rebind:     numbered,
 		explain:    explainPostgres,
 		integrity:  func(context.Context, *sql.DB) error { return nil }, // pages have checksums where the cluster was made with them

@@ -36,3 +36,8 @@ ALTER INDEX hours_pkey SET (fillfactor = 90);
 TRUNCATE days;
 UPDATE packing SET until = -9223372036854775807;
 `
+
+// From schema 5 on, blocks tell who saw a good slot that is complete, and the
+// hours of a packed day share their bytes. What an older ledger has is read as it
+// is: the number alone keeps an older release away.
+const sharedBlocks = ``

@@ -52,7 +52,7 @@ func sqliteConns(path, more string, conns int) (*sql.DB, error) {
 func sqliteDialect() *dialect {
 	return &dialect{
 		name:       "sqlite",
-		migrations: []string{sqliteSchema1, sqliteInventory, sqliteLog, sqliteDays},
+		migrations: []string{sqliteSchema1, sqliteInventory, sqliteLog, sqliteDays, sharedBlocks},
 		rebind:     func(q string) string { return q },
 		explain:    explainSQLite,
 		nextCommit: `SELECT COALESCE(MAX(commits), 0) + 1 FROM claims`,

@@ -61,14 +61,20 @@ type Slot struct {
 	Version uint32
 	Good    uint64
 	Total   uint64
+	// Owed are the bad events beyond those of Total, with Good 0: counts of bad
+	// events may come before those of all.
+	Owed uint64
 	// Blind counts attempts discarded because the vantage point was offline.
 	Blind uint64
 	// Reason says in a word why the slot is bad or unknown.
 	Reason string
-	// Vantages is the evidence: what each vantage point saw. Kept for open
-	// slots and for closed ones that late data could still change or that are
-	// not good; nil for good slots that are complete.
+	// Vantages is the evidence: what each vantage point saw, by name. Nil for
+	// good slots that are complete.
 	Vantages []sla.Bins
+	// Complete is the evidence of a good slot that is complete: the vantage
+	// points, by name, of which each had a success in every bin. Slots share it:
+	// it is not to be changed.
+	Complete []string
 }
 
 // SlotChange is a slot to be written.
