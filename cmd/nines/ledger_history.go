@@ -216,6 +216,8 @@ type versionDoc struct {
 	Blind     uint64        `json:"blind,omitempty"`
 	Reason    string        `json:"reason,omitempty"`
 	Evidence  []evidenceDoc `json:"evidence,omitempty"`
+	// Complete are the vantage points with a success in every bin, where all are.
+	Complete []string `json:"complete,omitempty"`
 }
 
 // evidenceDoc counts the bins of one vantage point.
@@ -229,7 +231,8 @@ type evidenceDoc struct {
 func (q *historyRequest) write(out io.Writer, g *ledger.Group, versions []ledger.Versioned, first bool) error {
 	doc := historyDoc{Stream: g.Key.Stream, Labels: g.Labels.Map(), Customer: g.Customer, Start: versions[0].Start}
 	for _, v := range versions {
-		d := versionDoc{Version: v.Version, WrittenAt: v.WrittenAt, State: v.State.String(), Good: v.Good, Total: v.Total, Blind: v.Blind, Reason: v.Reason}
+		d := versionDoc{Version: v.Version, WrittenAt: v.WrittenAt, State: v.State.String(), Good: v.Good, Total: v.Total, Blind: v.Blind, Reason: v.Reason,
+			Complete: v.Complete}
 		for _, b := range v.Vantages {
 			d.Evidence = append(d.Evidence, evidenceDoc{Vantage: b.Vantage, OK: ones(b.OK), Failed: ones(b.Fail), Blind: ones(b.Missing)})
 		}
@@ -256,6 +259,9 @@ func (q *historyRequest) write(out io.Writer, g *ledger.Group, versions []ledger
 			fmt.Fprintf(&b, ", %d attempts discarded as blind", v.Blind)
 		}
 		b.WriteByte('\n')
+		for _, name := range v.Complete {
+			fmt.Fprintf(&b, "      from %s: every bin ok\n", name)
+		}
 		for _, e := range v.Evidence {
 			fmt.Fprintf(&b, "      from %s: %d bins ok, %d failed, %d blind\n", e.Vantage, e.OK, e.Failed, e.Blind)
 		}

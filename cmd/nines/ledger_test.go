@@ -54,7 +54,7 @@ func fill(t *testing.T, dir string) {
 		Vantages: []sla.Bins{{Vantage: "eu-1", OK: []uint64{1}, Fail: []uint64{6}, Missing: []uint64{8}}},
 	}
 	good := ledger.Slot{Start: slotStart, State: sla.Good, Version: 2, Good: 3, Total: 3}
-	next := ledger.Slot{Start: slotStart + 60_000, State: sla.Good, Version: 1, Good: 3, Total: 3}
+	next := ledger.Slot{Start: slotStart + 60_000, State: sla.Good, Version: 1, Good: 3, Total: 3, Complete: []string{"eu-1"}}
 	for i, b := range []ledger.Batch{
 		{LogTime: slotStart + 70_000, Groups: []ledger.Group{{Key: key, Labels: labels, Customer: "bank", FirstSlot: slotStart}},
 			Slots: []ledger.SlotChange{{Group: key, Slot: bad}}},
@@ -104,7 +104,8 @@ func TestLedgerCommands(t *testing.T) {
       from eu-1: 1 bins ok, 2 failed, 1 blind
     version 2, written 2026-11-21T10:15:00Z: good, 3 of 3 good
 `
-	const next = "  slot 2026-11-21T10:06:00Z\n    version 1, written 2026-11-21T10:15:00Z: good, 3 of 3 good\n"
+	const next = "  slot 2026-11-21T10:06:00Z\n    version 1, written 2026-11-21T10:15:00Z: good, 3 of 3 good\n" +
+		"      from eu-1: every bin ok\n"
 	for _, d := range []string{data, second} {
 		h := func(want string, args ...string) {
 			t.Helper()
@@ -119,6 +120,7 @@ func TestLedgerCommands(t *testing.T) {
 		h("no slot was decided anew (--not-good prints bad and unknown ones, too) in 1 group(s)\n", "--from", "2026-11-20", "--to", "2026-11-21")
 	}
 	f(0, `"evidence":[{"vantage":"eu-1","ok":1,"failed":2,"blind":1}]`, "history", "--data-dir", data, "--at", "2026-11-21T10:05:59Z", "--json")
+	f(0, `"complete":["eu-1"]`, "history", "--data-dir", data, "--at", "2026-11-21T10:06:00Z", "--json")
 	f(1, "no such group", "history", "--data-dir", data, "--at", "2026-11-21", "--group", "target=x")
 	f(1, "no rules yet", "history", "--data-dir", data, "--at", "2026-11-21", "--contract", "gold")
 	f(2, "--at", "history", "--data-dir", data)

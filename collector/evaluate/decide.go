@@ -21,11 +21,7 @@ func (s *State) decide(g *group, sl *slot) {
 	was := sl.State
 	counts := sla.Counts{Good: clamp(sl.Good), Total: sl.Total}
 	sl.State, sl.Reason = g.stream.Rule.Decide(sl.Start, g.stream.Bin, counts, sl.Vantages)
-	if sl.State == sla.Unknown && sl.unfailed() {
-		// Who the vantage points were is forgotten; that all succeeded is not, and
-		// a late success takes nothing from it.
-		sl.State, sl.Reason = sla.Good, ""
-	}
+	g.abridge(sl)
 	sl.Version++
 	sl.late = false
 	g.mark(sl)

@@ -32,6 +32,7 @@ type group struct {
 	behind   bool
 	sums     tally
 	vantages []*vantage // sorted by name
+	names    []string   // of the vantage points of the newest complete slot
 	turn     int        // of vantages, the one last counted
 	judged   []judged
 	// lastSample is the newest sample time; lastData the log time when the last
@@ -59,9 +60,6 @@ type slot struct {
 	ledger.Slot
 	dirty bool // differs from what was last handed to the ledger
 	late  bool // data came after it was closed
-	// proven says that the ledger holds it as good without evidence, and who the
-	// vantage points were is forgotten: every bin of each succeeded.
-	proven bool
 	// part and whole are what the sums of RatioTimeslices hold of it.
 	part, whole int64
 }
@@ -164,7 +162,7 @@ func (s *State) count(c *wire.BinCount, told string) error {
 	}
 	start := g.slotStart(c.Bin)
 	s.revive(g, start)
-	sl, err := s.slotAt(g, start, c.Vantage)
+	sl, err := s.slotAt(g, start)
 	if err != nil {
 		return err
 	}
@@ -178,6 +176,9 @@ func (s *State) count(c *wire.BinCount, told string) error {
 	g.sums.count(start, int64(c.Good), int64(c.Total))
 	if g.byBins() {
 		at := g.vantageOf(c.Vantage)
+		if sl.Complete != nil {
+			g.unfold(sl)
+		}
 		g.setBin(sl, c, quotient(c.Bin-start, g.stream.Bin), at)
 		g.see(g.vantages[at], c)
 	}
@@ -229,15 +230,14 @@ func results(c *wire.BinCount) (ok, fail bool) {
 }
 
 // slotAt returns the slot, from memory, from the ledger, or new.
-// Vantage names the vantage point that tells of it, if one does.
-func (s *State) slotAt(g *group, start int64, vantage string) (*slot, error) {
+func (s *State) slotAt(g *group, start int64) (*slot, error) {
 	if sl := g.last(); sl != nil && sl.Start == start {
 		return sl, nil
 	}
-	return s.findSlot(g, start, vantage)
+	return s.findSlot(g, start)
 }
 
-func (s *State) findSlot(g *group, start int64, vantage string) (*slot, error) {
+func (s *State) findSlot(g *group, start int64) (*slot, error) {
 	if sl := g.slot(start); sl != nil {
 		return sl, nil
 	}
@@ -252,9 +252,7 @@ func (s *State) findSlot(g *group, start int64, vantage string) (*slot, error) {
 			return nil, err
 		}
 		if ok {
-			sl := &slot{Slot: old, proven: g.nameless(&old)}
-			restoreEvidence(&sl.Slot, g, vantage)
-			sl.part, sl.whole = share(&old)
+			sl := recalled(&old)
 			g.keep(sl)
 			return sl, nil
 		}
@@ -288,42 +286,6 @@ func (s *State) extend(g *group, start int64) {
 	g.FirstSlot, g.isNew = start, true
 }
 
-// proven tells whether the ledger's slot left its evidence out.
-func (g *group) proven(sl *ledger.Slot) bool {
-	return sl.State == sla.Good && len(sl.Vantages) == 0 && g.byBins()
-}
-
-// nameless tells whether the slot is proven and its vantage points are forgotten.
-func (g *group) nameless(sl *ledger.Slot) bool { return g.proven(sl) && len(g.vantages) == 0 }
-
-// unfailed tells whether what is known of the slot adds nothing but success to
-// what was proven of it before.
-func (sl *slot) unfailed() bool {
-	return sl.proven && !slices.ContainsFunc(sl.Vantages, func(b sla.Bins) bool {
-		return slices.ContainsFunc(b.Fail, func(w uint64) bool { return w != 0 })
-	})
-}
-
-// restoreEvidence brings back what a complete good slot left out: every bin of
-// every vantage point succeeded. Its count says of how many; where the group has
-// more by now, the teller of late news is not among them.
-func restoreEvidence(sl *ledger.Slot, g *group, teller string) {
-	if !g.proven(sl) {
-		return
-	}
-	full := make([]uint64, (g.bins()+63)/64)
-	for i := 0; i < g.bins(); i++ {
-		full[i>>6] |= 1 << (i & 63)
-	}
-	more := uint64(len(g.vantages)) > sl.Total/uint64(g.bins())
-	for _, v := range g.vantages {
-		if more && v.name == teller {
-			continue
-		}
-		sl.Vantages = append(sl.Vantages, sla.Bins{Vantage: v.name, OK: slices.Clone(full), Fail: make([]uint64, len(full))})
-	}
-}
-
 // close decides every slot that has ended by the time closed.
 func (s *State) close(g *group, closed int64) error {
 	if g.stream == nil || g.FirstSlot == 0 {
@@ -339,7 +301,7 @@ func (s *State) close(g *group, closed int64) error {
 		end = g.next
 	}
 	for ; g.next+g.length() <= end; g.next += g.length() {
-		sl, err := s.slotAt(g, g.next, "")
+		sl, err := s.slotAt(g, g.next)
 		if err != nil {
 			return err
 		}
@@ -367,12 +329,7 @@ func (g *group) collect(s *State) {
 		if !sl.dirty {
 			continue
 		}
-		out := sl.Slot
-		out.Vantages = g.evidence(sl)
-		if decided(out.State) {
-			out.Good = clamp(out.Good)
-		}
-		s.out.Slots = append(s.out.Slots, ledger.SlotChange{Group: g.Key, Slot: out})
+		s.out.Slots = append(s.out.Slots, ledger.SlotChange{Group: g.Key, Slot: sl.stored()})
 		sl.dirty = false
 	}
 	if len(g.slots) > keepSlots+2 {
@@ -401,28 +358,4 @@ func (g *group) lengthOr(d int64) int64 {
 		return d
 	}
 	return g.length()
-}
-
-// evidence returns a copy of what the vantage points saw, or nil where all of
-// them saw only success in every bin.
-func (g *group) evidence(sl *slot) []sla.Bins {
-	if sl.State == sla.Good && (g.complete(&sl.Slot) || sl.unfailed()) {
-		return nil
-	}
-	return cloneBins(sl.Vantages)
-}
-
-func (g *group) complete(sl *ledger.Slot) bool {
-	if len(sl.Vantages) < len(g.vantages) {
-		return false
-	}
-	n := g.bins()
-	for _, v := range sl.Vantages {
-		for i := 0; i < n; i++ {
-			if v.OK[i>>6]&(1<<(i&63)) == 0 {
-				return false
-			}
-		}
-	}
-	return true
 }

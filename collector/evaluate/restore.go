@@ -5,8 +5,6 @@ import (
 
 	"nines/internal/alert"
 	"nines/internal/ledger"
-	"nines/internal/sla"
-	"nines/internal/wire"
 )
 
 // Since returns from when on the state needs single slots to be restored; before
@@ -104,7 +102,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 	for i := range l.Slots {
 		sl := &l.Slots[i]
 		d := stateDelta(sl.State, 1)
-		d.good, d.total = int64(sl.Good), int64(sl.Total)
+		d.good, d.total = int64(sl.Good-sl.Owed), int64(sl.Total)
 		d.part, d.whole = share(sl)
 		all = append(all, added{sl.Start, d})
 		if sl.Total > 0 {
@@ -144,46 +142,9 @@ func (s *State) restoreSlots(g *group, slots []ledger.Slot) {
 		if decided(sl.State) && sl.Start < g.next-keepSlots*g.length() {
 			continue
 		}
-		for _, v := range sl.Vantages {
-			g.replay(sl.Start, &v)
-		}
-		kept := *sl
-		kept.Vantages = cloneBins(sl.Vantages)
-		in := &slot{Slot: kept, proven: g.nameless(&kept)}
-		in.part, in.whole = share(sl)
-		g.keep(in)
+		kept := recalled(sl)
+		g.replay(kept)
+		g.keep(kept)
+		g.behind = g.behind || !decided(sl.State) && sl.Start < g.next
 	}
-	for _, sl := range g.slots {
-		restoreEvidence(&sl.Slot, g, "")
-	}
-}
-
-// replay gives a vantage point its recent bins back.
-func (g *group) replay(start int64, v *sla.Bins) {
-	for i := 0; i < g.bins(); i++ {
-		w, bit := i>>6, uint64(1)<<(i&63)
-		if w >= len(v.OK) || w >= len(v.Fail) {
-			return
-		}
-		c := wire.BinCount{Vantage: v.Vantage, Bin: start + int64(i)*g.stream.Bin}
-		if v.OK[w]&bit != 0 {
-			c.Good, c.Total = 1, 1
-		}
-		if v.Fail[w]&bit != 0 {
-			c.Total++
-		}
-		if c.Total > 0 {
-			c.Newest = c.Bin
-			g.see(g.vantages[g.vantageOf(c.Vantage)], &c)
-			g.lastSample = max(g.lastSample, c.Bin)
-		}
-	}
-}
-
-func cloneBins(in []sla.Bins) []sla.Bins {
-	out := make([]sla.Bins, len(in))
-	for i, v := range in {
-		out[i] = sla.Bins{Vantage: v.Vantage, OK: slices.Clone(v.OK), Fail: slices.Clone(v.Fail), Missing: slices.Clone(v.Missing)}
-	}
-	return out
 }

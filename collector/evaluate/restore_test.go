@@ -229,7 +229,7 @@ func TestARuleChangePagesNobody(t *testing.T) {
 	}
 }
 
-// A complete good slot keeps no evidence. Late news of a vantage point that was
+// A complete good slot keeps names alone. Late news of a vantage point that was
 // not there then must not turn what the others saw into a hole.
 func TestLateNewsOfAnotherVantagePoint(t *testing.T) {
 	f := newFixture(t, 1, down(1, 1).set())
@@ -242,7 +242,7 @@ func TestLateNewsOfAnotherVantagePoint(t *testing.T) {
 	f.apply(0, epoch+402_000, f.bin("b", epoch+30_000, 1))
 	f.apply(0, epoch+403_000)
 	sl := f.slot(0)
-	if len(sl.Vantages) != 2 || sl.Total != 61 || sl.Version != 2 {
+	if len(sl.Vantages) != 2 || sl.Complete != nil || sl.Total != 61 || sl.Version != 2 {
 		t.Fatalf("%+v", sl)
 	}
 	for _, v := range sl.Vantages {
@@ -256,25 +256,37 @@ func TestLateNewsOfAnotherVantagePoint(t *testing.T) {
 	}
 }
 
-// TestLateSuccessAfterARestartKeepsASlotGood: a complete good slot is stored
-// without its evidence, and who the vantage points were is known from newer data
-// only.
-func TestLateSuccessAfterARestartKeepsASlotGood(t *testing.T) {
-	r := down(1, 1)
-	f := newFixture(t, 1, r.set())
-	b := newBook(t)
-	f.s = b.restore(f, "")
-	f.seconds(0, 200, 1)
-	b.commit(f)
-	f.s = b.restore(f, f.set)
-	for _, g := range f.s.groups {
-		g.vantages = nil // nothing newer was heard
+// TestLateNewsAfterARestart: evaluation that begins anew, before it hears of any
+// vantage point, decides about late data as if it had never stopped.
+func TestLateNewsAfterARestart(t *testing.T) {
+	f := func(what string, state sla.State, late func(*fixture) wire.BinCount) {
+		t.Helper()
+		var got [2]ledger.Slot
+		for i := range got {
+			f := newFixture(t, 1, down(2, 2).set())
+			b := newBook(t)
+			f.s = b.restore(f, "")
+			f.seconds(0, 200, 1, 1)
+			b.commit(f)
+			if sl := f.past[epoch+minute]; !slices.Equal(sl.Complete, []string{"a", "b"}) || sl.Vantages != nil {
+				t.Fatalf("a complete slot: %+v", sl)
+			}
+			if i == 1 {
+				f.s = b.restore(f, f.set)
+			}
+			f.apply(0, epoch+201_000, late(f))
+			b.commit(f)
+			slots, err := b.led.GroupSlots(context.Background(), access.Local(), f.key(), epoch+minute, epoch+minute+1)
+			if err != nil || len(slots) != 1 {
+				t.Fatal(slots, err)
+			}
+			got[i] = slots[0]
+		}
+		if !reflect.DeepEqual(got[0], got[1]) || got[0].State != state || got[0].Version != 2 || got[0].Total != 121 {
+			t.Errorf("%s:\nwithout a restart %+v\nwith one          %+v", what, got[0], got[1])
+		}
 	}
-	late := epoch + minute + 5_000
-	f.apply(0, epoch+201_000, wire.BinCount{Group: f.key(), Vantage: "other", Bin: late, Newest: late, Good: 1, Total: 1})
-	b.commit(f)
-	slots, err := b.led.GroupSlots(context.Background(), access.Local(), f.key(), epoch+minute, epoch+minute+1)
-	if err != nil || len(slots) != 1 || slots[0].State != sla.Good || slots[0].Total != 61 || slots[0].Version != 2 {
-		t.Errorf("%+v, %v", slots, err)
-	}
+	f("another success of the same", sla.Good, func(f *fixture) wire.BinCount { return f.bin("a", epoch+minute+5_000, 1) })
+	f("a failure beside a success", sla.Good, func(f *fixture) wire.BinCount { return f.bin("b", epoch+minute+5_000, 0) })
+	f("another vantage point, seen once", sla.Unknown, func(f *fixture) wire.BinCount { return f.bin("c", epoch+minute+5_000, 1) })
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -123,6 +124,20 @@ func appendSlotColumns(b []byte, hour int64, slots []Versioned, n *names, sets *
 
 // decodeBlock appends the block's slots to dst.
 func decodeBlock(dst []Versioned, hour int64, b []byte) ([]Versioned, error) {
+	return new(blockDecoder).decode(dst, hour, b)
+}
+
+// blockDecoder decodes blocks one after the other. Those with the same names
+// share them.
+type blockDecoder struct {
+	format byte
+	raw    []byte // of the names and their sets
+	names  *names
+	sets   [][]string
+}
+
+// decode appends the block's slots to dst.
+func (d *blockDecoder) decode(dst []Versioned, hour int64, b []byte) ([]Versioned, error) {
 	r := &reader{b: b}
 	format := r.byte()
 	if format != blockFormat && format != plainFormat && r.err == nil {
@@ -132,14 +147,10 @@ func decodeBlock(dst []Versioned, hour int64, b []byte) ([]Versioned, error) {
 	if count > maxBlockSlots {
 		r.fail("too many slots")
 	}
-	n := r.names()
-	var sets [][]string
-	if format == blockFormat && r.err == nil {
-		sets = r.nameSets(n)
-	}
-	if r.err != nil {
+	if d.read(r, format); r.err != nil {
 		return dst, r.err
 	}
+	n, sets := d.names, d.sets
 	first := len(dst)
 	dst = slices.Grow(dst, int(count))[:first+int(count)]
 	slots := dst[first:]
@@ -161,6 +172,22 @@ func decodeBlock(dst []Versioned, hour int64, b []byte) ([]Versioned, error) {
 		return dst[:first], err
 	}
 	return dst, nil
+}
+
+// read reads the names and their sets, unless they are those of the block before.
+func (d *blockDecoder) read(r *reader, format byte) {
+	if d.format == format && bytes.HasPrefix(r.b, d.raw) {
+		r.b = r.b[len(d.raw):]
+		return
+	}
+	whole := r.b
+	*d = blockDecoder{names: r.names()}
+	if format == blockFormat && r.err == nil {
+		d.sets = r.nameSets(d.names)
+	}
+	if r.err == nil {
+		d.format, d.raw = format, bytes.Clone(whole[:len(whole)-len(r.b)])
+	}
 }
 
 // slotColumns fills the slots and returns what there is of evidence of each.

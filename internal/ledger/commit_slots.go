@@ -93,11 +93,12 @@ func (w *writer) putHour(hour int64, byGroup map[int64][]*Slot, now int64) (rest
 		return 0, err
 	}
 	var slots []Versioned
+	var decoder blockDecoder
 	var added []groupVersion // to an hour in the log
 	for _, id := range ids {
 		slots = slots[:0]
 		if blob := stored.block(id); blob != nil {
-			if slots, err = decodeBlock(slots, hour, blob); err != nil {
+			if slots, err = decoder.decode(slots, hour, blob); err != nil {
 				return 0, damaged(hour, id, err)
 			}
 		}

@@ -70,6 +70,9 @@ type loading struct {
 	at  map[int64]int // index in out, by id
 	// until is the first day that is not packed.
 	until int64
+	// slot and decoder are take's.
+	slot    []Versioned
+	decoder blockDecoder
 }
 
 func (p *loading) groups(partition int32) error {
@@ -119,30 +122,38 @@ func (p *loading) hours(from, to int64) error {
 
 // days reads the packed totals in [from, to).
 func (p *loading) days(from, to int64) error {
+	var hours []HourTotals
+	return p.eachDay("days", "totals", from, to, func(i int, day int64, blob []byte) (err error) {
+		if hours, err = decodeDay(hours[:0], day, blob); err != nil {
+			return err
+		}
+		for _, h := range hours {
+			if h.Start >= from && h.Start < to {
+				p.out[i].Hours = append(p.out[i].Hours, h)
+			}
+		}
+		return nil
+	})
+}
+
+// eachDay calls f with a column of the groups' packed days that touch [from, to).
+func (p *loading) eachDay(table, column string, from, to int64, f func(i int, day int64, blob []byte) error) error {
 	lo, hi := p.bounds()
-	rows, err := p.v.query(`SELECT day, group_id, totals FROM days
+	rows, err := p.v.query(`SELECT day, group_id, `+column+` FROM `+table+`
 		WHERE day >= ? AND day < ? AND group_id BETWEEN ? AND ? ORDER BY day, group_id`, dayOf(from), to, lo, hi)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	var hours []HourTotals
 	for rows.Next() {
 		var day, id int64
 		var blob sql.RawBytes
 		if err := rows.Scan(&day, &id, &blob); err != nil {
 			return err
 		}
-		i, ours := p.at[id]
-		if !ours {
-			continue
-		}
-		if hours, err = decodeDay(hours[:0], day, blob); err != nil {
-			return damaged(day, id, err)
-		}
-		for _, h := range hours {
-			if h.Start >= from && h.Start < to {
-				p.out[i].Hours = append(p.out[i].Hours, h)
+		if i, ours := p.at[id]; ours {
+			if err := f(i, day, blob); err != nil {
+				return damaged(day, id, err)
 			}
 		}
 	}
@@ -177,7 +188,6 @@ func (p *loading) slots(since int64) error {
 		return err
 	}
 	defer rows.Close()
-	var slots []Versioned
 	for rows.Next() {
 		var hour, id int64
 		var blob sql.RawBytes
@@ -188,7 +198,7 @@ func (p *loading) slots(since int64) error {
 		if id < lo || id > hi || !ours {
 			continue
 		}
-		if slots, err = p.take(i, hourBlock{hour, blob}, slots); err != nil {
+		if err := p.take(i, hourBlock{hour, blob}); err != nil {
 			return damaged(hour, id, err)
 		}
 	}
@@ -197,48 +207,27 @@ func (p *loading) slots(since int64) error {
 
 // daySlots reads the slots of packed days from since on.
 func (p *loading) daySlots(since int64) error {
-	lo, hi := p.bounds()
-	rows, err := p.v.query(`SELECT day, group_id, slots FROM day_slots
-		WHERE day >= ? AND group_id BETWEEN ? AND ? ORDER BY day, group_id`, dayOf(since), lo, hi)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
 	var hours []hourBlock
-	var slots []Versioned
-	for rows.Next() {
-		var day, id int64
-		var blob sql.RawBytes
-		if err := rows.Scan(&day, &id, &blob); err != nil {
+	return p.eachDay("day_slots", "slots", since, p.until, func(i int, day int64, blob []byte) (err error) {
+		if hours, err = decodeDaySlots(hours[:0], day, blob); err != nil {
 			return err
 		}
-		i, ours := p.at[id]
-		if !ours {
-			continue
-		}
-		if hours, err = decodeDaySlots(hours[:0], day, blob); err != nil {
-			return damaged(day, id, err)
-		}
 		for _, h := range hours {
-			if h.hour < since {
-				continue
-			}
-			if slots, err = p.take(i, h, slots); err != nil {
-				return damaged(h.hour, id, err)
+			if h.hour >= since && err == nil {
+				err = p.take(i, h)
 			}
 		}
-	}
-	return rows.Err()
+		return err
+	})
 }
 
-// take adds a block's slots to what is loaded of a group. It decodes them in
-// scratch, which it returns.
-func (p *loading) take(i int, h hourBlock, scratch []Versioned) ([]Versioned, error) {
-	scratch, err := decodeBlock(scratch[:0], h.hour, h.block)
-	for j := range scratch {
-		p.out[i].Slots = append(p.out[i].Slots, scratch[j].Slot)
+// take adds a block's slots to what is loaded of a group.
+func (p *loading) take(i int, h hourBlock) (err error) {
+	p.slot, err = p.decoder.decode(p.slot[:0], h.hour, h.block)
+	for j := range p.slot {
+		p.out[i].Slots = append(p.out[i].Slots, p.slot[j].Slot)
 	}
-	return scratch, err
+	return err
 }
 
 func (p *loading) open() error {

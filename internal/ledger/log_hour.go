@@ -76,7 +76,7 @@ func (h *hourSlots) versions(dst []Versioned, id int64) ([]Versioned, error) {
 	dst = append(dst, h.old[id]...)
 	if blob := h.now[id]; blob != nil {
 		var err error
-		if dst, err = decodeBlock(dst, h.hour, blob); err != nil {
+		if dst, err = h.groups.decoder.decode(dst, h.hour, blob); err != nil {
 			return dst, damaged(h.hour, id, err)
 		}
 	}
@@ -147,8 +147,10 @@ func (h *hourSlots) hashes(members []member, secret []byte, leaf int64, each fun
 type logGroups struct {
 	q     querier
 	known map[int64]*knownGroup
-	text  []byte      // scratch of leaf
-	slots []Versioned // scratch of leaf
+	// Scratch of leaf.
+	text    []byte
+	slots   []Versioned
+	decoder blockDecoder
 }
 
 func (l *logGroups) get(id int64) (*knownGroup, error) {

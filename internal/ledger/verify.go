@@ -62,6 +62,7 @@ type check struct {
 	done, total int64
 	until       int64 // the first day that is not packed
 	slots       []Versioned
+	decoder     blockDecoder
 }
 
 func (c *check) fault(format string, args ...any) {
@@ -113,7 +114,7 @@ func (c *check) hours() error {
 // block checks a block and returns the sums of its slots.
 func (c *check) block(id int64, h hourBlock) (t Totals, ok bool) {
 	var err error
-	if c.slots, err = decodeBlock(c.slots[:0], h.hour, h.block); err != nil {
+	if c.slots, err = c.decoder.decode(c.slots[:0], h.hour, h.block); err != nil {
 		c.fault("hour %s of group %d: %w", hourText(h.hour), id, err)
 		return t, false
 	}

@@ -133,9 +133,13 @@ func (v *viewer) slots(id, from, to int64) ([]Slot, error) {
 
 func (v *viewer) finalSlots(id, from, to int64) (out []Slot, err error) {
 	var scratch []Versioned
+	var decoder blockDecoder
 	err = v.eachBlock(id, from, to, func(h hourBlock) error {
-		if scratch, err = decodeBlock(scratch[:0], h.hour, h.block); err != nil {
+		if scratch, err = decoder.decode(scratch[:0], h.hour, h.block); err != nil {
 			return damaged(h.hour, id, err)
+		}
+		if out == nil { // the hours after it are mostly like the first, and a month is asked for most
+			out = make([]Slot, 0, len(scratch)*int(min(31*24, (to-1-h.hour)/hourMillis+1)))
 		}
 		for i := range scratch {
 			if s := &scratch[i].Slot; s.Start >= from && s.Start < to {

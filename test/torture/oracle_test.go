@@ -9,7 +9,6 @@ import (
 	"nines/internal/access"
 	"nines/internal/ledger"
 	"nines/internal/sla"
-	rule "nines/internal/sla/slot"
 	"nines/internal/slo"
 	"nines/internal/wire"
 )
@@ -48,7 +47,6 @@ func (f *faults) err() error {
 // verdict is what the comparison saw, so that a run which saw nothing fails.
 type verdict struct {
 	rounds, lost, slots, events, gaps, unplaced, bad, unknown int
-	forgotten                                                 int // good slots restated as unknown, their evidence having been left out
 }
 
 // judge holds the ledger against the model, and the log against the truth. All
@@ -228,11 +226,7 @@ func judgeSlot(v *verdict, f *faults, m *model, def *slo.Stream, key slotID, sl 
 		f.add("slot open", "%s", m.name(key))
 		return
 	}
-	state := verdictOf(def, key.start, want)
-	switch {
-	case state == sla.Good && sl.State == sla.Unknown && sl.Reason == rule.ReasonIncomplete && sl.Version > 1:
-		v.forgotten++ // docs/torture.md: evidence that was left out
-	case state != sl.State:
+	if state := verdictOf(def, key.start, want); state != sl.State {
 		f.add("slot state", "%s: %v (%s), want %v: %d of %d", m.name(key), sl.State, sl.Reason, state, want.good, want.total)
 	}
 	switch sl.State {
