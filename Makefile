@@ -18,6 +18,10 @@ LIGHT = $(shell go list ./internal/... ./agent/probe ./agent/discovery ./agent/s
 # embedded one, or Apache Kafka.
 BROKERED = ./internal/bus ./internal/rulelog ./collector/aggregate ./collector/evaluate ./collector/ruler ./alerting ./agent ./test/postgres
 
+# Tests of the real processes that are about what goes over Kafka and take no
+# minutes on Apache Kafka, where they run one after the other.
+PROCESSES = TestKillNine|TestCleanStops|TestKafkaComesLater
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +52,8 @@ test: setup build ## run all tests, setting up what they need
 	go test $$(go list ./... | grep -v '^nines/test/')
 	go test -race $(LIGHT)
 	go test -count=1 -timeout 12m ./test/...
-	NINES_KAFKA=apache go test -count=1 -timeout 10m $(BROKERED)
+	NINES_KAFKA=apache go test -count=1 -timeout 10m -p 3 $(BROKERED) ./test/torture
+	NINES_KAFKA=apache go test -count=1 -timeout 10m -run '$(PROCESSES)' ./test/e2e
 
 .PHONY: setup
 setup:
@@ -59,8 +64,9 @@ race: setup build ## run all Go tests under the race detector
 	go test -race ./...
 
 .PHONY: torture
-torture: setup ## for DURATION (10m): kill everything and compare with the truth; then a whole quiet night
+torture: setup ## for DURATION (10m) on each broker: kill everything and compare with the truth; then a whole quiet night
 	DURATION=$(DURATION) go test -count=1 -v -timeout 0 ./test/torture
+	NINES_KAFKA=apache DURATION=$(DURATION) go test -count=1 -v -timeout 0 ./test/torture
 	go test -count=1 -v -timeout 0 -run 'TestANight|TestOutages' ./test/quiet -whole -limit $(or $(DURATION),10m)
 
 .PHONY: fuzz

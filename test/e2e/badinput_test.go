@@ -20,6 +20,7 @@ import (
 
 	"nines/internal/broker"
 	"nines/internal/bus"
+	"nines/test/kafka"
 )
 
 // oneShot runs nines to its end, which must come within ten seconds.
@@ -601,7 +602,7 @@ func TestKafkaComesLater(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", agentProgram, "nines/cmd/nines-agent").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	addr := freeAddr(t)
+	addr, startBroker := laterBroker(t)
 	dir, conf := shipped(t)
 	replaceIn(t, filepath.Join(conf, "nines.yaml"), "", "kafka: {brokers: [\""+addr+"\"]}\n")
 	agentConfig := filepath.Join(conf, "agent", "agent.yaml")
@@ -625,7 +626,7 @@ func TestKafkaComesLater(t *testing.T) {
 	waiting.out.says(t, "waiting for Kafka")
 	waiting.interrupt(t)
 
-	startBroker(t, addr)
+	startBroker()
 	s.healthy(t)
 	eventually(t, 40*time.Second, "the agent's host is seen", func() error {
 		var hosts []struct{ Host string }
@@ -643,7 +644,22 @@ func TestKafkaComesLater(t *testing.T) {
 	col.interrupt(t)
 }
 
-func startBroker(t *testing.T, addr string) {
+// laterBroker returns where a broker will be once start is called.
+func laterBroker(t *testing.T) (addr string, start func()) {
+	t.Helper()
+	if kafka.Apache() {
+		n := kafka.Start(t, kafka.Options{Idle: true}).Node(0)
+		return n.Addr(), func() {
+			if err := n.Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	addr = freeAddr(t)
+	return addr, func() { startEmbedded(t, addr) }
+}
+
+func startEmbedded(t *testing.T, addr string) {
 	t.Helper()
 	b, err := broker.New(broker.Options{Config: broker.Config{DataDir: t.TempDir(), Listen: addr}})
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package e2e runs the real processes: the nines binary with its embedded
-// broker, agent, collector and page, against targets and receivers of the test.
+// Package e2e runs the real processes: the nines binary with its embedded broker,
+// or Apache Kafka in its place, agent, collector and page, against targets and
+// receivers of the test.
 package e2e
 
 import (
@@ -19,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nines/test/kafka"
 )
 
 // binary is the nines under test; TestMain builds it.
@@ -206,6 +209,9 @@ func newSite(t *testing.T) *site {
 	conf := filepath.Join(s.dir, "config")
 	if out, err := exec.Command(binary, "init", conf).CombinedOutput(); err != nil {
 		t.Fatalf("nines init: %v\n%s", err, out)
+	}
+	if kafka.Apache() {
+		replaceIn(t, filepath.Join(conf, "nines.yaml"), "", fmt.Sprintf("kafka: {brokers: [%q]}\n", kafka.Serve(t).Addr))
 	}
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(conf, name), []byte(text), 0o644); err != nil {

@@ -4,10 +4,18 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"nines/test/kafka"
 )
 
-// kills is how often the process dies in TestKillNine.
-const kills = 20
+// kills is how often the process dies in TestKillNine. On Apache Kafka each life
+// waits until the group has forgotten the one before.
+func kills() int {
+	if kafka.Apache() {
+		return 5
+	}
+	return 20
+}
 
 // TestKillNine kills the whole process at random moments. Every attempt that
 // reached the target is in the ledger once, or lies in a reported gap within 2 s
@@ -19,7 +27,7 @@ func TestKillNine(t *testing.T) {
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewPCG(seed, 0))
 	var killed []int64
-	for range kills {
+	for range kills() {
 		p := s.start(t)
 		s.ready(t, p)
 		<-time.After(time.Duration(500+dice.IntN(3500)) * time.Millisecond)

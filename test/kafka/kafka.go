@@ -44,6 +44,10 @@ type Options struct {
 	// full; 0 means the disk that temporary files are on. It needs root too.
 	DiskBytes int64
 
+	// Idle prepares everything and starts nothing: the nodes' Start does, or
+	// whoever runs their Command.
+	Idle bool
+
 	java []string // further flags of the Java machine
 }
 
@@ -117,7 +121,7 @@ func launch(in *install, o Options) (c *Cluster, err error) {
 		return nil, errors.Join(err, os.RemoveAll(c.dir))
 	}
 	c.undo.later("for i in 1 2 3 4 5; do rm -rf '%s' && break; sleep 0.2; done", c.dir)
-	if err = c.create(); err == nil {
+	if err = c.create(); err == nil && !o.Idle {
 		err = c.startAll()
 	}
 	if err != nil {

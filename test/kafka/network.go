@@ -31,6 +31,7 @@ func newNetwork(nodes int, undo *undoer) (*network, error) {
 	for i := range nodes {
 		ns, far := w.space(i), w.space(i)+"i"
 		undo.later("ip netns del %s", ns)
+		undo.later("ip link del %s 2>/dev/null || true", ns) // else it stays as long as the namespace has connections
 		steps = append(steps, "netns add "+ns,
 			fmt.Sprintf("link add %s type veth peer name %s netns %s", ns, far, ns),
 			fmt.Sprintf("link set %s master %s up", ns, w.name),

@@ -119,12 +119,7 @@ func (n *Node) spawn() error {
 		return err
 	}
 	n.began = st.Size()
-	flags := append([]string{"-Xms64m", "-Xmx256m", "-Dlog4j2.configurationFile=" + filepath.Join(n.dir, "log4j2.yaml"),
-		"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + n.c.o.Security.OAuth.JWKS}, n.c.o.java...)
-	cmd := n.c.in.command(context.Background(), "broker", flags, "kafka.Kafka", n.properties())
-	if n.c.net != nil {
-		cmd = n.c.net.within(n.id-1, cmd)
-	}
+	cmd := n.Command()
 	cmd.Stdout, cmd.Stderr = out, out
 	// It dies with this process, whatever that dies of.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -133,6 +128,18 @@ func (n *Node) spawn() error {
 	}
 	n.cmd = cmd
 	return nil
+}
+
+// Command is the program that is one life of the node, for harnesses that keep
+// processes of their own; Start and what belongs to it must not be used then.
+func (n *Node) Command() *exec.Cmd {
+	flags := append([]string{"-Xms64m", "-Xmx256m", "-Dlog4j2.configurationFile=" + filepath.Join(n.dir, "log4j2.yaml"),
+		"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + n.c.o.Security.OAuth.JWKS}, n.c.o.java...)
+	cmd := n.c.in.command(context.Background(), "broker", flags, "kafka.Kafka", n.properties())
+	if n.c.net != nil {
+		return n.c.net.within(n.id-1, cmd)
+	}
+	return cmd
 }
 
 // await waits until this life serves.
@@ -218,6 +225,31 @@ func (n *Node) Pause() { n.signal(syscall.SIGSTOP) }
 
 // Resume ends a pause.
 func (n *Node) Resume() { n.signal(syscall.SIGCONT) }
+
+// FillDisk takes all that is left of the node's own disk, which DiskBytes gave
+// it; free gives it back.
+func (n *Node) FillDisk() (free func() error, err error) {
+	if n.c.o.DiskBytes == 0 {
+		return nil, errors.New("fill a disk: the node has none of its own")
+	}
+	name := filepath.Join(n.dir, "disk", "ballast")
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	block := make([]byte, 64<<10)
+	for size := len(block); ; {
+		if _, err := f.Write(block[:size]); err == nil {
+			continue
+		} else if !errors.Is(err, syscall.ENOSPC) {
+			return nil, errors.Join(err, os.Remove(name))
+		}
+		if size = size / 16; size == 0 {
+			return func() error { return os.Remove(name) }, nil
+		}
+	}
+}
 
 // Wipe empties the disk of a node that does not run, as if it were another.
 // With the last copy of the data gone, a cluster of one begins anew.

@@ -21,11 +21,12 @@ import (
 	"nines/internal/bus"
 	"nines/internal/ledger"
 	"nines/internal/wire"
+	brokers "nines/test/kafka"
 	"nines/test/postgres"
 )
 
-// kafka is the broker under torture: the embedded one today; a cluster of
-// another make only needs these.
+// kafka is the broker under torture: the embedded one, or a node of Apache
+// Kafka, as the environment asks.
 type kafka interface {
 	// addr is where it listens, always the same.
 	addr() string
@@ -33,13 +34,13 @@ type kafka interface {
 	life() *process
 }
 
-type embedded struct {
+type oneBroker struct {
 	listen string
 	proc   *process
 }
 
-func (e *embedded) addr() string   { return e.listen }
-func (e *embedded) life() *process { return e.proc }
+func (e *oneBroker) addr() string   { return e.listen }
+func (e *oneBroker) life() *process { return e.proc }
 
 // site is the installation.
 type site struct {
@@ -75,7 +76,9 @@ func newSite(t *testing.T, seed uint64, sh shape) *site {
 			t.Fatal(err)
 		}
 	}
-	s.kafka = s.embedded()
+	if s.kafka = s.embedded(); brokers.Apache() {
+		s.kafka = s.apache()
+	}
 	s.ledgerOf = ledger.Options{Path: filepath.Join(s.dir, "c0", "ledger")}
 	if sh.Postgres {
 		s.ledgerOf = ledger.Options{Postgres: startPostgres(t)}
@@ -118,7 +121,12 @@ func child(kind string, conf any) *exec.Cmd {
 
 func (s *site) embedded() kafka {
 	c := broker.Config{DataDir: filepath.Join(s.dir, "broker"), Listen: s.quietPort(), RetentionBytes: 4 << 30}
-	return &embedded{listen: c.Listen, proc: s.process("broker", func() *exec.Cmd { return child("broker", c) })}
+	return &oneBroker{listen: c.Listen, proc: s.process("broker", func() *exec.Cmd { return child("broker", c) })}
+}
+
+func (s *site) apache() kafka {
+	n := brokers.Start(s.t, brokers.Options{Idle: true}).Node(0)
+	return &oneBroker{listen: n.Addr(), proc: s.process("broker", n.Command)}
 }
 
 // quietPort returns a free address whose port the kernel gives to nobody while
@@ -247,7 +255,7 @@ func (s *site) startAll() {
 	s.client, err = bus.New(bus.Options{Config: bus.Config{Brokers: []string{s.kafka.addr()}}})
 	must(err)
 	s.t.Cleanup(s.client.Close)
-	s.eventually(20*time.Second, "the broker serves", s.client.Ping)
+	s.eventually(60*time.Second, "the broker serves", s.client.Ping)
 	for _, c := range s.collectors {
 		must(c.start())
 	}
