@@ -74,6 +74,7 @@ type State struct {
 	laddersBy  map[string]*ladder // by the cells and thresholds
 	scales     map[string]*scale  // by the thresholds
 	groups     map[wire.GroupKey]*group
+	grouped    telemetry.Labels // of the group made last, which mostly are the next one's, too
 	cellSerial uint64
 	order      []seat           // of the cells, in the order of a partial's counts
 	counted    *wire.CountOrder // the same for the encoder

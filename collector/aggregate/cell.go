@@ -21,7 +21,9 @@ type group struct {
 	vantages map[string]*cell
 }
 
-// cell collects the current stretch's bins of one group and vantage point.
+// cell collects the current stretch's bins of one group and vantage point. There
+// is one for each live group, and it is 128 bytes so that none are lost to the
+// next size of the allocator.
 type cell struct {
 	group   *group
 	vantage string
@@ -30,14 +32,20 @@ type cell struct {
 	sketch  *sketch // the last one added to
 	serial  uint64  // unique among the state's cells
 	fed     int64   // the last sweep that found it in use
-	rank    int     // its place in the state's order, -1 before it has one
 	// ladder is all that feeds the cell, and rung the cell's place on it. Where
-	// several ladders or a feed of its own do, it is nil and mixed is set.
+	// several ladders or a feed of its own do, it is nil and rung is mixedRung.
 	ladder *ladder
 	rung   int32
-	mixed  bool
-	dirty  bool // it has bins
+	rank   int32 // its place in the state's order, -1 before it has one
 }
+
+// mixedRung says that a cell is on no ladder alone; places are not below zero.
+const mixedRung = -1
+
+func (c *cell) mixed() bool { return c.rung == mixedRung }
+
+// dirty tells whether the stretch has added to the cell.
+func (c *cell) dirty() bool { return len(c.bins) > 0 }
 
 // seat is a cell's place in the order of a partial's counts, with all that a
 // cut reads of it side by side.
@@ -73,6 +81,10 @@ type sketchKey struct {
 func (s *State) cell(gk wire.GroupKey, labels telemetry.Labels, vantage string) *cell {
 	g := s.groups[gk]
 	if g == nil {
+		if slices.Equal(labels, s.grouped) {
+			labels = s.grouped
+		}
+		s.grouped = labels
 		g = &group{key: gk, labels: labels}
 		s.groups[gk] = g
 	}
@@ -100,8 +112,7 @@ func (s *State) bin(c *cell, start int64) *bin {
 }
 
 func (s *State) otherBin(c *cell, start int64) *bin {
-	if !c.dirty {
-		c.dirty = true
+	if !c.dirty() {
 		s.dirty = append(s.dirty, c)
 	}
 	for i := len(c.bins) - 1; i >= 0; i-- {
@@ -160,10 +171,10 @@ func (s *State) ranked() {
 
 // number tells the cells their ranks, and the encoder their order.
 func (s *State) number() {
-	s.counted = &wire.CountOrder{}
+	s.counted = wire.NewCountOrder(len(s.order))
 	for i := range s.order {
 		c := s.order[i].cell
-		c.rank = i
+		c.rank = int32(i)
 		s.counted.Add(c.group.key, c.vantage)
 	}
 }
@@ -171,9 +182,9 @@ func (s *State) number() {
 // feedBy notes a ladder that feeds the cell, or with none a feed of its own.
 func (s *State) feedBy(c *cell, l *ladder, r ladderRung) {
 	switch {
-	case !c.mixed && l != nil && c.ladder == nil:
+	case !c.mixed() && l != nil && c.ladder == nil:
 		c.ladder, c.rung = l, r.place()
-	case !c.mixed && l != nil && c.ladder == l:
+	case !c.mixed() && l != nil && c.ladder == l:
 		return
 	default:
 		for _, fed := range []*ladder{l, c.ladder} {
@@ -181,7 +192,7 @@ func (s *State) feedBy(c *cell, l *ladder, r ladderRung) {
 				fed.mixed = true
 			}
 		}
-		c.ladder, c.mixed = nil, true
+		c.ladder, c.rung = nil, mixedRung
 	}
 	if c.rank >= 0 {
 		s.order[c.rank].ladder, s.order[c.rank].rung = c.ladder, c.rung
@@ -207,7 +218,7 @@ func (s *State) keepDirty() {
 	}
 	for _, c := range s.dirty {
 		c.group.add(c)
-		c.ladder, c.mixed, c.rank = nil, false, -1
+		c.ladder, c.rung, c.rank = nil, 0, -1
 	}
 	s.order, s.unranked = nil, slices.Clone(s.dirty)
 }

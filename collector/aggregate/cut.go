@@ -80,12 +80,12 @@ func (s *State) cutCells(p *wire.Partial) {
 func (s *State) touched() []int {
 	var at []int
 	for _, c := range s.dirty {
-		at = append(at, c.rank)
+		at = append(at, int(c.rank))
 	}
 	for _, l := range s.climbed {
 		if l.dirty { // else it was summed into its cells
 			for _, r := range l.rungs {
-				at = append(at, r.cell.rank)
+				at = append(at, int(r.cell.rank))
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func (s *State) cutSeat(p *wire.Partial, c *wire.PackedCounts, rank int) {
 		if !l.dirty {
 			return
 		}
-	} else if !st.cell.dirty {
+	} else if !st.cell.dirty() {
 		return
 	}
 	if minute := int32(s.logTime / 60_000); st.minute != minute {
@@ -151,7 +151,7 @@ func cutCell(out *wire.PackedCounts, c *cell, rank int) {
 	if cap(c.bins) > keepBins {
 		c.bins = c.one[:]
 	}
-	c.bins, c.dirty = c.bins[:0], false
+	c.bins = c.bins[:0]
 }
 
 // keepCounts is how many counts' memory is kept in any case, 2 MB. What a

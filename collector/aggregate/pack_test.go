@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -72,5 +73,13 @@ func TestPackedPartialsSayTheSame(t *testing.T) {
 	}
 	if counts < 1000 {
 		t.Fatalf("only %d counts were compared", counts)
+	}
+}
+
+// TestCellsStaySmall guards what every live group takes at least: one byte more
+// takes sixteen.
+func TestCellsStaySmall(t *testing.T) {
+	if size := reflect.TypeFor[cell]().Size(); size > 128 {
+		t.Errorf("a cell takes %d bytes, want at most 128", size)
 	}
 }

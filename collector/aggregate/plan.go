@@ -160,6 +160,7 @@ func (s *State) plan(b *boot, def *telemetry.Schema) *plan {
 		s.addColumn(p, col, &def.Series[col], b.host)
 	}
 	s.histograms(p, def, b.host)
+	p.feeds = slices.Clone(p.feeds) // as many as there are: plans stay
 	b.class.plans = append(b.class.plans, p)
 	return p
 }

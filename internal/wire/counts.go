@@ -16,6 +16,11 @@ type CountOrder struct {
 // countSeat holds the numbers of group and vantage point in their order.
 type countSeat struct{ group, vantage int32 }
 
+// NewCountOrder returns an empty order with room for as many seats.
+func NewCountOrder(seats int) *CountOrder {
+	return &CountOrder{seats: make([]countSeat, 0, seats), groups: make([]GroupKey, 0, seats)}
+}
+
 // Add appends a seat. All seats of a group must come together.
 func (o *CountOrder) Add(group GroupKey, vantage string) {
 	g := int32(len(o.groups) - 1)
