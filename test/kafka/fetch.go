@@ -93,7 +93,7 @@ func pom(name string) []byte {
 func fetch(base, dir string) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
-		return errors.New("Maven is not installed (test/setup installs Debian's package)")
+		return errors.New("mvn is not installed (test/setup installs Debian's package maven)")
 	}
 	tmp, err := os.MkdirTemp(base, "fetch-")
 	if err != nil {
@@ -119,7 +119,7 @@ var javaSays = regexp.MustCompile(`version "(\d+)`)
 func javaVersion(java string) (int, error) {
 	out, err := exec.Command(java, "-version").CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-		return 0, fmt.Errorf("Java %d is not installed (test/setup installs Debian's package)", minJava)
+		return 0, fmt.Errorf("no Java %d is installed (test/setup installs Debian's package)", minJava)
 	}
 	m := javaSays.FindSubmatch(out)
 	if err != nil || m == nil {
