@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"nines/internal/alert"
+	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/sla"
 	"nines/internal/slo"
@@ -114,6 +115,11 @@ type State struct {
 	promises  map[string][]*promise
 	standings map[*standing]bool
 	parted    bool // other evaluators judge groups, too
+	// exclusions are those of the ledger. laid are the standings of groups that
+	// were let go, and goneOwners whose these were.
+	exclusions []inventory.Exclusion
+	laid       map[wire.GroupKey]*standing
+	goneOwners map[wire.GroupKey][]*inventory.Resource
 
 	groups  map[wire.GroupKey]*group
 	gone    map[wire.GroupKey]ledger.Group // retired and let go
@@ -159,9 +165,9 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		regions:        map[string]*region{},
 		alerts:         map[string]*alert.Alert{},
 		outages:        map[uint64]*outage{},
-		promises:       map[string][]*promise{},
-		standings:      map[*standing]bool{},
+		goneOwners:     map[wire.GroupKey][]*inventory.Resource{},
 	}
+	s.forgetTiers()
 	for _, p := range claim.Sources {
 		c := p
 		s.sources[p.Source] = &c

@@ -13,6 +13,10 @@ import (
 // inventoryEvery is how often the ledger is asked for a change of the inventory.
 const inventoryEvery = 3 * time.Second
 
+// exclusionsEvery is how often it is asked for a change of the exclusions: what
+// they leave out is counted anew, from all that the ledger has.
+const exclusionsEvery = 30 * time.Second
+
 // inventoryDue gives the state the inventory where it has changed. Trouble keeps
 // the one before: evaluation goes on.
 func (o *owner) inventoryDue(ctx context.Context) {
@@ -45,4 +49,15 @@ func (o *owner) readInventory(ctx context.Context) error {
 	})
 	o.facts = version
 	return nil
+}
+
+// exclusionsDue tells whether the ledger's exclusions have changed. Trouble leaves
+// those before.
+func (o *owner) exclusionsDue(ctx context.Context) bool {
+	if time.Since(o.excluded) < exclusionsEvery {
+		return false
+	}
+	o.excluded = time.Now()
+	list, err := o.o.Ledger.Exclusions(ctx, access.Local(), "", 0)
+	return err == nil && !o.state.KnowsExclusions(list)
 }

@@ -3,6 +3,7 @@ package evaluate
 import (
 	"slices"
 
+	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/sla"
 	"nines/internal/slo"
@@ -39,11 +40,12 @@ type group struct {
 	// one came; interval the newest distance between two bins of one vantage.
 	lastSample, lastData, interval int64
 
-	looked   int64     // log time when it was last judged
-	reported int64     // log time of the last status
-	tiers    *standing // the first of its own standings
-	seat     int32     // in the state's order, -1 before it has one
-	at       int32     // of slots, the one last asked for
+	looked   int64                 // log time when it was last judged
+	reported int64                 // log time of the last status
+	tiers    *standing             // the first of its own standings
+	owners   []*inventory.Resource // of the inventory, whose group it is
+	seat     int32                 // in the state's order, -1 before it has one
+	at       int32                 // of slots, the one last asked for
 	isNew    bool
 	// wanted says that the inventory expects it, and idle that it is known to the
 	// inventory and does not run.
@@ -71,6 +73,7 @@ func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
 	s.order.add(g)
 	s.bind(g)
 	s.recall(g)
+	s.takeUp(g)
 	s.assign(g, false)
 	return g
 }
@@ -338,7 +341,7 @@ func (g *group) collect(s *State) {
 	g.report(s)
 	if g.Retired != 0 && g.next >= g.Retired {
 		s.letGo(g)
-		s.dropTiers(g)
+		s.layAside(g)
 		s.orphan()
 	}
 }

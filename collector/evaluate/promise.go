@@ -30,8 +30,7 @@ type promise struct {
 // usePromises takes in the contracts of a rule set. Objectives that are not
 // settled slot by slot as the stream has them are left to the settlement.
 func (s *State) usePromises(def *slo.RuleSet) error {
-	clear(s.promises)
-	clear(s.standings)
+	s.forgetTiers()
 	for name := range def.Contracts {
 		rec, err := def.Contract(name)
 		if err != nil {
@@ -49,7 +48,7 @@ func (s *State) usePromises(def *slo.RuleSet) error {
 			if o.Runs != nil || o.Zones != nil || o.CountsEvents() || o.Slot.Length <= 0 {
 				continue
 			}
-			p := &promise{agreed: rec.Contract, name: o.Name, severity: rec.TierAlerts, loc: loc}
+			p := &promise{agreed: s.withExclusions(rec.Contract), name: o.Name, severity: rec.TierAlerts, loc: loc}
 			if p.severity == "" {
 				p.severity = alert.Ticket
 			}
@@ -134,11 +133,11 @@ func (p *promise) slots(from, to int64) uint64 {
 	return uint64(max(count, 0))
 }
 
-// begins returns from when on the group's slots are applicable: with a lifecycle
-// denominator from its first one on. When it stopped only the inventory knows.
-func (p *promise) begins(g *group) int64 {
+// begins returns from when on the slots of a group, whose first one is given, are
+// applicable: with a lifecycle denominator from that one on.
+func (p *promise) begins(first int64) int64 {
 	if p.objective.Denominator == sla.Lifecycle {
-		return max(p.start, g.FirstSlot)
+		return max(p.start, first)
 	}
 	return p.start
 }

@@ -78,7 +78,11 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 		g.stream = s.streams(g.Key.Stream)
 	}
 	if g.stream == nil || over {
+		if err := s.restoreTiers(g, l); err != nil {
+			return err
+		}
 		s.letGo(g)
+		s.layAside(g)
 		return nil
 	}
 	if s.streamOf(g.Key) == nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"nines/internal/access"
+	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/sla"
 	"nines/internal/slo"
@@ -61,10 +62,20 @@ func (b *book) restore(f *fixture, set string) *State {
 		}
 		return nil
 	})
+	s.SetExclusions(b.exclusions())
 	if err := s.Restore(set, loaded, alerts, agents); err != nil {
 		b.t.Fatal(err)
 	}
 	return s
+}
+
+func (b *book) exclusions() []inventory.Exclusion {
+	b.t.Helper()
+	list, err := b.led.Exclusions(context.Background(), access.Local(), "", 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return list
 }
 
 func (b *book) commit(f *fixture) {

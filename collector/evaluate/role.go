@@ -112,6 +112,8 @@ type owner struct {
 	facts     int64
 	asked     time.Time
 	blindfold bool
+	// excluded is when the exclusions were last asked for.
+	excluded time.Time
 	// pending is a batch that the ledger would not take yet, since failing.
 	pending *ledger.Batch
 	failing time.Time
@@ -174,6 +176,9 @@ func (o *owner) run(ctx context.Context) error {
 	}
 	for {
 		o.inventoryDue(ctx)
+		if o.exclusionsDue(ctx) {
+			return o.flush(ctx) // what they leave out is counted anew
+		}
 		recs, err := reader.Fetch(ctx, fetchWait)
 		if err != nil {
 			return err
@@ -235,9 +240,14 @@ func (o *owner) restore(ctx context.Context) error {
 		id = set.ID()
 	}
 	o.claim, o.pending, o.failing = claim, nil, time.Time{}
-	o.facts, o.asked = -1, time.Time{}
+	o.facts, o.asked, o.excluded = -1, time.Time{}, time.Now()
 	o.state = New(o.o.Config, claim, o.rules(ctx, id, set), o.past(ctx))
 	o.state.SetStreams(o.o.Rules.Stream)
+	exclusions, err := o.o.Ledger.Exclusions(ctx, access.Local(), "", 0)
+	if err != nil {
+		return err
+	}
+	o.state.SetExclusions(exclusions)
 	o.state.SetSlots(func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error) {
 		return o.o.Ledger.GroupSlots(ctx, access.Local(), key, from, to)
 	})

@@ -97,13 +97,6 @@ func (st *standing) turn() {
 	}
 }
 
-// dropTiers forgets what counted for a group that is expected no more.
-func (s *State) dropTiers(g *group) {
-	for st := g.tiers; st != nil; st = st.next {
-		delete(s.standings, st)
-	}
-}
-
 // restoreTiers counts what the ledger holds of the group. Hours that an
 // exclusion or the period's start cuts are read slot by slot.
 func (s *State) restoreTiers(g *group, l *ledger.Loaded) error {
@@ -164,6 +157,10 @@ func (s *State) judgeTier(st *standing) {
 	}
 	st.turn()
 	st.name()
+	if st.group != nil && st.group.idle {
+		st.resolve(s) // it does not run; when it does again, what counted counts on
+		return
+	}
 	o := s.outlook(st)
 	next := true
 	for i, t := range p.tiers {
@@ -205,10 +202,11 @@ func (s *State) raiseTier(st *standing, a *named, o slo.Outlook, t sla.Tier, tex
 func (s *State) outlook(st *standing) slo.Outlook {
 	p := st.of
 	o := slo.Outlook{Bad: st.bad, Unknown: st.unknown, Recent: st.recent.Advance(s.logTime)}
-	for _, g := range s.members(st) {
-		from := p.begins(g)
-		o.Applicable += p.slots(from, p.end)
-		o.Remaining += p.slots(max(from, s.logTime-s.logTime%p.length()), p.end)
+	lives := s.lives(st)
+	for i := range lives {
+		all, remaining := p.applicable(&lives[i], s.logTime)
+		o.Applicable += all
+		o.Remaining += remaining
 		o.Span += uint64(slo.TierSpan / p.length())
 	}
 	return o

@@ -75,13 +75,7 @@ func (s *State) stake(st *standing, t sla.Tier) string {
 			share = limit.Rat()
 		}
 	}
-	fee, n := p.contract.Fee.Money, int64(max(len(s.groupsOf(p)), 1))
-	switch each := p.objective.Aggregation == sla.PerResource; {
-	case each && !p.contract.Fee.PerResource:
-		fee.Minor /= n
-	case !each && p.contract.Fee.PerResource:
-		fee.Minor *= n
-	}
+	fee := s.feeOf(st)
 	percent := new(big.Rat).Mul(share, big.NewRat(100, 1)).FloatString(5)
 	return fmt.Sprintf("%s %% of the fee are owed (%s %s)", strings.TrimRight(strings.TrimRight(percent, "0"), "."), fee.Times(share), fee.Currency)
 }

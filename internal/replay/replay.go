@@ -211,6 +211,11 @@ func (p *Pipeline) restore() error {
 	p.eval = evaluate.New(p.o.Evaluate, claim, p.find, p.past)
 	p.eval.SetOffset(p.offset)
 	p.eval.SetStreams(p.stream)
+	exclusions, err := p.o.Ledger.Exclusions(p.ctx, access.Local(), "", 0)
+	if err != nil {
+		return err
+	}
+	p.eval.SetExclusions(exclusions)
 	p.eval.SetSlots(func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error) {
 		return p.o.Ledger.GroupSlots(p.ctx, access.Local(), key, from, to)
 	})
