@@ -81,8 +81,8 @@ func (s *State) recall(g *group) {
 // run.
 func (s *State) revive(g *group, start int64) {
 	over := g.Retired != 0 && start >= g.Retired
-	if over && len(g.slots) == 0 {
-		g.next = max(g.next, start) // let go meanwhile: what lies between was not expected
+	if over && g.next >= g.Retired {
+		g.next = max(g.next, start) // it had ended: what lies between was not expected
 	}
 	switch {
 	case g.idle:

@@ -132,6 +132,18 @@ func TestStoppedResourcesAreNotExpected(t *testing.T) {
 	}
 	f.wantNoData("silent again", "NoData firing")
 
+	// It makes no difference when commits fall.
+	f = newFixture(t, 1, watched())
+	f.s.Expect(view(t, "r,@-9000,t,running,,", "r,@150,,suspended,,", "r,@420,,running,,"), everything)
+	f.seconds(0, 155, 1)
+	f.seconds(155, 600)
+	f.wantSlot("running again, and silent", 8, sla.Unknown, 0, 0, 1)
+	for min := int64(3); min < 7; min++ {
+		if _, ok := f.past[epoch+min*minute]; ok {
+			t.Errorf("slot %d while it was suspended", min)
+		}
+	}
+
 	// One that speaks while it is stopped is counted, and not waited for.
 	f = newFixture(t, 1, watched())
 	f.s.Expect(view(t, "r,@-9000,t,running,,", "r,@-60,,stopped,,"), everything)

@@ -287,6 +287,27 @@ func (s *State) judgeBlind(name string, r *region) {
 		shown, time.Duration(s.cfg.BlindAfter)*time.Millisecond))
 }
 
+// Blind tells whether some region is called silent.
+func (s *State) Blind() bool {
+	for _, r := range s.regions {
+		if s.firing(&r.blind) {
+			return true
+		}
+	}
+	return false
+}
+
+// Silent tells whether some group that is expected has missed its last samples,
+// or has had none.
+func (s *State) Silent() bool {
+	for _, g := range s.groups {
+		if g.stream != nil && !g.idle && g.Retired == 0 && g.silent(s) {
+			return true
+		}
+	}
+	return false
+}
+
 func (g *group) name(o *slo.Objective) string {
 	var values []string
 	for _, l := range g.Labels {

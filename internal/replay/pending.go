@@ -38,11 +38,17 @@ func (p *pending) size() int {
 	return len(p.batch.Slots) + len(p.batch.Sketches) + len(p.batch.Unplaced) + len(p.batch.Gaps)
 }
 
-// take returns the gathered batch and begins another.
-func (p *pending) take() ledger.Batch {
-	b := p.batch
-	*p = pending{}
-	return b
+// reset empties it; its memory is used again.
+func (p *pending) reset() {
+	b := &p.batch
+	clear(b.Slots)
+	clear(b.Statuses)
+	*b = ledger.Batch{Slots: b.Slots[:0], Statuses: b.Statuses[:0]}
+	clear(p.slots)
+	clear(p.statuses)
+	clear(p.groups)
+	clear(p.sketches)
+	clear(p.agents)
 }
 
 // slot returns the newest word on a slot, for its owner to change.

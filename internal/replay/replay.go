@@ -87,7 +87,6 @@ type Pipeline struct {
 	pending   pending
 	collected int64 // log time of the last look at what has changed
 	collectIn int64
-	expects   bool // the ledger has an inventory
 
 	ticks  uint64
 	frames uint64
@@ -161,9 +160,6 @@ func (p *Pipeline) SetRules(set *slo.RuleSet) error {
 	p.ruleID = set.ID()
 	p.rules[p.ruleID] = set
 	p.collectIn = collectEvery(set)
-	if p.expects {
-		p.collectIn = DefaultTick.Milliseconds()
-	}
 	return nil
 }
 
@@ -237,9 +233,6 @@ func (p *Pipeline) Expect() error {
 		return err
 	}
 	p.eval.Expect(inventory.At(records, 0), func(wire.GroupKey) bool { return true })
-	// A group that stops is let go when its slots are collected, and has none
-	// until it runs again.
-	p.expects, p.collectIn = true, DefaultTick.Milliseconds()
 	return nil
 }
 
@@ -439,7 +432,11 @@ func (p *Pipeline) Commit() error {
 }
 
 func (p *Pipeline) write() error {
-	batch := p.pending.take()
+	batch := p.pending.batch
 	batch.Offset = 0 // there is no topic; a collector's begins there
-	return p.o.Ledger.Commit(p.ctx, p.claim, &batch)
+	if err := p.o.Ledger.Commit(p.ctx, p.claim, &batch); err != nil {
+		return err
+	}
+	p.pending.reset()
+	return nil
 }

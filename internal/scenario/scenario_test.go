@@ -98,15 +98,38 @@ func passes(t testing.TB, s *script.Scenario) {
 
 func TestAMonth(t *testing.T) { passes(t, one(t, month)) }
 
+// expected is the month with an inventory, and silent one in which a second
+// resource never says a word.
+var (
+	expected = strings.Replace(month, "load fra", "resource shop running match.target=shop customer=bank contract=shop fee=\"10000.00 USD\"\nload fra", 1)
+	silent   = strings.Replace(strings.Replace(expected, "load fra", "resource mute running match.target=mute customer=bank contract=shop fee=\"10000.00 USD\"\nload fra", 1),
+		"  slots.unknown 0\n  attainment_pct 99.97222\n  credit.amount 1000.00\n", "  slots.unknown 43200\n", 1)
+)
+
+// TestAMonthExpected: with an inventory, and with a resource that is silent for
+// all of it.
+func TestAMonthExpected(t *testing.T) {
+	passes(t, one(t, expected))
+	passes(t, one(t, silent))
+}
+
 func BenchmarkMonth(b *testing.B) {
-	s := one(b, month)
-	for b.Loop() {
-		passes(b, s)
+	f := func(name, text string) {
+		b.Run(name, func(b *testing.B) {
+			s := one(b, text)
+			for b.Loop() {
+				passes(b, s)
+			}
+		})
 	}
+	f("observed", month)
+	f("expected", expected)
+	f("silent", silent)
 }
 
 // TestLongStepsAreExact: where log time moves in long steps the slots are those
-// of steps of a second, whatever the values and the outages.
+// of steps of a second, whatever the values and the outages, and whatever the
+// inventory says runs.
 func TestLongStepsAreExact(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		var values []string
@@ -118,8 +141,19 @@ func TestLongStepsAreExact(t *testing.T) {
 			from := rapid.IntRange(1, 1800).Draw(r, "from")
 			fault = fmt.Sprintf("fault fra %s from %ds for %ds\n", kind, from, rapid.IntRange(1, 600).Draw(r, "for"))
 		}
+		resources := ""
+		for _, name := range []string{"shop", "mute"} {
+			if !rapid.Bool().Draw(r, name+" is known") {
+				continue
+			}
+			resources += fmt.Sprintf("resource %[1]s running match.target=%[1]s customer=bank contract=shop\n", name)
+			if stop := rapid.IntRange(0, 80).Draw(r, "stop"); stop > 0 {
+				resources += fmt.Sprintf("resource %s stopped from %dm%ds\nresource %[1]s running from %[4]dm\n", name,
+					stop, rapid.IntRange(0, 59).Draw(r, "second"), stop+rapid.IntRange(1, 10).Draw(r, "for"))
+			}
+		}
 		f := func(tick string) []string {
-			text := "rules month.yaml\nstart 2026-11-01\n" + tick + "agent fra region=eu\nload fra every 5s\n  probe_success{target=\"shop\"} " +
+			text := "rules month.yaml\nstart 2026-11-01\n" + tick + resources + "agent fra region=eu\nload fra every 5s\n  probe_success{target=\"shop\"} " +
 				strings.Join(values, " ") + "\n" + fault + "end 90m\nquiet\n"
 			got, err := scenario.Run(context.Background(), one(t, text), scenario.Options{Timeline: true})
 			if err != nil {

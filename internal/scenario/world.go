@@ -21,6 +21,9 @@ const (
 	// something is silent, for evaluation takes a longer one for a time in which
 	// the collector was away.
 	calm, share, quiet = 300_000, 20, 10_000
+	// patience is how long after the last change all has followed that comes of
+	// silence, and twice as long as alerts on it are declared to wait.
+	patience = 3600_000
 	// tail is how long after the last sample a scenario goes on that does not
 	// say: bins wait so long for late frames.
 	tail = 6000
@@ -37,6 +40,8 @@ type world struct {
 	end    int64
 	// changes are the times at which something changes, ascending.
 	changes []int64
+	// patient is how long silence is looked at closely.
+	patient int64
 	firing  map[string]alert.Alert
 	said    []alert.Alert // all that was published, in order
 }
@@ -62,6 +67,7 @@ func newWorld(ctx context.Context, s *script.Scenario, set *slo.RuleSet) (*world
 	for i := range s.Agents {
 		w.agents = append(w.agents, newAgent(s, &s.Agents[i]))
 	}
+	w.wait(set)
 	w.plan()
 	return w, nil
 }
@@ -114,7 +120,20 @@ func (w *world) sortChanges() {
 	w.changes = slices.Compact(w.changes)
 }
 
-func (w *world) setRules(set *slo.RuleSet) error { return w.pipe.SetRules(set) }
+func (w *world) setRules(set *slo.RuleSet) error {
+	w.wait(set)
+	return w.pipe.SetRules(set)
+}
+
+// wait notes how long the rules wait for what is silent.
+func (w *world) wait(set *slo.RuleSet) {
+	w.patient = max(w.patient, patience)
+	for _, o := range set.Objectives {
+		for _, rule := range o.NoData {
+			w.patient = max(w.patient, 2*rule.After)
+		}
+	}
+}
 
 // advance moves log time to the time to and writes what is known then.
 func (w *world) advance(to int64) error {
@@ -158,13 +177,16 @@ func (w *world) next(to int64) int64 {
 	case step != 0:
 	case i > 0 && w.now < w.changes[i-1]+near, w.troubled():
 		step = fine
-	case w.steady():
-		step = min(calm, (w.now-w.changes[max(i, 1)-1])/share)
+	case w.steady(w.since(i)):
+		step = min(calm, w.since(i)/share)
 	default:
 		step = quiet
 	}
 	return min(to, w.now+step)
 }
+
+// since returns the time since the last change before the one of index i.
+func (w *world) since(i int) int64 { return w.now - w.changes[max(i, 1)-1] }
 
 // away returns the fault by which no collector works at t, nil for none.
 func (w *world) away(t int64) *script.Fault {
@@ -187,9 +209,10 @@ func (w *world) troubled() bool {
 }
 
 // steady tells whether every series has values, often enough. What the inventory
-// expects may have no series at all.
-func (w *world) steady() bool {
-	if w.s.Inventoried() {
+// expects may have no series at all: of its silence all has followed after a
+// while, unless a whole region is silent, which a long step would end.
+func (w *world) steady(since int64) bool {
+	if e := w.pipe.Evaluation(); w.s.Inventoried() && (since < w.patient || e.Blind()) && e.Silent() {
 		return false
 	}
 	for i := range w.s.Faults {
