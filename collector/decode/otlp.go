@@ -34,7 +34,7 @@ type otlp struct {
 	shape                     shape
 	point                     Point
 	hist                      NativeHistogram
-	scratch                   []uint64
+	scratch, bits             []uint64
 	counts                    []float64
 	// scopes gives each resource and scope a number that stands for its bytes in
 	// keys. Numbers are never used twice.

@@ -21,8 +21,8 @@ func (o *otlp) readHistogram(b []byte) error {
 		case m.field == 6:
 			counts = m.numbers(counts, wireFixed64)
 		case m.field == 7:
-			var room [32]uint64
-			for _, bits := range m.numbers(room[:0], wireFixed64) {
+			o.bits = m.numbers(o.bits[:0], wireFixed64)
+			for _, bits := range o.bits {
 				bounds = append(bounds, math.Float64frombits(bits))
 			}
 		}

@@ -52,7 +52,8 @@ type writes struct {
 	symbols [][]byte
 	series  message // the rest of the series being read
 	metric  uint64  // its type, in version 2
-	labels  []byte  // its labels: per label name and value, each after its length
+	refs    []uint64
+	labels  []byte // its labels: per label name and value, each after its length
 	point   Point
 	hist    writeHistogram
 	bounds  []float64 // of the point's buckets, where these are custom
@@ -196,8 +197,8 @@ func (w *writes) labels2(series []byte) error {
 	for m.next() {
 		switch m.field {
 		case 1:
-			var room [64]uint64
-			for _, ref := range m.numbers(room[:0], wireVarint) {
+			w.refs = m.numbers(w.refs[:0], wireVarint)
+			for _, ref := range w.refs {
 				if ref >= uint64(len(w.symbols)) {
 					return fmt.Errorf("a label refers to symbol %d of %d", ref, len(w.symbols))
 				}
