@@ -3,7 +3,9 @@
 // shipped objectives over simulated vantage points, through the same states as a
 // collector. `make test` runs an hour of it, `make torture` a whole night:
 //
-//	go test ./test/quiet -run TestANight -whole -timeout 3h
+//	go test ./test/quiet -run TestANight -v -timeout 0 -whole -book night.jsonl
+//
+// A book keeps the parts that are complete, and adds up: run it again to go on.
 package quiet
 
 import (

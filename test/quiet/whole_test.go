@@ -199,8 +199,9 @@ func (w *whole) report(t *testing.T) {
 		t.Errorf("without a broker: %+v", a)
 	}
 	for _, kind := range []string{"target", "zone"} {
-		if times, missed := out.delays(kind); missed != 0 || quantile(times, 99) >= 2*time.Second {
-			t.Errorf("%s: %d outages were not found, 1 in 100 after %s", kind, missed, quantile(times, 99))
+		// How soon, TestOutagesAreFound judges, over more of them at more phases.
+		if _, missed := out.delays(kind); missed != 0 {
+			t.Errorf("%s: %d outages were not found", kind, missed)
 		}
 	}
 }
@@ -270,7 +271,7 @@ func (n *night) broker(ctx context.Context, out *absence, p *replay.Pipeline, le
 			switch right := sl.State == sla.Good && sl.Total == attempts; {
 			case sl.Start >= awayFrom && sl.Start < awayTo:
 				out.Minutes++
-				if right && sl.Version == 2 {
+				if right && sl.Version >= 2 { // a spool that fills several partials restates more than once
 					out.Restated++
 				}
 			case !right || sl.Version != 1:
