@@ -306,14 +306,16 @@ func TestOtherFleetsTopics(t *testing.T) {
 	awaitTotal("all of them", 2+7)
 	send("telegraf", 0, "shop-1", []byte("no line at all"))
 	send(wire.TopicTelemetry, 1, "", []byte("{}"), "content-type", "application/json")
-	for i, want := range []string{`"influx"`, `"format"`} {
-		dead, err := w.client.Reader(wire.TopicDeadLetter, 0, int64(i)).Fetch(w.ctx, 10*time.Second)
+	said := "" // in either order: they come from two partitions
+	for i := range int64(2) {
+		dead, err := w.client.Reader(wire.TopicDeadLetter, 0, i).Fetch(w.ctx, 10*time.Second)
 		if err != nil || len(dead) == 0 {
 			t.Fatalf("dead letters: %v, %v", dead, err)
 		}
-		if said := fmt.Sprintf("%q", dead[0].Headers); !strings.Contains(said, want) {
-			t.Errorf("dead letter %d has headers %s, want %s among them", i, said, want)
-		}
+		said += fmt.Sprintf("%q", dead[0].Headers)
+	}
+	if !strings.Contains(said, `"influx"`) || !strings.Contains(said, `"format"`) {
+		t.Errorf("dead letters have headers %s, want influx and format among them", said)
 	}
 	awaitTotal("garbage", 2+7)
 }
