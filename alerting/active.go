@@ -145,12 +145,16 @@ func (a *active) parse(b []byte) (alert.Alert, bool) {
 // not hold any more means that the topic was made anew: it is read from the
 // start.
 func (a *active) intake(ctx context.Context) {
+	load := a.n.loads.Own(wire.TopicAlerts, 0)
+	defer load.Leave()
+	defer a.reader.Measure(load)()
 	wait, complained := 100*time.Millisecond, false
 	for ctx.Err() == nil {
 		recs, err := a.fetch(ctx)
 		if err == nil {
 			a.lastFetch.Store(time.Now().UnixMilli())
 			a.feed(ctx, recs)
+			load.Processed(a.upTo(recs))
 			if complained {
 				a.n.log.Info("reading nines.alerts works again")
 			}
@@ -176,6 +180,15 @@ func (a *active) intake(ctx context.Context) {
 		}
 		wait = min(2*wait, 5*time.Second)
 	}
+}
+
+// upTo is the time, Unix milliseconds, up to which alerts are taken in: now
+// where the topic is read to its end. It has no ticks.
+func (a *active) upTo(recs []bus.Record) int64 {
+	if len(recs) == 0 || a.reader.Offset() >= a.reader.HighWater() {
+		return time.Now().UnixMilli()
+	}
+	return recs[len(recs)-1].Time
 }
 
 func (a *active) feed(ctx context.Context, recs []bus.Record) {

@@ -67,6 +67,7 @@ type Notify struct {
 	store    Store
 	log      *slog.Logger
 	m        *counters
+	loads    *bus.Loads
 	console  *console
 	allPrint bool
 	// orphanAfter is the constant of that name, but for tests.
@@ -96,7 +97,8 @@ func New(o Options) (*Notify, error) {
 		o.Metrics = metrics.NewSet()
 	}
 	n := &Notify{cfg: o.Config.withDefaults(), client: o.Client, store: o.Store, log: o.Log,
-		m: newCounters(o.Metrics), allPrint: o.Console != nil, orphanAfter: orphanAfter}
+		m: newCounters(o.Metrics), allPrint: o.Console != nil, orphanAfter: orphanAfter,
+		loads: bus.NewLoads("notify", wire.TopicAlerts, o.Metrics)}
 	if o.Console == nil {
 		o.Console = logWriter{o.Log}
 	}
@@ -123,6 +125,9 @@ func New(o Options) (*Notify, error) {
 	})
 	return n, nil
 }
+
+// Loads returns how the loop that reads nines.alerts stands at a time.
+func (n *Notify) Loads(now time.Time) []bus.LoadView { return n.loads.View(now) }
 
 // orphanAfter is how long a member that was active waits for the group's next
 // word before it goes on alone: a rebalance is over by then, so it is Kafka that

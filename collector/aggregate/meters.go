@@ -3,7 +3,6 @@ package aggregate
 import (
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -17,17 +16,13 @@ type meters struct {
 	gaps, gapFrames, unplaced          *metrics.Counter
 	foreignRecords, foreignSamples     *metrics.Counter
 	foreignRepeats, foreignLate        *metrics.Counter
-	mu                                 sync.Mutex
-	lags                               map[source]*lag
 }
-
-type lag struct{ records, ms float64 }
 
 func newMeters(set *metrics.Set) *meters {
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	return &meters{set: set, lags: map[source]*lag{},
+	return &meters{set: set,
 		partials:  set.NewCounter("nines_aggregate_partials_total"),
 		samples:   set.NewCounter("nines_aggregate_samples_total"),
 		frames:    set.NewCounter("nines_aggregate_frames_total"),
@@ -73,25 +68,4 @@ func (m *meters) foreign(seen ForeignSeen) {
 
 func (m *meters) dead(reason string) {
 	m.set.GetOrCreateCounter(fmt.Sprintf("nines_aggregate_dead_letters_total{reason=%q}", reason)).Inc()
-}
-
-// lag keeps how far a partition is behind, in records and in milliseconds.
-func (m *meters) lag(of source, records, ms int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l := m.lags[of]
-	if l == nil {
-		l = &lag{}
-		m.lags[of] = l
-		read := func(f func(*lag) float64) func() float64 {
-			return func() float64 {
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				return f(l)
-			}
-		}
-		m.set.NewGauge(fmt.Sprintf(`nines_aggregate_lag_records{%s}`, of.labels()), read(func(l *lag) float64 { return l.records }))
-		m.set.NewGauge(fmt.Sprintf(`nines_aggregate_lag_seconds{%s}`, of.labels()), read(func(l *lag) float64 { return l.ms / 1000 }))
-	}
-	l.records, l.ms = float64(records), float64(ms)
 }

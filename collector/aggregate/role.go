@@ -48,6 +48,7 @@ type Options struct {
 type Role struct {
 	o           Options
 	m           *meters
+	loads       *bus.Loads
 	checkpoints *bus.Table
 	problems    sync.Map // source -> error; source{} where the clock is the problem
 	owned       atomic.Int32
@@ -62,8 +63,11 @@ func New(o Options) (*Role, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Role{o: o, m: newMeters(o.Metrics), checkpoints: bus.NewTable(o.Client, wire.TopicCheckpoints, 0)}, nil
+	return &Role{o: o, m: newMeters(o.Metrics), loads: bus.NewLoads("aggregate", wire.TopicTelemetry, o.Metrics), checkpoints: bus.NewTable(o.Client, wire.TopicCheckpoints, 0)}, nil
 }
+
+// Loads returns how the loops of the partitions stand at a time.
+func (r *Role) Loads(now time.Time) []bus.LoadView { return r.loads.View(now) }
 
 // Health returns what keeps a partition from being aggregated.
 func (r *Role) Health() error {
@@ -133,7 +137,8 @@ func (r *Role) generation(ctx context.Context, gen *bus.Generation) error {
 func (r *Role) own(ctx context.Context, gen *bus.Generation, of source, sources, sinks int) {
 	r.owned.Add(1)
 	defer r.owned.Add(-1)
-	o := &owner{Role: r, gen: gen, source: of, number: of.number(), sources: int32(sources), log: r.o.Log.With("partition", of.partition)}
+	o := &owner{Role: r, gen: gen, source: of, number: of.number(), sources: int32(sources), load: r.loads.Own(of.topic, of.partition), log: r.o.Log.With("partition", of.partition)}
+	defer o.load.Leave()
 	if of.topic != wire.TopicTelemetry {
 		o.log = o.log.With("topic", of.topic)
 	}
@@ -151,6 +156,7 @@ type owner struct {
 	source
 	number  int32 // of the source
 	sources int32
+	load    *bus.Load
 	sinks   []*sink
 	state   *State
 	log     *slog.Logger
@@ -189,6 +195,7 @@ func (o *owner) run(ctx context.Context) error {
 	incarnation := o.state.Incarnation()
 	wg.Go(func() { o.tick(ctx, incarnation) })
 	reader := o.o.Client.Reader(o.topic, o.partition, o.state.Position())
+	defer reader.Measure(o.load)()
 	for {
 		recs, err := reader.Fetch(ctx, fetchWait)
 		if err != nil {
@@ -209,7 +216,7 @@ func (o *owner) run(ctx context.Context) error {
 			}
 		}
 		o.state.Seen(reader.Offset())
-		o.watch(reader)
+		o.watch()
 	}
 }
 
@@ -224,11 +231,10 @@ func (o *owner) lost(ctx context.Context, next int64) error {
 	return nil
 }
 
-// watch keeps the figures of the partition, and says when clocks disagree.
-func (o *owner) watch(reader *bus.Reader) {
-	now := time.Now().UnixMilli()
-	o.m.lag(o.source, max(reader.HighWater()-o.state.Position(), 0), max(now-o.state.LogTime(), 0))
-	if lead := o.state.LogTime() - now; lead > clockBound.Milliseconds() {
+// watch keeps the log time of the partition, and says when clocks disagree.
+func (o *owner) watch() {
+	o.load.Processed(o.state.LogTime())
+	if lead := o.state.LogTime() - time.Now().UnixMilli(); lead > clockBound.Milliseconds() {
 		(*o.leave.Load())() // awaitClock says why
 		return
 	}

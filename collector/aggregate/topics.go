@@ -42,14 +42,6 @@ func (s source) number() int32 {
 	return int32(1+xxhash.Sum64String(s.topic)%0x7ffe)<<16 | s.partition
 }
 
-// labels are the source's in metrics.
-func (s source) labels() string {
-	if s.topic == wire.TopicTelemetry {
-		return fmt.Sprintf(`partition="%d"`, s.partition)
-	}
-	return fmt.Sprintf(`topic=%q,partition="%d"`, s.topic, s.partition)
-}
-
 // topics returns the topics that are aggregated, nines.telemetry first.
 func (o *Options) topics() []string {
 	all := []string{wire.TopicTelemetry}

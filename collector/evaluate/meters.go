@@ -2,7 +2,6 @@ package evaluate
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -18,8 +17,6 @@ type meters struct {
 	commits, restated  *metrics.Counter
 	good, bad, unknown *metrics.Counter
 	commitSeconds      *metrics.PrometheusHistogram
-	mu                 sync.Mutex
-	lags               map[int32]*[2]float64
 }
 
 func newMeters(set *metrics.Set) *meters {
@@ -29,7 +26,7 @@ func newMeters(set *metrics.Set) *meters {
 	slots := func(state string) *metrics.Counter {
 		return set.NewCounter(fmt.Sprintf("nines_evaluate_slots_total{state=%q}", state))
 	}
-	return &meters{set: set, lags: map[int32]*[2]float64{},
+	return &meters{set: set,
 		applied:       set.NewCounter("nines_evaluate_partials_total"),
 		repeated:      set.NewCounter("nines_evaluate_repeated_partials_total"),
 		commits:       set.NewCounter("nines_evaluate_commits_total"),
@@ -67,24 +64,4 @@ func (m *meters) commit(d time.Duration, b *ledger.Batch) {
 			m.unknown.Inc()
 		}
 	}
-}
-
-// lag keeps how far a partition is behind, in records and in seconds of log
-// time.
-func (m *meters) lag(partition int32, records, ms int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l := m.lags[partition]
-	if l == nil {
-		l = &[2]float64{}
-		m.lags[partition] = l
-		for i, unit := range []string{"records", "seconds"} {
-			m.set.NewGauge(fmt.Sprintf(`nines_evaluate_lag_%s{partition="%d"}`, unit, partition), func() float64 {
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				return l[i]
-			})
-		}
-	}
-	l[0], l[1] = float64(records), float64(ms)/1000
 }

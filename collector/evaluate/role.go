@@ -51,6 +51,7 @@ type Options struct {
 type Role struct {
 	o        Options
 	m        *meters
+	loads    *bus.Loads
 	problems sync.Map // partition -> error
 }
 
@@ -62,8 +63,11 @@ func NewRole(o Options) (*Role, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Role{o: o, m: newMeters(o.Metrics)}, nil
+	return &Role{o: o, m: newMeters(o.Metrics), loads: bus.NewLoads("evaluate", wire.TopicPartials, o.Metrics)}, nil
 }
+
+// Loads returns how the loops of the partitions stand at a time.
+func (r *Role) Loads(now time.Time) []bus.LoadView { return r.loads.View(now) }
 
 // Health returns what keeps a partition from being evaluated.
 func (r *Role) Health() error {
@@ -86,7 +90,8 @@ func (r *Role) generation(ctx context.Context, gen *bus.Generation) error {
 	for _, p := range gen.Assigned[wire.TopicPartials] {
 		wg.Go(func() {
 			o := &owner{Role: r, gen: gen, partition: p, log: r.o.Log.With("partition", p),
-				alerts: r.o.Client.Producer(wire.TopicAlerts, 0)}
+				alerts: r.o.Client.Producer(wire.TopicAlerts, 0), load: r.loads.Own(wire.TopicPartials, p)}
+			defer o.load.Leave()
 			o.keep(ctx)
 			r.problems.Delete(p)
 		})
@@ -101,6 +106,7 @@ type owner struct {
 	gen       *bus.Generation
 	partition int32
 	alerts    *bus.Producer
+	load      *bus.Load
 	log       *slog.Logger
 	claim     *ledger.Claim
 	state     *State
@@ -174,6 +180,7 @@ func (o *owner) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer reader.Measure(o.load)()
 	for {
 		o.inventoryDue(ctx)
 		if o.exclusionsDue(ctx) {
@@ -197,7 +204,7 @@ func (o *owner) run(ctx context.Context) error {
 		if err := o.commitDue(ctx); err != nil {
 			return err
 		}
-		o.m.lag(o.partition, max(reader.HighWater()-o.state.Offset(), 0), time.Now().UnixMilli()-o.state.LogTime())
+		o.load.Processed(o.state.LogTime())
 	}
 }
 

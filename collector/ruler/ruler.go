@@ -44,6 +44,7 @@ import (
 	"nines/internal/alert"
 	"nines/internal/bus"
 	"nines/internal/telemetry"
+	"nines/internal/wire"
 )
 
 // Options are what New needs.
@@ -66,6 +67,7 @@ type Ruler struct {
 	client *bus.Client
 	log    *slog.Logger
 	m      *counters
+	loads  *bus.Loads
 	box    *outbox
 
 	live  atomic.Pointer[running]
@@ -114,7 +116,8 @@ func New(o Options) (*Ruler, error) {
 		return nil, err
 	}
 	m := newCounters(o.Metrics)
-	r := &Ruler{cfg: cfg, keep: keep, client: o.Client, log: o.Log, m: m, files: files}
+	r := &Ruler{cfg: cfg, keep: keep, client: o.Client, log: o.Log, m: m, files: files,
+		loads: bus.NewLoads("ruler", wire.TopicTelemetry, o.Metrics)}
 	r.box = newOutbox(o.Publish, o.Log, m)
 	r.registerGauges(o.Metrics)
 	return r, nil
@@ -214,6 +217,9 @@ func (r *Ruler) Query(ctx context.Context, expr string, ts int64) ([]Sample, err
 	}
 	return instant(ctx, run.engine, run.db, expr, time.UnixMilli(ts))
 }
+
+// Loads returns how the loops of the partitions stand at a time.
+func (r *Ruler) Loads(now time.Time) []bus.LoadView { return r.loads.View(now) }
 
 // Ready tells whether queries are answered.
 func (r *Ruler) Ready() error {

@@ -108,9 +108,11 @@ func skipDamage(rd *bus.Reader, err error) bool {
 // tail writes one partition to the store until ctx ends; trouble is tried again.
 func (r *Ruler) tail(ctx context.Context, run *running, part int32, caught func()) {
 	trouble := newComplaint(r.log.With("partition", part), "tail nines.telemetry")
+	load := r.loads.Own(wire.TopicTelemetry, part)
+	defer load.Leave()
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		began := time.Now()
-		err := r.tailOnce(ctx, run, part, caught, trouble)
+		err := r.tailOnce(ctx, run, part, load, caught, trouble)
 		if ctx.Err() != nil {
 			return
 		}
@@ -126,7 +128,7 @@ func (r *Ruler) tail(ctx context.Context, run *running, part int32, caught func(
 	}
 }
 
-func (r *Ruler) tailOnce(ctx context.Context, run *running, part int32, caught func(), trouble *complaint) error {
+func (r *Ruler) tailOnce(ctx context.Context, run *running, part int32, load *bus.Load, caught func(), trouble *complaint) error {
 	first, next, err := r.client.Offsets(ctx, wire.TopicTelemetry, part)
 	if err != nil {
 		return err
@@ -136,6 +138,7 @@ func (r *Ruler) tailOnce(ctx context.Context, run *running, part int32, caught f
 		return err
 	}
 	rd := r.client.Reader(wire.TopicTelemetry, part, read)
+	defer rd.Measure(load)()
 	t := &tailer{
 		p:     newPartition(r.keep, run.newest, r.note, r.m),
 		write: write, schemas: wire.NewSchemaCache(1 << 16),
@@ -152,6 +155,7 @@ func (r *Ruler) tailOnce(ctx context.Context, run *running, part int32, caught f
 		if err := r.store(ctx, run, t, recs); err != nil {
 			return err
 		}
+		load.Processed(t.p.logTime)
 		if at := rd.Offset(); at >= write {
 			run.pos.set(part, position{Next: at, LogTime: t.p.logTime})
 		}

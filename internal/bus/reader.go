@@ -24,6 +24,7 @@ type Reader struct {
 	dec       *decoder
 	buf       []byte
 	rest      []byte // of the last response, not decoded yet
+	load      *Load  // nil unless measured
 }
 
 // Reader returns a reader that starts at offset from, which must be in the log
@@ -46,11 +47,22 @@ func (r *Reader) HighWater() int64 { return r.highWater }
 // first; nil, nil if none came. It retries nothing. A position outside the log
 // is *ErrOutOfRange, a batch that cannot be decoded *ErrCorrupt; neither moves
 // the position.
-func (r *Reader) Fetch(ctx context.Context, maxWait time.Duration) ([]Record, error) {
+func (r *Reader) Fetch(ctx context.Context, maxWait time.Duration) (recs []Record, err error) {
 	r.dec.reset()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	from := r.offset
+	r.behind(from)
+	r.phase(fetching)
+	defer func() {
+		r.behind(from)
+		if err != nil {
+			r.phase(away) // the caller waits before it tries again
+			return
+		}
+		r.phase(working)
+	}()
 	if len(r.rest) == 0 {
 		if err := r.ask(ctx, min(max(maxWait, 0), maxFetchWait)); err != nil {
 			if ctx.Err() != nil {
@@ -77,6 +89,10 @@ func (r *Reader) Fetch(ctx context.Context, maxWait time.Duration) ([]Record, er
 
 // ask puts the next response into rest.
 func (r *Reader) ask(ctx context.Context, maxWait time.Duration) error {
+	if r.offset >= r.highWater {
+		r.phase(waiting)
+		defer r.phase(fetching)
+	}
 	var resp *fetchResponse
 	err := r.c.call(ctx, maxWait, func(ctx context.Context) (err error) {
 		resp, err = r.exchange(ctx, maxWait)
