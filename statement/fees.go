@@ -86,7 +86,7 @@ func (m *member) costs(c *sla.Contract, agreed []feeFrom, p sla.Period) ([]cost,
 	var out []cost
 	for _, at := range slices.Compact(cuts) {
 		f := cost{at: at, belongs: within(m.belongs, at)}
-		f.foreign = foreign(c, m.Value(inventory.Contract, at), m.Value(inventory.Customer, at))
+		f.foreign = inventory.Foreign(c, m.Value(inventory.Contract, at), m.Value(inventory.Customer, at))
 		if f.belongs {
 			fee, own, err := m.price(agreed, at)
 			if err == nil && fee.Currency != c.Fee.Currency {

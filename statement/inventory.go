@@ -16,7 +16,7 @@ import (
 // with the exclusions that were proposed or approved there, the resources that
 // the inventory says are its own, none where it knows of none, and whose all
 // others are.
-func told(ctx context.Context, r Reader, q *Request, p sla.Period) (*sla.Contract, []*member, *claims, error) {
+func told(ctx context.Context, r Reader, q *Request, p sla.Period) (*sla.Contract, []*member, *inventory.Claimed, error) {
 	c := q.Contract
 	exclusions, err := r.Exclusions(ctx, reader(q), c.Name, q.Recorded)
 	if err != nil {
@@ -33,7 +33,7 @@ func told(ctx context.Context, r Reader, q *Request, p sla.Period) (*sla.Contrac
 	}
 	view := inventory.At(records, q.Recorded)
 	list, err := members(view, c, p)
-	return c, list, newClaims(view, c, p), err
+	return c, list, view.Claimed(wide(c, p)), err
 }
 
 // gathered are the slots that were read of one member for an objective.
@@ -43,54 +43,24 @@ type gathered struct {
 	alive [][]sla.Interval     // of each group, when it was expected
 	zones map[string]*sla.Resource
 	heard []sla.Interval // when it had a group, with slots or without
-}
-
-// part is a stretch of a member.
-type part struct {
-	g *gathered
-	inventory.Stretch
+	given []sla.Interval // when a resource that names more labels had one
 }
 
 // loadMembers reads the slots of one objective for the contract's resources,
 // whether anything was ever heard of them or not.
-func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p sla.Period, list []*member, x *claims, b *bounds) ([]sla.Resource, error) {
-	var all []*gathered
-	var parts []part
-	index := inventory.NewIndex()
-	scope := q.scope(o)
-	for _, m := range about(list, scope) {
-		g := &gathered{member: m, slots: map[int64][]sla.Span{}, zones: map[string]*sla.Resource{}}
-		all = append(all, g)
-		for _, s := range m.stretches {
-			if scope.Admits(s.Labels) {
-				index.Add(s.Labels, len(parts))
-				parts = append(parts, part{g, s})
-			}
-		}
-	}
+func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p sla.Period, list []*member, x *inventory.Claimed, b *bounds) ([]sla.Resource, error) {
+	d := newDivision(q, o, p, list, x)
 	from, to := reach(o, p)
-	owners := map[uint64]map[*gathered][]sla.Interval{} // by hash of the labels
+	shares := map[uint64][]share{} // by hash of the labels
 	want := func(group *ledger.Group) bool {
-		found, labels := map[*gathered][]sla.Interval{}, group.Labels.Map()
-		for _, id := range index.Find(labels) {
-			if one := &parts[id]; one.Counts(labels, scope.Fixed()) {
-				found[one.g] = append(found[one.g], one.Interval)
-			}
-		}
-		if len(found) == 0 {
-			return false
-		}
-		left := x.left(group, scope, from, to)
-		for g, during := range found {
-			found[g] = inventory.Intersect(sla.Union(during), left)
-		}
-		maps.DeleteFunc(found, func(_ *gathered, during []sla.Interval) bool { return len(during) == 0 })
-		owners[group.Key.Labels] = found
+		found := d.of(group)
+		shares[group.Key.Labels] = found
 		return len(found) > 0
 	}
 	err := r.SlotsOf(ctx, reader(q), o.Stream, from, to, want, func(group ledger.Group, slots []ledger.Slot) error {
-		for g, during := range owners[group.Key.Labels] {
-			g.take(o, p, &group, slots, during, b)
+		for _, s := range shares[group.Key.Labels] {
+			s.g.given = append(s.g.given, s.given...)
+			s.g.take(o, p, &group, slots, s.during, b)
 		}
 		return nil
 	})
@@ -98,7 +68,7 @@ func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p 
 		return nil, err
 	}
 	var out []sla.Resource
-	for _, g := range all {
+	for _, g := range d.all {
 		if o.Zones != nil {
 			out = append(out, g.instances(o, p)...)
 		} else {
@@ -111,6 +81,9 @@ func loadMembers(ctx context.Context, r Reader, q *Request, o *sla.Objective, p 
 // take adds the slots of a group that meet the times in which it was the
 // member's.
 func (g *gathered) take(o *sla.Objective, p sla.Period, group *ledger.Group, slots []ledger.Slot, during []sla.Interval, b *bounds) {
+	if len(during) == 0 {
+		return
+	}
 	spans := spansOf(o, p, slots, during, b)
 	g.heard = append(g.heard, during...)
 	if o.Zones != nil {
@@ -154,8 +127,27 @@ func (g *gathered) resource(o *sla.Objective, p sla.Period) sla.Resource {
 		}
 		out.Spans = clauses.AppendSpan(out.Spans, s)
 	}
+	if o.Runs != nil {
+		out.Stopped = slices.Concat(out.Stopped, sla.Union(g.given))
+	} else {
+		out.Spans = g.aside(out.Spans, o.Slot.Length)
+	}
 	out.Spans = idle(o, p, out.Spans, out.Stopped)
 	return out
+}
+
+// aside says of slots that the member has none of its own for, because others of
+// the contract took its groups, that they do not apply: what they say is said
+// once, and nothing is silent.
+func (g *gathered) aside(spans []sla.Span, length int64) []sla.Span {
+	for _, i := range sla.Union(g.given) {
+		for start := i.Start; start < i.End; start += length {
+			if len(g.slots[start]) == 0 && g.expected(start) == 0 {
+				spans = clauses.AppendSpan(spans, sla.Span{Start: start, End: start + length, State: sla.NotApplicable})
+			}
+		}
+	}
+	return spans
 }
 
 // expected returns how many groups should have a slot that starts at an instant.
@@ -185,10 +177,10 @@ func (g *gathered) instances(o *sla.Objective, p sla.Period) []sla.Resource {
 	for _, key := range slices.Sorted(maps.Keys(g.zones)) {
 		out = append(out, *g.zones[key])
 	}
-	silent := map[zone][]sla.Interval{}
+	silent, heard := map[zone][]sla.Interval{}, slices.Concat(g.heard, g.given)
 	for _, s := range g.stretches {
 		at := zoneOf(o, s.Labels)
-		if !slices.ContainsFunc(g.heard, func(i sla.Interval) bool { return i.Start <= s.Start && s.Start < i.End }) {
+		if !slices.ContainsFunc(heard, func(i sla.Interval) bool { return i.Start <= s.Start && s.Start < i.End }) {
 			silent[at] = append(silent[at], s.Interval)
 		}
 	}

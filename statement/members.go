@@ -29,7 +29,7 @@ func members(v *inventory.View, c *sla.Contract, p sla.Period) ([]*member, error
 	whole := sla.Interval{Start: p.Start, End: p.End}
 	var out []*member
 	for _, r := range v.Resources() {
-		m := &member{Resource: r, belongs: belongs(r, c, wide)}
+		m := &member{Resource: r, belongs: r.Belongs(c, wide)}
 		inside := inventory.Intersect(m.belongs, []sla.Interval{whole})
 		if len(inside) == 0 {
 			continue
@@ -57,14 +57,6 @@ func margin(c *sla.Contract, p sla.Period) (longest int64) {
 		longest = max(longest, p.Start-from)
 	}
 	return longest
-}
-
-// belongs returns when a resource is the contract's: it names the contract, and
-// no other customer than those whose contract it is.
-func belongs(r *inventory.Resource, c *sla.Contract, in sla.Interval) []sla.Interval {
-	named := r.During(inventory.Contract, in, func(name string) bool { return name == c.Name })
-	owned := r.During(inventory.Customer, in, func(customer string) bool { return customer == "" || owns(c, customer) })
-	return inventory.Intersect(named, owned)
 }
 
 // about returns those of the members that an objective is about: what its stream

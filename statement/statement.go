@@ -138,13 +138,14 @@ func (b *bounds) until() int64 {
 
 // load reads the slots of one objective, run-length, resources by name: the
 // groups seen, while the inventory does not say that they are somebody else's.
-func load(ctx context.Context, r Reader, q *Request, o *sla.Objective, period sla.Period, x *claims, b *bounds) ([]sla.Resource, error) {
+func load(ctx context.Context, r Reader, q *Request, o *sla.Objective, period sla.Period, x *inventory.Claimed, b *bounds) ([]sla.Resource, error) {
 	var out []sla.Resource
 	whole := sla.Interval{Start: period.Start, End: period.End}
 	from, to := reach(o, period)
 	scope, left := q.scope(o), map[uint64][]sla.Interval{} // by hash of the labels
 	want := func(g *ledger.Group) bool {
-		left[g.Key.Labels] = x.left(g, scope, from, to)
+		taken := inventory.Taken(q.Contract, x.Of(g.Labels.Map(), scope))
+		left[g.Key.Labels] = inventory.Without(sla.Interval{Start: from, End: to}, taken)
 		return len(inventory.Intersect(left[g.Key.Labels], []sla.Interval{whole})) > 0
 	}
 	err := r.SlotsOf(ctx, reader(q), o.Stream, from, to, want, func(g ledger.Group, slots []ledger.Slot) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +35,7 @@ once. The kind is told by the content: nines.yaml, agent.yaml, OpenSLO documents
 contracts, inventory (YAML or .csv), topology, simulations, Prometheus rules,
 alertmanager.yml, file_sd targets, Telegraf inputs (.toml), scenarios. Folders are
 searched for YAML, JSON, TOML and scenarios. A contract that is right is read out
-in words.
+in words; of an inventory, which resource has the groups that several match.
 
 Exit code 2 if there is a mistake.`,
 		Example: `  nines check /etc/nines
@@ -69,6 +70,9 @@ Exit code 2 if there is a mistake.`,
 					}
 					if err == nil && !quiet {
 						fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, no mistakes\n", f, kind.name)
+						if kind.words != nil {
+							errs = append(errs, kind.words(cmd.OutOrStdout(), f))
+						}
 					}
 				}
 			}
@@ -118,18 +122,41 @@ func checkPlaces(cmd *cobra.Command, files, sims []string, quiet bool) error {
 	return errors.Join(errs...)
 }
 
+// inventoryKind are files of facts.
+var inventoryKind = fileKind{name: "inventory", check: checkInventory, words: describeInventory}
+
 // checkInventory reads facts, and tells whether they can be true together.
 func checkInventory(file string) error {
-	data, err := os.ReadFile(file)
+	_, err := planInventory(file)
+	return err
+}
+
+// describeInventory says whose the groups are that several resources match.
+func describeInventory(w io.Writer, file string) error {
+	changes, err := planInventory(file)
 	if err != nil {
 		return err
+	}
+	records := make([]inventory.Record, len(changes))
+	for i, c := range changes {
+		records[i] = inventory.Record{ID: int64(i + 1), Fact: c.Fact}
+	}
+	for _, o := range inventory.At(records, 0).Overlaps() {
+		fmt.Fprintf(w, "  %s\n", o)
+	}
+	return nil
+}
+
+func planInventory(file string) ([]inventory.Change, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
 	}
 	entries, err := inventory.Read(file, data)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = inventory.Plan(nil, entries)
-	return err
+	return inventory.Plan(nil, entries)
 }
 
 // checkPromises compiles objectives and contracts together, as a reload would,
@@ -172,6 +199,7 @@ type fileKind struct {
 	// simulations are checked with them
 	simulation bool
 	check      func(file string) error
+	words      func(w io.Writer, file string) error // what a file without mistakes says, nil for nothing
 }
 
 // kindOf tells a file's kind by its content.
@@ -187,7 +215,7 @@ func kindOf(file string) (fileKind, error) {
 		}}, nil
 	}
 	if filepath.Ext(file) == ".csv" {
-		return fileKind{name: "inventory", check: checkInventory}, nil
+		return inventoryKind, nil
 	}
 	if filepath.Ext(file) == scenarioExt {
 		return fileKind{name: "scenarios (run them with nines test)", check: func(f string) error {
@@ -215,7 +243,7 @@ func kindOf(file string) (fileKind, error) {
 	case len(docs) > 0 && docs[0].Text("kind") == sim.Kind:
 		return fileKind{simulation: true}, nil
 	case len(docs) > 0 && docs[0].Text("kind") == "Inventory":
-		return fileKind{name: "inventory", check: checkInventory}, nil
+		return inventoryKind, nil
 	case has("apiVersion"):
 		return fileKind{promise: true}, nil
 	case has("rule_files", "evaluation_interval", "tests"):

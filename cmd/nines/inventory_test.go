@@ -65,9 +65,22 @@ func TestCheckInventoryTable(t *testing.T) {
 		}
 	}
 	f("web,2026-11-01T00:00:00Z,web-1,running\n", 0, "i.csv: inventory, no mistakes")
+	f("web,2026-11-01T00:00:00Z,web-1,running\nall,2026-11-01T00:00:00Z,web-1,running\n", 2, "a group belongs to one resource")
 	f("web,today,web-1,running\n", 2, "i.csv:2:5: ")
 	if _, code, err := nines("check", t.TempDir()); code != 2 || !strings.Contains(err.Error(), "no file to check") {
 		t.Errorf("a folder without files: exit %d, %v", code, err)
+	}
+}
+
+func TestCheckSaysWhatANarrowerMatchTakes(t *testing.T) {
+	file := write(t, "i.csv", "resource,from,match.service,match.node,state\nlb,2026-11-01T00:00:00Z,lb,,running\nnode,2026-11-10T00:00:00Z,lb,2,running\n")
+	out, code, err := nines("check", file)
+	want := file + ": inventory, no mistakes\n  groups of node=\"2\",service=\"lb\" from 2026-11-10T00:00:00Z are node's, whose match names more labels; lb is judged by its other groups only, and by none while it has no other\n"
+	if err != nil || code != 0 || out != want {
+		t.Errorf("exit %d (%v):\n%s\nwant\n%s", code, err, out, want)
+	}
+	if out, _, err := nines("check", "--quiet", file); err != nil || out != "" {
+		t.Errorf("quiet (%v):\n%s", err, out)
 	}
 }
 

@@ -19,7 +19,6 @@ type expectations struct {
 	mine func(wire.GroupKey) bool
 
 	resources []inventory.Claim // as they are at the log time that was looked at
-	of        []*inventory.Resource
 	index     *inventory.Index
 	scopes    map[string]*slo.Scope // by stream
 	// until is the log time from which some fact says something else.
@@ -84,7 +83,6 @@ func (s *State) expect() {
 
 // look takes the facts of an instant.
 func (e *expectations) look(at int64, rules *slo.RuleSet) {
-	e.of = nil
 	e.resources, e.index, e.scopes, e.until = nil, inventory.NewIndex(), map[string]*slo.Scope{}, 1<<62
 	for id, def := range rules.Streams {
 		e.scopes[id] = slo.ScopeOf(def)
@@ -96,7 +94,6 @@ func (e *expectations) look(at int64, rules *slo.RuleSet) {
 		if claim, ok := r.ClaimAt(at); ok {
 			e.index.Add(claim.Labels, len(e.resources))
 			e.resources = append(e.resources, claim)
-			e.of = append(e.of, r)
 		}
 	}
 }
@@ -134,7 +131,6 @@ func (s *State) assign(g *group, named bool) {
 	labels := g.Labels.Map()
 	running, customer := false, ""
 	g.owners = nil
-	resources := map[*inventory.Claim]*inventory.Resource{}
 	var owners []*inventory.Claim
 	for _, id := range e.index.Find(labels) {
 		r := &e.resources[id]
@@ -143,11 +139,10 @@ func (s *State) assign(g *group, named bool) {
 		}
 		running = running || r.Running
 		owners = append(owners, r)
-		resources[r] = e.of[id]
 	}
 	owned := len(owners) > 0
 	for i, r := range inventory.Owners(owners) {
-		g.owners = append(g.owners, resources[r])
+		g.owners = append(g.owners, r.Resource)
 		if i == 0 {
 			customer = r.Customer
 		} else if customer != r.Customer {

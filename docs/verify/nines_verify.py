@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 Interval = tuple[int, int]                       # [start, end) in Unix milliseconds
 Readings = list[Optional[Fraction]]              # attainment by the policy, with unknown slots bad, and good
 GOOD, BAD, UNKNOWN, NOT_APPLICABLE = range(4)    # what a slot can be
-STATES = {"good": GOOD, "bad": BAD, "unknown": UNKNOWN, "open": UNKNOWN}
+STATES = {"good": GOOD, "bad": BAD, "unknown": UNKNOWN, "open": UNKNOWN, "not applicable": NOT_APPLICABLE}
 INCLUDED, AVAILABLE, REMOVED = range(3)          # what an exclusion does to a slot
 POLICIES = ("exclude", "bad", "good", "carry")   # for unknown slots
 NONE_SEEN = "(none seen)"                        # the resource of an objective that has none
@@ -267,7 +267,7 @@ def apply_denominator(objective: dict, series: Series, stopped: list[Interval], 
         if kind != "calendar":
             mark(state, grid.touched(a, b), NOT_APPLICABLE)
         for i in grid.covered(a, b) if kind == "calendar" else ():
-            state[i] = BAD if state[i] == BAD else GOOD
+            state[i] = state[i] if state[i] in (BAD, NOT_APPLICABLE) else GOOD
     without_events = {"traffic": (GOOD,), "requests": (GOOD, BAD)}.get(kind, ())
     for i in range(grid.count if without_events else 0):
         if not series.total[i] and state[i] in without_events:

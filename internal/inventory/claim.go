@@ -8,6 +8,7 @@ import (
 // state and belongs to the same.
 type Claim struct {
 	Stretch
+	Resource           *Resource
 	Running            bool
 	Customer, Contract string
 }
@@ -19,7 +20,7 @@ func (r *Resource) ClaimAt(at int64) (Claim, bool) {
 	if !ok {
 		return Claim{}, false
 	}
-	return Claim{by, r.Value(State, at) == Running, r.Value(Customer, at), r.Value(Contract, at)}, true
+	return Claim{by, r, r.Value(State, at) == Running, r.Value(Customer, at), r.Value(Contract, at)}, true
 }
 
 // Claims returns what the resource claims over an interval, ascending; the time

@@ -96,6 +96,9 @@ func (d dice) slots(o *sla.Objective, p sla.Period) (out []sla.Span) {
 	for at < p.End {
 		n := pick(d, 1, 2, d.between(1, 40), d.between(1, 1500)) * length
 		s := sla.Span{Start: at, End: at + n, State: pick(d, sla.Good, sla.Good, sla.Good, sla.Good, sla.Bad, sla.Unknown, sla.Open)}
+		if o.Runs == nil && o.Zones == nil && d.chance(5) {
+			s.State = sla.NotApplicable // a narrower resource's
+		}
 		if o.CountsEvents() && (s.State == sla.Good || s.State == sla.Bad) && d.chance(80) {
 			s.Total = uint64(d.between(1, 500))
 			s.Good = uint64(d.between(0, int64(s.Total)))
