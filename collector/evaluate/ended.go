@@ -45,7 +45,7 @@ func (s *State) groupOf(key wire.GroupKey, told string) *group {
 	g := s.newGroup(key, nil) // its labels follow within a minute
 	g.stream = def
 	if ended {
-		s.end(g)
+		s.end(g, s.outgoing())
 	}
 	return g
 }
@@ -60,6 +60,38 @@ func (s *State) endedStream(id, told string) *slo.Stream {
 	}
 	return s.streams(id)
 }
+
+// end retires a group that is not expected from an instant on: from the first
+// slot that begins then or later. What is decided stays as it is, and so does
+// what was counted.
+func (s *State) end(g *group, at int64) {
+	if g.Retired != 0 {
+		return
+	}
+	g.Retired, g.isNew = max(g.ceil(at), g.held()), true
+	s.change(g)
+}
+
+// outgoing returns from when on a stream that is no longer in force is not
+// counted: aggregate goes on to the next slot boundary after its tick.
+func (s *State) outgoing() int64 { return s.logTime + 1 }
+
+// held returns the end of the slots that the group has, decided or with data.
+func (g *group) held() int64 {
+	if n := len(g.slots); n > 0 {
+		return max(g.next, g.slots[n-1].Start+g.length())
+	}
+	return g.next
+}
+
+// ceil returns the start of the first slot that begins at an instant or later.
+func (g *group) ceil(at int64) int64 {
+	last := at - 1
+	return last - last%g.length() + g.length()
+}
+
+// over tells whether the group has retired and all its slots are decided.
+func (g *group) over() bool { return g.Retired != 0 && g.next >= g.Retired && !g.behind }
 
 // recall gives a group back what it was when it was let go.
 func (s *State) recall(g *group) {

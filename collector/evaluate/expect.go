@@ -18,16 +18,20 @@ type expectations struct {
 	// mine tells whether this partition carries a group.
 	mine func(wire.GroupKey) bool
 
-	resources []inventory.Claim // as they are at the log time that was looked at
+	at        int64             // the log time that was looked at
+	resources []inventory.Claim // as they are then
 	index     *inventory.Index
-	scopes    map[string]*slo.Scope // by stream
+	scopes    map[string]*slo.Scope      // by stream
+	contracts map[string]map[string]bool // those that settle it, by stream
+	past      *claimed                   // nil until it is asked for
 	// until is the log time from which some fact says something else.
 	until int64
 }
 
 // Expect tells the state what the inventory holds. Groups of what runs are
-// expected from now on, heard of or not; those of what does not run are not,
-// from the next slot on. mine tells whether the partition carries a group.
+// expected from now on, heard of or not; those of what does not run are not, from
+// the first slot on that begins when it had stopped. mine tells whether the
+// partition carries a group.
 func (s *State) Expect(v *inventory.View, mine func(wire.GroupKey) bool) {
 	s.exp = &expectations{view: v, mine: mine}
 	s.expect()
@@ -48,18 +52,12 @@ func (s *State) expect() {
 	e := s.exp
 	e.look(s.logTime, s.rules)
 	wanted := map[wire.GroupKey]telemetry.Labels{}
-	contracts := settled(s.rules)
-	for stream, scope := range e.scopes {
+	for stream := range e.scopes {
 		for i := range e.resources {
-			r := &e.resources[i]
-			if !r.Running || !(scope.Names(r.Labels) || contracts[stream][r.Contract] && scope.Admits(r.Labels)) {
-				continue
-			}
-			if labels, ok := scope.Group(r.Labels); ok {
-				ls := telemetry.NewLabels(labels)
-				key := wire.GroupKey{Stream: stream, Labels: ls.Hash()}
+			if labels, ok := e.names(stream, &e.resources[i]); ok {
+				key := wire.GroupKey{Stream: stream, Labels: labels.Hash()}
 				if e.mine(key) {
-					wanted[key] = ls
+					wanted[key] = labels
 				}
 			}
 		}
@@ -81,9 +79,24 @@ func (s *State) expect() {
 	}
 }
 
+// names returns the labels of the group that the claim says is there, whether it
+// is heard of or not; not ok where it says so of none.
+func (e *expectations) names(stream string, r *inventory.Claim) (telemetry.Labels, bool) {
+	scope := e.scopes[stream]
+	if !r.Running || !(scope.Names(r.Labels) || e.contracts[stream][r.Contract] && scope.Admits(r.Labels)) {
+		return nil, false
+	}
+	labels, ok := scope.Group(r.Labels)
+	if !ok {
+		return nil, false
+	}
+	return telemetry.NewLabels(labels), true
+}
+
 // look takes the facts of an instant.
 func (e *expectations) look(at int64, rules *slo.RuleSet) {
-	e.resources, e.index, e.scopes, e.until = nil, inventory.NewIndex(), map[string]*slo.Scope{}, 1<<62
+	e.at, e.resources, e.index, e.until = at, nil, inventory.NewIndex(), 1<<62
+	e.scopes, e.contracts, e.past = map[string]*slo.Scope{}, settled(rules), nil
 	for id, def := range rules.Streams {
 		e.scopes[id] = slo.ScopeOf(def)
 	}
@@ -160,7 +173,7 @@ func (s *State) assign(g *group, named bool) {
 	}
 	switch {
 	case g.idle && g.Retired == 0 && g.FirstSlot != 0:
-		s.end(g)
+		s.end(g, s.idleSince(g))
 	case g.wanted && !was && g.Retired != 0 && s.streamOf(g.Key) != nil:
 		s.revive(g, max(g.Retired, s.logTime-s.logTime%g.length()))
 		s.change(g)

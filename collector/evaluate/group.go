@@ -102,7 +102,7 @@ func (s *State) bind(g *group) {
 		g.stream = def
 		s.goOn(g)
 	} else if g.stream != nil {
-		s.end(g)
+		s.end(g, s.outgoing())
 	}
 	objectives := s.objectives[g.Key.Stream]
 	g.sums = newTally(s.layoutOf(g.Key.Stream), objectives)
@@ -110,15 +110,6 @@ func (s *State) bind(g *group) {
 	g.judged = make([]judged, 0, len(objectives))
 	for _, o := range objectives {
 		g.judged = append(g.judged, s.newJudged(g, o))
-	}
-}
-
-// end retires a group whose stream is no longer in force.
-func (s *State) end(g *group) {
-	if g.Retired == 0 {
-		g.Retired = s.logTime - s.logTime%g.length() + g.length()
-		g.isNew = true
-		s.change(g)
 	}
 }
 
@@ -318,6 +309,9 @@ func (s *State) close(g *group, closed int64) error {
 		}
 		g.behind = false
 	}
+	if g.over() {
+		s.change(g) // the next batch lets it go
+	}
 	return nil
 }
 
@@ -339,7 +333,7 @@ func (g *group) collect(s *State) {
 		g.forget()
 	}
 	g.report(s)
-	if g.Retired != 0 && g.next >= g.Retired {
+	if g.over() {
 		s.letGo(g)
 		s.layAside(g)
 		s.orphan()

@@ -86,7 +86,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 		return nil
 	}
 	if s.streamOf(g.Key) == nil {
-		s.end(g)
+		s.end(g, s.outgoing())
 	} else {
 		s.goOn(g)
 	}

@@ -1,0 +1,69 @@
+package evaluate
+
+import (
+	"nines/internal/inventory"
+	"nines/internal/sla"
+)
+
+// A group that the inventory says does not run has no slots from the fact's own
+// time on, not from when log time came by it or somebody told it: a stop on a
+// slot boundary leaves nothing behind.
+
+// claimed is what resources claimed in the time of slots that are not decided yet.
+type claimed struct {
+	from   int64
+	claims []inventory.Claim
+	index  *inventory.Index
+}
+
+// pastFrom returns what was claimed from an instant to the one looked at.
+func (e *expectations) pastFrom(from int64) *claimed {
+	p := &claimed{from: from, index: inventory.NewIndex()}
+	for _, r := range e.view.Resources() {
+		for _, c := range r.Claims(sla.Interval{Start: from, End: e.at + 1}) {
+			p.index.Add(c.Labels, len(p.claims))
+			p.claims = append(p.claims, c)
+		}
+	}
+	return p
+}
+
+// idleSince returns since when the group, which does not run now, has been a
+// resource's and has not run. Of the time before its slots in memory nothing is
+// said: these stay.
+func (s *State) idleSince(g *group) int64 {
+	e := s.exp
+	if g.held() >= g.ceil(e.at) {
+		return e.at // no earlier answer would tell
+	}
+	if e.past == nil || e.past.from > g.held() {
+		e.past = e.pastFrom(s.oldest(g.held()))
+	}
+	scope, labels := e.scopes[g.Key.Stream], g.Labels.Map()
+	var owned []sla.Interval
+	ran := int64(0)
+	for _, id := range e.past.index.Find(labels) {
+		c := &e.past.claims[id]
+		owns := scope.Admits(c.Labels) && c.Owns(labels, scope.Fixed())
+		if owns {
+			owned = append(owned, c.Interval)
+		}
+		named, ok := e.names(g.Key.Stream, c)
+		if owns && c.Running || ok && named.Hash() == g.Key.Labels {
+			ran = max(ran, c.End)
+		}
+	}
+	owned = sla.Union(owned)
+	return max(owned[len(owned)-1].Start, ran) // it is owned now, or it would not be idle
+}
+
+// oldest returns the end of the oldest slots that some group has, at least
+// before.
+func (s *State) oldest(before int64) int64 {
+	for _, g := range s.groups {
+		if g.FirstSlot != 0 && g.Retired == 0 && g.stream != nil {
+			before = min(before, g.held())
+		}
+	}
+	return before
+}
