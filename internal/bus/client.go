@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,7 +30,6 @@ type Client struct {
 	log *slog.Logger
 	m   *busMetrics
 
-	tls   *tls.Config
 	sasl  sasl.Mechanism    // nil without authentication
 	auth  *watchedMechanism // the same
 	conns *conns
@@ -70,16 +68,14 @@ func New(o Options) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("configure Kafka: %w", err)
 	}
-	tc, err := cfg.TLS.config()
-	if err != nil {
+	if _, err := cfg.TLS.config(); err != nil {
 		return nil, fmt.Errorf("configure Kafka: %w", err)
 	}
-	mech, err := cfg.SASL.mechanism()
-	if err != nil {
+	if err := cfg.SASL.readable(); err != nil {
 		return nil, fmt.Errorf("configure Kafka: %w", err)
 	}
-	c := &Client{cfg: cfg, log: o.Log, m: newMetrics(o.Metrics), tls: tc, addr: kafka.TCP(cfg.Brokers...)}
-	if mech != nil {
+	c := &Client{cfg: cfg, log: o.Log, m: newMetrics(o.Metrics), addr: kafka.TCP(cfg.Brokers...)}
+	if mech := cfg.SASL.mechanism(); mech != nil {
 		c.auth = &watchedMechanism{Mechanism: mech}
 		c.sasl = c.auth
 	}
@@ -89,13 +85,13 @@ func New(o Options) (*Client, error) {
 	if err := c.newCodecs(); err != nil {
 		return nil, fmt.Errorf("prepare zstd: %w", err)
 	}
-	c.conns = newConns(cfg.DialTimeout, cfg.RequestTimeout+maxFetchWait)
+	c.conns = newConns(cfg.DialTimeout, cfg.RequestTimeout+maxFetchWait, cfg.TLS)
 	c.conns.connect = c.m.connects.Inc
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.transport = &kafka.Transport{
 		Dial: c.conns.dial, DialTimeout: cfg.DialTimeout, IdleTimeout: time.Minute, MetadataTTL: metadataTTL,
-		ClientID: cfg.ClientID, TLS: tc, SASL: c.sasl, Context: ctx,
+		ClientID: cfg.ClientID, SASL: c.sasl, Context: ctx,
 	}
 	c.kc = &kafka.Client{Addr: c.addr, Timeout: cfg.RequestTimeout, Transport: c.transport}
 	return c, nil
@@ -158,7 +154,7 @@ func (c *Client) call(ctx context.Context, extra time.Duration, f func(ctx conte
 		if _, merr := c.kc.Metadata(rctx, &kafka.MetadataRequest{}); merr != nil {
 			err = merr
 		} else if unknownTopic(err) {
-			err = &explained{text: ErrUnknownTopic.Error(), cause: errors.Join(ErrUnknownTopic, err)}
+			err = &explained{text: ErrUnknownTopic.Error() + ", or no ACL lets " + c.who() + " see it (DESCRIBE)", cause: errors.Join(ErrUnknownTopic, err)}
 		}
 	}
 	if stale(err) {

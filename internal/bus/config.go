@@ -1,19 +1,12 @@
 package bus
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/segmentio/kafka-go/sasl"
-	"github.com/segmentio/kafka-go/sasl/plain"
-	"github.com/segmentio/kafka-go/sasl/scram"
 )
 
 // Config says how to reach Kafka. The zero value with Brokers set works.
@@ -33,31 +26,18 @@ type Config struct {
 	FetchMaxBytes int `yaml:"fetch_max_bytes,omitempty"`
 }
 
-// TLSConfig turns on TLS. Setting any file or name enables it too.
-type TLSConfig struct {
-	Enabled bool `yaml:"enabled,omitempty"`
-	// CAFile holds the authorities that may sign the broker's certificate
-	// (PEM); empty means the system's.
-	CAFile string `yaml:"ca_file,omitempty"`
-	// CertFile and KeyFile are this client's certificate, if the broker asks.
-	CertFile string `yaml:"cert_file,omitempty"`
-	KeyFile  string `yaml:"key_file,omitempty"`
-	// ServerName is checked in the certificate instead of the dialled host.
-	ServerName string `yaml:"server_name,omitempty"`
-	// InsecureSkipVerify accepts any certificate.
-	InsecureSkipVerify bool `yaml:"insecure_skip_verify,omitempty"`
-}
-
 // SASLConfig authenticates this client; an empty Mechanism means none.
 type SASLConfig struct {
-	// Mechanism is plain, scram-sha-256 or scram-sha-512.
+	// Mechanism is plain, scram-sha-256, scram-sha-512 or oauthbearer.
 	Mechanism string `yaml:"mechanism,omitempty"`
 	User      string `yaml:"user,omitempty"`
 	// Exactly one of the three holds the password. A file's trailing line
-	// break is not part of it.
+	// break is not part of it. It is read for each connection.
 	Password     Secret `yaml:"password,omitempty"`
 	PasswordFile string `yaml:"password_file,omitempty"`
 	PasswordEnv  string `yaml:"password_env,omitempty"`
+	// OAuth is for oauthbearer, in place of user and password.
+	OAuth OAuthConfig `yaml:"oauth,omitempty"`
 }
 
 // Secret is a string that no printer shows.
@@ -113,6 +93,7 @@ func (c Config) RelativeTo(dir string) Config {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+	c.SASL.OAuth = c.SASL.OAuth.relativeTo(dir)
 	return c
 }
 
@@ -143,100 +124,4 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.SASL.validate()...)
 	return errors.Join(errs...)
-}
-
-func (s SASLConfig) validate() (errs []error) {
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	given := 0
-	for _, v := range []string{string(s.Password), s.PasswordFile, s.PasswordEnv} {
-		if v != "" {
-			given++
-		}
-	}
-	switch strings.ToLower(s.Mechanism) {
-	case "":
-		if s.User != "" || given > 0 {
-			bad("sasl.mechanism: missing: want plain, scram-sha-256 or scram-sha-512")
-		}
-		return errs
-	case "plain", "scram-sha-256", "scram-sha-512":
-	default:
-		bad("sasl.mechanism: want plain, scram-sha-256 or scram-sha-512, got %q", s.Mechanism)
-	}
-	if s.User == "" {
-		bad("sasl.user: missing")
-	}
-	if given != 1 {
-		bad("sasl: give exactly one of password, password_file and password_env, got %d", given)
-	}
-	return errs
-}
-
-func (s SASLConfig) password() (string, error) {
-	switch {
-	case s.PasswordFile != "":
-		b, err := os.ReadFile(s.PasswordFile)
-		if err != nil {
-			return "", fmt.Errorf("read sasl.password_file: %w", err)
-		}
-		return strings.TrimRight(string(b), "\r\n"), nil
-	case s.PasswordEnv != "":
-		p, ok := os.LookupEnv(s.PasswordEnv)
-		if !ok {
-			return "", fmt.Errorf("read sasl.password_env: the environment has no variable %s", s.PasswordEnv)
-		}
-		return p, nil
-	}
-	return string(s.Password), nil
-}
-
-func (s SASLConfig) mechanism() (sasl.Mechanism, error) {
-	if s.Mechanism == "" {
-		return nil, nil
-	}
-	pass, err := s.password()
-	if err != nil {
-		return nil, err
-	}
-	algo := scram.SHA512
-	switch strings.ToLower(s.Mechanism) {
-	case "plain":
-		return plain.Mechanism{Username: s.User, Password: pass}, nil
-	case "scram-sha-256":
-		algo = scram.SHA256
-	}
-	m, err := scram.Mechanism(algo, s.User, pass)
-	if err != nil {
-		return nil, fmt.Errorf("prepare %s for user %s: %w", s.Mechanism, s.User, err)
-	}
-	return m, nil
-}
-
-func (t TLSConfig) config() (*tls.Config, error) {
-	if t == (TLSConfig{}) {
-		return nil, nil
-	}
-	out := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		ServerName:         t.ServerName,
-		InsecureSkipVerify: t.InsecureSkipVerify,
-	}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read tls.ca_file: %w", err)
-		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read tls.ca_file: no certificate in %s", t.CAFile)
-		}
-	}
-	if t.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("read tls.cert_file %s and tls.key_file %s: %w", t.CertFile, t.KeyFile, err)
-		}
-		out.Certificates = []tls.Certificate{pair}
-	}
-	return out, nil
 }

@@ -77,7 +77,7 @@ func TestPasswordSources(t *testing.T) {
 	t.Setenv("NINES_TEST_PASSWORD", "from env")
 	f := func(s SASLConfig, want, wantErr string) {
 		t.Helper()
-		got, err := s.password()
+		got, err := s.password().value()
 		if got != want || (err == nil) != (wantErr == "") || err != nil && !strings.Contains(err.Error(), wantErr) {
 			t.Errorf("got %q, %v", got, err)
 		}

@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// conns dials for the client library and keeps track of what it opened, for two
-// reasons: the library leaves connections without a deadline while it
+// conns dials for the client library, TLS included, and keeps track of what it
+// opened, for two reasons: the library leaves connections without a deadline while it
 // authenticates, so a broker that accepts and stays silent would hang it for
 // ever; and Close must not leave a goroutine that waits for an answer.
 type conns struct {
 	dialer net.Dialer
+	tls    TLSConfig
 	// limit bounds one request and its answer on any connection.
 	limit   time.Duration
 	connect func()                  // counts; may be nil
@@ -23,9 +24,10 @@ type conns struct {
 	closed bool
 }
 
-func newConns(dial, limit time.Duration) *conns {
+func newConns(dial, limit time.Duration, tls TLSConfig) *conns {
 	return &conns{
 		dialer: net.Dialer{Timeout: dial, KeepAlive: 15 * time.Second},
+		tls:    tls,
 		limit:  limit,
 		open:   map[*conn]struct{}{},
 	}
@@ -53,7 +55,17 @@ func (s *conns) dial(ctx context.Context, network, address string) (net.Conn, er
 	if s.connect != nil {
 		s.connect()
 	}
-	return c, nil
+	if !s.tls.on() {
+		return c, nil
+	}
+	hctx, cancel := context.WithTimeout(ctx, s.dialer.Timeout)
+	defer cancel()
+	secured, err := s.tls.secure(hctx, c, address)
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return secured, nil
 }
 
 // closeAll breaks every connection; final refuses new ones too.

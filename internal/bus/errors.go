@@ -2,14 +2,13 @@ package bus
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	kafka "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -129,8 +128,20 @@ func (c *Client) explain(err error) error {
 	}
 	at := strings.Join(c.cfg.Brokers, ", ")
 	var de *dialError
-	if errors.As(err, &de) {
+	var te *tlsError
+	var token *tokenError
+	var pass *passwordError
+	switch {
+	case errors.As(err, &de):
 		return say("connect to Kafka at %s: %s", de.addr, dialReason(de.err))
+	case errors.As(err, &te):
+		return say("connect to Kafka at %s: %s", te.addr, c.cfg.TLS.tlsReason(te.err, time.Now()))
+	case errors.As(err, &token):
+		return say("connect to Kafka at %s: %v", at, token)
+	case errors.As(err, &pass):
+		return say("connect to Kafka at %s: %v", at, pass)
+	case remoteAlert(err):
+		return say("connect to Kafka at %s: %s", at, c.cfg.TLS.tlsReason(err, time.Now()))
 	}
 	var ke kafka.Error
 	if errors.Is(err, protocol.ErrNoLeader) {
@@ -145,38 +156,59 @@ func (c *Client) explain(err error) error {
 		case kafka.KafkaStorageError:
 			return say("the broker cannot reach its log: is a disk full or broken?")
 		case kafka.SASLAuthenticationFailed:
-			return say("connect to Kafka at %s: the broker refused user %s: wrong password?", at, c.cfg.SASL.User)
+			return say("connect to Kafka at %s: %s", at, c.refused())
 		case kafka.UnsupportedSASLMechanism:
-			return say("connect to Kafka at %s: the broker does not offer SASL mechanism %s", at, c.cfg.SASL.Mechanism)
+			return say("connect to Kafka at %s: the broker does not offer SASL mechanism %s: set sasl.mechanism to one of its sasl.enabled.mechanisms",
+				at, c.sasl.Name())
 		case kafka.IllegalSASLState:
-			return say("connect to Kafka at %s: the broker does not expect SASL on this port", at)
+			return say("connect to Kafka at %s: the broker does not expect SASL on this port: is it the right one, or are settings under sasl to go?", at)
+		case kafka.TopicAuthorizationFailed:
+			return say("%s may not do this to the topic: an ACL for it is missing on the broker (kafka-acls --add)", c.who())
+		case kafka.GroupAuthorizationFailed:
+			return say("%s may not take part in the group: an ACL for READ on the group is missing on the broker (kafka-acls --add)", c.who())
+		case kafka.ClusterAuthorizationFailed:
+			return say("%s may not do this to the cluster: an ACL for it is missing on the broker (kafka-acls --add)", c.who())
 		}
 		return err
 	}
-	var certErr *tls.CertificateVerificationError
-	var recordErr tls.RecordHeaderError
-	var unknownCA x509.UnknownAuthorityError
 	switch {
-	case errors.As(err, &certErr), errors.As(err, &unknownCA):
-		return say("connect to Kafka at %s: %v: is tls.ca_file right?", at, err)
-	case errors.As(err, &recordErr):
-		return say("connect to Kafka at %s: the broker does not speak TLS on this port", at)
 	case strings.Contains(err.Error(), "expecting TLS"):
-		return say("connect to Kafka at %s: the broker expects TLS: set tls.enabled", at)
+		return say("connect to Kafka at %s: the broker expects TLS on this port: set tls.enabled, or tls.ca_file", at)
 	case strings.Contains(err.Error(), "authentication failed"), strings.Contains(err.Error(), "server nonce"):
-		return say("connect to Kafka at %s: the broker refused user %s: wrong password?", at, c.cfg.SASL.User)
+		return say("connect to Kafka at %s: %s", at, c.refused())
 	case broken(err):
 		switch {
 		case c.auth == nil:
 			return say("the Kafka broker at %s closed the connection: is it restarting, or does it expect SASL or TLS?", at)
 		case c.auth.refused():
-			return say("connect to Kafka at %s: the broker refused user %s: wrong password?", at, c.cfg.SASL.User)
+			return say("connect to Kafka at %s: %s", at, c.refused())
 		}
 		return say("the Kafka broker at %s closed the connection: is it restarting?", at)
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return say("the Kafka broker at %s did not answer in time", at)
 	}
 	return err
+}
+
+// who names this client as far as it knows: a broker may map names.
+func (c *Client) who() string {
+	switch {
+	case c.cfg.SASL.User != "":
+		return "user " + c.cfg.SASL.User
+	case c.sasl != nil:
+		return "the subject of this client's token"
+	case c.cfg.TLS.CertFile != "":
+		return "the subject of the certificate " + c.cfg.TLS.CertFile
+	}
+	return "User:ANONYMOUS"
+}
+
+// refused is what to say of an authentication that failed.
+func (c *Client) refused() string {
+	if b, ok := c.auth.Mechanism.(*bearer); ok {
+		return fmt.Sprintf("the broker refused the token (%s): has it expired, or is it of another issuer or audience than the broker wants?", b.reason())
+	}
+	return fmt.Sprintf("the broker refused user %s: wrong password?", c.cfg.SASL.User)
 }
 
 // broken tells whether the other side ended the connection.

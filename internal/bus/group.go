@@ -97,7 +97,7 @@ func (g *Group) Run(ctx context.Context) error {
 	if err := g.awaitTopics(ctx); err != nil {
 		return nil //nolint:nilerr // only the context ends the wait
 	}
-	conns := newConns(g.c.cfg.DialTimeout, g.o.RebalanceTimeout+coordinatorTimeout+g.c.cfg.RequestTimeout)
+	conns := newConns(g.c.cfg.DialTimeout, g.o.RebalanceTimeout+coordinatorTimeout+g.c.cfg.RequestTimeout, g.c.cfg.TLS)
 	conns.connect, conns.wrap = g.c.conns.connect, g.c.conns.wrap
 	defer conns.closeAll(true)
 	cg, err := kafka.NewConsumerGroup(g.config(conns))
@@ -155,7 +155,7 @@ func (g *Group) config(conns *conns) kafka.ConsumerGroupConfig {
 		ID: g.o.ID, Brokers: g.c.cfg.Brokers, Topics: g.o.Topics,
 		Dialer: &kafka.Dialer{
 			ClientID: g.c.cfg.ClientID, Timeout: g.c.cfg.DialTimeout, DialFunc: conns.dial,
-			TLS: g.c.tls, SASLMechanism: g.c.sasl,
+			SASLMechanism: g.c.sasl,
 		},
 		GroupBalancers:         []kafka.GroupBalancer{g.balance},
 		HeartbeatInterval:      g.o.Heartbeat,
