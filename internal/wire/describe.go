@@ -21,7 +21,9 @@ import (
 // that JSON lacks are strings). Schemas remembers definitions from one frame to
 // the next. Foreign records come as text or as a hex dump and are no error.
 func Describe(topic string, key, value []byte, headers []Header, schemas Schemas) (text string, doc any, err error) {
-	if len(value) == 0 && TypeOf(value, headers) != TypeDeadLetter {
+	if typ := TypeOf(value, headers); typ == TypeReinjection {
+		return describeReinjection(headers)
+	} else if len(value) == 0 && typ != TypeDeadLetter {
 		return fmt.Sprintf("deleted %q", key), map[string]any{"type": "deleted", "key": string(key)}, nil
 	}
 	switch typeIn(topic, value, headers) {
@@ -299,6 +301,26 @@ func describeDeadLetter(value []byte, headers []Header) (string, any, error) {
 	content, _, _ := describeForeign(value)
 	text := fmt.Sprintf("dead letter %s/%d offset=%d reason=%q detail=%q bytes=%d\n%s", d.Topic, d.Partition, d.Offset, d.Reason, d.Detail, len(value), indent(content))
 	return text, deadLetterDoc{TypeDeadLetter, d.Topic, d.Partition, d.Offset, d.Reason, d.Detail, value}, nil
+}
+
+type reinjectionDoc struct {
+	Type      string `json:"type"`
+	Letter    int64  `json:"letter"`
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+}
+
+func describeReinjection(headers []Header) (string, any, error) {
+	r, err := DecodeReinjection(headers)
+	if err != nil {
+		return "", nil, err
+	}
+	doc := reinjectionDoc{TypeReinjection, r.Letter, r.Topic, r.Partition, r.Offset}
+	if r.Offset == claimed {
+		return fmt.Sprintf("letter %d is about to be sent to %s/%d", r.Letter, r.Topic, r.Partition), doc, nil
+	}
+	return fmt.Sprintf("letter %d was sent to %s/%d offset=%d", r.Letter, r.Topic, r.Partition, r.Offset), doc, nil
 }
 
 type foreignDoc struct {

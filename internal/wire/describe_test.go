@@ -24,7 +24,7 @@ func TestDescribe(t *testing.T) {
 		Annotations: map[string]string{"summary": "10.0.0.7 is down"}, StartsAt: 1767225600000, LogTime: 1767225601000, Source: "evaluate/0", Offset: 7}
 	resolved := firing
 	resolved.Status, resolved.EndsAt = alert.Resolved, 1767225700000
-	dead := DeadLetter{TopicTelemetry, 1, 99, "frame", "decode frame: magic at byte 0: record is of another kind"}
+	dead := DeadLetter{Topic: TopicTelemetry, Partition: 1, Offset: 99, Reason: "frame", Detail: "decode frame: magic at byte 0: record is of another kind"}
 
 	var text, docs strings.Builder
 	cache := NewSchemaCache(0)
@@ -56,6 +56,8 @@ func TestDescribe(t *testing.T) {
 	f(TopicAlerts, "heartbeat/evaluate/0", marshal(alert.Alert{Status: alert.Heartbeat, Source: "evaluate/0", LogTime: 1767225601000, Offset: 8}), nil)
 	f(TopicAlerts, firing.Key(), nil, nil)
 	f(TopicDeadLetter, "", []byte("{\"no\":\"frame\"}"), dead.Headers())
+	f(TopicDeadLetter, "", nil, (&Reinjection{Letter: 7, Topic: "telegraf", Partition: 1, Offset: -1}).Headers())
+	f(TopicDeadLetter, "", nil, (&Reinjection{Letter: 7, Topic: "telegraf", Partition: 1, Offset: 120}).Headers())
 	golden(t, "describe.txt", []byte(text.String()))
 	golden(t, "describe.json", []byte(docs.String()))
 }

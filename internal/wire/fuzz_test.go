@@ -131,3 +131,18 @@ func FuzzDescribe(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDecodeReinjection(f *testing.F) {
+	f.Add("3", "telegraf", "0", "-1")
+	f.Add("9223372036854775807", "", "2147483647", "x")
+	f.Fuzz(func(t *testing.T, letter, topic, partition, offset string) {
+		r, err := DecodeReinjection([]Header{{headerLetter, []byte(letter)}, {headerReTopic, []byte(topic)},
+			{headerRePartition, []byte(partition)}, {headerReOffset, []byte(offset)}})
+		if err != nil {
+			return
+		}
+		if again, err := DecodeReinjection(r.Headers()); err != nil || again != r {
+			t.Fatalf("round trip: %+v, %v; want %+v", again, err, r)
+		}
+	})
+}

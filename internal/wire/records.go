@@ -178,6 +178,8 @@ const (
 	TypeRuleSet    = "ruleset/1"
 	TypeAlert      = "alert/1"
 	TypeDeadLetter = "deadletter/1"
+	// TypeReinjection marks a dead letter that was sent again.
+	TypeReinjection = "reinjection/1"
 )
 
 // DeadLetter explains a record that could not be used. It travels as headers of
@@ -188,4 +190,21 @@ type DeadLetter struct {
 	Offset    int64
 	Reason    string // short and countable: "frame", "schema", "rule set", ...
 	Detail    string // the error in words
+	// Time is the original's, Unix milliseconds; 0 in letters of older releases.
+	Time int64
+	// Size is the original's value in bytes where the letter has only its
+	// beginning, else 0.
+	Size int
+}
+
+// Reinjection is written to nines.deadletter when a letter is sent again, so
+// that it is not sent twice: once before (claim), once when it is stored.
+type Reinjection struct {
+	// Letter is the dead letter's offset on nines.deadletter.
+	Letter int64
+	// Topic and Partition are where it goes, Offset where it stands there; -1 in
+	// a claim.
+	Topic     string
+	Partition int32
+	Offset    int64
 }

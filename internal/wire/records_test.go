@@ -265,7 +265,8 @@ func TestCheckpointOfTwoWritersIsRefused(t *testing.T) {
 }
 
 func TestDeadLetterComesBack(t *testing.T) {
-	want := DeadLetter{Topic: TopicTelemetry, Partition: 3, Offset: 1 << 40, Reason: "frame", Detail: "decode frame: agent at byte 20: record is truncated"}
+	want := DeadLetter{Topic: TopicTelemetry, Partition: 3, Offset: 1 << 40, Reason: "frame", Detail: "decode frame: agent at byte 20: record is truncated",
+		Time: 1_700_000_000_000, Size: 5 << 20}
 	headers := append(want.Headers(), Header{HeaderType, []byte(TypeFrame)})
 	got, err := DecodeDeadLetter(headers)
 	if err != nil || got != want {
@@ -304,4 +305,30 @@ func TestRecordGoldens(t *testing.T) {
 
 func goldenTick() *Tick {
 	return &Tick{Clock: 1767225600250, Incarnation: 1, RuleSet: "8899aabbccddeeff", Owner: "collector-1"}
+}
+
+func TestALettersOriginalHeadersComeBack(t *testing.T) {
+	d := DeadLetter{Topic: "telegraf", Reason: "format", Size: 3}
+	own := []Header{{"content-type", []byte("application/x-protobuf")}, {"trace", []byte("1")}}
+	if got := Original(append(d.Headers(), own...)); !reflect.DeepEqual(got, own) {
+		t.Errorf("got %q, want %q", got, own)
+	}
+	if got := Original(d.Headers()); len(got) != 0 {
+		t.Errorf("headers from nowhere: %q", got)
+	}
+}
+
+func TestReinjectionComesBack(t *testing.T) {
+	for _, want := range []Reinjection{{Letter: 12, Topic: "telegraf", Partition: 3, Offset: 1 << 40}, {Letter: 0, Topic: TopicTelemetry, Offset: -1}} {
+		got, err := DecodeReinjection(want.Headers())
+		if err != nil || got != want {
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
+		}
+		if typ := TypeOf(nil, want.Headers()); typ != TypeReinjection {
+			t.Errorf("type %q", typ)
+		}
+	}
+	if _, err := DecodeReinjection([]Header{{headerLetter, []byte("-2")}}); err == nil || !strings.Contains(err.Error(), "nines-letter: -2 is below 0") {
+		t.Errorf("a letter at no offset: %v", err)
+	}
 }
