@@ -134,7 +134,7 @@ func (a *Agent) connect() error {
 		a.own = client
 	}
 	host := a.framer.Host()
-	a.sender = newBusSender(client, a.cfg.Agent, host.Get("zone"), host.Get("host"), a.clock.Now, a.log)
+	a.sender = newBusSender(client, a.cfg.Topic, a.cfg.Agent, host.Get("zone"), host.Get("host"), a.clock.Now, a.log)
 	return nil
 }
 

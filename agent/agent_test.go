@@ -251,6 +251,7 @@ func TestConfigurationMistakesAreRefused(t *testing.T) {
 	}
 	f("interval: must lie within 100ms and 1h, got 1ms", Config{Interval: time.Millisecond})
 	f("readers: must be kernel or telegraf", Config{Readers: "mine"})
+	f("topic: must be nines.telemetry or nines.telemetry.REGION, got \"nines.alerts\"", Config{Topic: "nines.alerts"})
 	f("labels: not a label name", Config{Labels: map[string]string{"a-b": "x"}})
 	f("inputs:2:1: inputs.cpu", Config{Inputs: "[[inputs.cpu]]\n  nope = 1"})
 	f("missing.toml", Config{InputsFiles: []string{"missing.toml"}})

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"nines/agent/telegraf"
 	"nines/internal/bus"
 	"nines/internal/telemetry"
+	"nines/internal/wire"
 	"nines/internal/yamlconf"
 )
 
@@ -45,6 +47,9 @@ type Config struct {
 	Probes probe.Config `yaml:"probes,omitempty"`
 	// Spool holds frames while Kafka is away.
 	Spool SpoolConfig `yaml:"spool,omitempty"`
+	// Topic is where frames go; nines.telemetry, or that of the agent's region,
+	// nines.telemetry.REGION.
+	Topic string `yaml:"topic,omitempty"`
 	// Kafka is where frames go. Not used where the caller brings a client.
 	Kafka bus.Config `yaml:"kafka,omitempty"`
 
@@ -130,6 +135,9 @@ func (c *Config) validateOwn() error {
 	if c.Flush > time.Minute {
 		bad("flush", "must be at most 1m, or a region would seem silent, got %s", c.Flush)
 	}
+	if c.Topic != "" && !wire.IsTelemetry(c.Topic) {
+		bad("topic", "must be %s or %s.REGION, got %q", wire.TopicTelemetry, wire.TopicTelemetry, c.Topic)
+	}
 	switch c.Readers {
 	case "", ReadersKernel, ReadersTelegraf:
 	default:
@@ -185,6 +193,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDuration(&c.Interval, time.Second)
 	orDuration(&c.Flush, time.Second)
 	orDuration(&c.SelfInterval, 10*time.Second)
+	c.Topic = cmp.Or(c.Topic, wire.TopicTelemetry)
 	if c.Readers == "" {
 		c.Readers = ReadersKernel
 	}

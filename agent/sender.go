@@ -64,6 +64,7 @@ func (a *Agent) send(ctx context.Context, stopped <-chan struct{}) error {
 // busSender sends to the partition that the agent keeps for its boot.
 type busSender struct {
 	client     *bus.Client
+	topic      string
 	zone, host string
 	clock      func() int64
 	log        *slog.Logger
@@ -71,8 +72,8 @@ type busSender struct {
 	record     [1]bus.Record
 }
 
-func newBusSender(c *bus.Client, agent, zone, host string, clock func() int64, log *slog.Logger) *busSender {
-	s := &busSender{client: c, zone: zone, host: host, clock: clock, log: log}
+func newBusSender(c *bus.Client, topic, agent, zone, host string, clock func() int64, log *slog.Logger) *busSender {
+	s := &busSender{client: c, topic: topic, zone: zone, host: host, clock: clock, log: log}
 	s.record[0] = bus.Record{Key: []byte(agent), Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeFrame)}}}
 	return s
 }
@@ -85,8 +86,8 @@ func (s *busSender) Send(ctx context.Context, frame []byte) error {
 			return err
 		}
 		p := framing.Partition(s.zone, s.host, n)
-		s.log.Info("sending frames", "topic", wire.TopicTelemetry, "partition", p, "partitions", n)
-		s.producer = s.client.Producer(wire.TopicTelemetry, p)
+		s.log.Info("sending frames", "topic", s.topic, "partition", p, "partitions", n)
+		s.producer = s.client.Producer(s.topic, p)
 	}
 	s.record[0].Value = frame
 	var bad error
@@ -110,7 +111,7 @@ func (s *busSender) Send(ctx context.Context, frame []byte) error {
 func (s *busSender) partitions(ctx context.Context) (int, error) {
 	said := ""
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		n, err := s.client.Partitions(ctx, wire.TopicTelemetry)
+		n, err := s.client.Partitions(ctx, s.topic)
 		if err == nil && n > 0 {
 			return n, nil
 		}
@@ -122,7 +123,7 @@ func (s *busSender) partitions(ctx context.Context) (int, error) {
 		}
 		if text := err.Error(); text != said && ctx.Err() == nil {
 			said = text
-			s.log.Warn("cannot see the telemetry topic, trying again; frames wait in memory", "topic", wire.TopicTelemetry, "error", err)
+			s.log.Warn("cannot see the telemetry topic, trying again; frames wait in memory", "topic", s.topic, "error", err)
 		}
 		if !pause(ctx, wait) {
 			return 0, ctx.Err()

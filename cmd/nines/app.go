@@ -125,7 +125,10 @@ func (a *app) connect(ctx context.Context) error {
 	}
 	for _, topic := range topics {
 		topic.Replication = t.Replication
-		if _, err := client.EnsureTopic(ctx, topic); err != nil {
+		if err := a.retry(ctx, "waiting for topics", func() error {
+			_, err := client.EnsureTopic(ctx, topic)
+			return err
+		}); err != nil {
 			return failed(err)
 		}
 	}
@@ -135,16 +138,23 @@ func (a *app) connect(ctx context.Context) error {
 // awaitKafka tries until a broker answers: a collector that starts before its
 // broker waits for it, and says so.
 func (a *app) awaitKafka(ctx context.Context) error {
-	for said := false; ; said = true {
-		err := a.client.Ping(ctx)
-		if err == nil {
-			return nil
-		}
+	return a.retry(ctx, "waiting for Kafka", func() error { return a.client.Ping(ctx) })
+}
+
+// retry calls f until it succeeds, its error is one that time does not mend, or
+// the context ends. It says what it waits for whenever the reason changes.
+func (a *app) retry(ctx context.Context, what string, f func() error) error {
+	for said := ""; ; {
+		err := f()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if !said {
-			a.log.Warn("waiting for Kafka", "err", err)
+		if err == nil || !bus.Temporary(err) {
+			return err
+		}
+		if text := err.Error(); text != said {
+			said = text
+			a.log.Warn(what, "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -167,7 +177,7 @@ func (a *app) open(ctx context.Context) error {
 	}
 	a.ledger = led
 	a.rules = rulelog.New(a.client)
-	if err := a.rules.Load(ctx); err != nil {
+	if err := a.retry(ctx, "waiting for rule sets", func() error { return a.rules.Load(ctx) }); err != nil {
 		return failed(err)
 	}
 	return a.publishRules(ctx)
@@ -251,7 +261,7 @@ func (a *app) evaluatePart() (service.Part, error) {
 }
 
 func (a *app) rulerPart() (service.Part, error) {
-	r, err := ruler.New(ruler.Options{Config: a.cfg.Ruler, Client: a.client, Log: a.log.With("role", roleRuler), Metrics: a.metrics(),
+	r, err := ruler.New(ruler.Options{Config: a.cfg.Ruler, Client: a.client, Topics: a.cfg.Topics.regions(), Log: a.log.With("role", roleRuler), Metrics: a.metrics(),
 		Publish: a.publisher()})
 	if err != nil {
 		return service.Part{}, err

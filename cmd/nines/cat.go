@@ -110,8 +110,8 @@ func catPartition(ctx context.Context, client *bus.Client, topic string, p int32
 		at = max(first, next-o.last)
 	}
 	schemas := wire.NewSchemaCache(0)
-	if topic == wire.TopicTelemetry && at > first {
-		if err := learnSchemas(ctx, client, p, at, schemas); err != nil {
+	if wire.IsTelemetry(topic) && at > first {
+		if err := learnSchemas(ctx, client, topic, p, at, schemas); err != nil {
 			return false, err
 		}
 	}
@@ -141,18 +141,18 @@ const schemaRepeat = 75_000
 
 // learnSchemas reads the frames of the minute before position at, for the
 // schemas that they carry.
-func learnSchemas(ctx context.Context, client *bus.Client, p int32, at int64, schemas wire.Schemas) error {
-	recs, err := client.Reader(wire.TopicTelemetry, p, at-1).Fetch(ctx, time.Second)
+func learnSchemas(ctx context.Context, client *bus.Client, topic string, p int32, at int64, schemas wire.Schemas) error {
+	recs, err := client.Reader(topic, p, at-1).Fetch(ctx, time.Second)
 	if err != nil || len(recs) == 0 {
 		return err
 	}
-	from, err := client.OffsetAt(ctx, wire.TopicTelemetry, p, recs[0].Time-schemaRepeat)
+	from, err := client.OffsetAt(ctx, topic, p, recs[0].Time-schemaRepeat)
 	if err != nil {
 		return err
 	}
 	var dec wire.Decoder
 	var f telemetry.Frame
-	for r := client.Reader(wire.TopicTelemetry, p, from); r.Offset() < at; {
+	for r := client.Reader(topic, p, from); r.Offset() < at; {
 		recs, err := r.Fetch(ctx, time.Second)
 		if err != nil {
 			return err

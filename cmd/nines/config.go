@@ -60,8 +60,19 @@ type TopicsConfig struct {
 	PartialsPartitions  int               `yaml:"partials_partitions,omitempty"`
 	Replication         int               `yaml:"replication,omitempty"`
 	Retention           yamlconf.Duration `yaml:"retention,omitempty"`
-	// Formats are how other fleets write, by topic.
+	// Formats are how other fleets write, by topic, and which regions' topics
+	// nines' own agents write to.
 	Formats map[string]string `yaml:"formats,omitempty"`
+}
+
+// regions are the topics of agents besides nines.telemetry.
+func (c TopicsConfig) regions() (out []string) {
+	for _, t := range slices.Sorted(maps.Keys(c.Formats)) {
+		if c.Formats[t] == aggregate.OwnFormat {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // EvaluateConfig bounds how long slots stay open, and silence.

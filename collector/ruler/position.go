@@ -25,12 +25,12 @@ type positions struct {
 	path string
 
 	mu    sync.Mutex
-	parts map[int32]position
+	parts map[string]position
 	dirty bool
 }
 
 func loadPositions(dir string) (*positions, error) {
-	p := &positions{path: filepath.Join(dir, "positions.json"), parts: map[int32]position{}}
+	p := &positions{path: filepath.Join(dir, "positions.json"), parts: map[string]position{}}
 	b, err := os.ReadFile(p.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
@@ -41,19 +41,19 @@ func loadPositions(dir string) (*positions, error) {
 	if err := json.Unmarshal(b, &p.parts); err != nil {
 		// Without bookmarks the log is read again from the start of the
 		// retention: slower, and right.
-		p.parts = map[int32]position{}
+		p.parts = map[string]position{}
 	}
 	return p, nil
 }
 
-func (p *positions) get(part int32) (position, bool) {
+func (p *positions) get(part string) (position, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pos, ok := p.parts[part]
 	return pos, ok
 }
 
-func (p *positions) set(part int32, pos position) {
+func (p *positions) set(part string, pos position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.parts[part], p.dirty = pos, true

@@ -52,6 +52,8 @@ type Options struct {
 	Config Config
 	// Client reaches nines.telemetry and nines.alerts.
 	Client *bus.Client
+	// Topics are those of regions, which are tailed besides nines.telemetry.
+	Topics []string
 	// Publish appends one alert record to nines.alerts and returns when it is
 	// stored. The ruler calls it again until it succeeds.
 	Publish func(context.Context, alert.Alert) error
@@ -64,6 +66,7 @@ type Options struct {
 type Ruler struct {
 	cfg    Config
 	keep   selectors
+	topics []string
 	client *bus.Client
 	log    *slog.Logger
 	m      *counters
@@ -116,7 +119,7 @@ func New(o Options) (*Ruler, error) {
 		return nil, err
 	}
 	m := newCounters(o.Metrics)
-	r := &Ruler{cfg: cfg, keep: keep, client: o.Client, log: o.Log, m: m, files: files,
+	r := &Ruler{cfg: cfg, keep: keep, topics: append([]string{wire.TopicTelemetry}, o.Topics...), client: o.Client, log: o.Log, m: m, files: files,
 		loads: bus.NewLoads("ruler", wire.TopicTelemetry, o.Metrics)}
 	r.box = newOutbox(o.Publish, o.Log, m)
 	r.registerGauges(o.Metrics)

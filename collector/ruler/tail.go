@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,6 +28,21 @@ const (
 	catchUpLimit = time.Minute
 )
 
+// partitionOf is a partition of a topic of telemetry.
+type partitionOf struct {
+	topic     string
+	partition int32
+}
+
+// String returns the name under which its position is kept: its number alone in
+// nines.telemetry.
+func (p partitionOf) String() string {
+	if p.topic == wire.TopicTelemetry {
+		return strconv.Itoa(int(p.partition))
+	}
+	return fmt.Sprintf("%s/%d", p.topic, p.partition)
+}
+
 // follow tails every partition, also those that are added later, and keeps
 // house, until ctx ends.
 func (r *Ruler) follow(ctx context.Context, run *running) {
@@ -34,24 +50,28 @@ func (r *Ruler) follow(ctx context.Context, run *running) {
 	defer wg.Wait()
 	caught := newLatch()
 	begun := time.Now()
-	started, adopted := int32(0), false
+	started, adopted := map[string]int32{}, false
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	trouble := newComplaint(r.log, "follow nines.telemetry")
+	trouble := newComplaint(r.log, "follow telemetry")
 	for n := 0; ; n++ {
-		if n%30 == 0 || started == 0 {
-			parts, err := r.client.Partitions(ctx, wire.TopicTelemetry)
-			trouble.report(ctx, err)
-			for ; err == nil && started < int32(parts); started++ {
-				part := started
-				caught.add()
-				wg.Go(func() { r.tail(ctx, run, part, sync.OnceFunc(caught.done)) })
+		if n%30 == 0 || len(started) < len(r.topics) {
+			var err error
+			for _, topic := range r.topics {
+				parts, terr := r.client.Partitions(ctx, topic)
+				err = errors.Join(err, terr)
+				for ; terr == nil && started[topic] < int32(parts); started[topic]++ {
+					of := partitionOf{topic, started[topic]}
+					caught.add()
+					wg.Go(func() { r.tail(ctx, run, of, sync.OnceFunc(caught.done)) })
+				}
 			}
+			trouble.report(ctx, err)
 		}
 		if !adopted {
 			adopted = r.adopt(ctx) == nil
 		}
-		if late := time.Since(begun) > catchUpLimit; adopted && (started > 0 && caught.open() || late) {
+		if late := time.Since(begun) > catchUpLimit; adopted && (len(started) == len(r.topics) && caught.open() || late) {
 			run.rules.start()
 			run.rules.reconcile(time.Now().UnixMilli())
 		}
@@ -106,13 +126,13 @@ func skipDamage(rd *bus.Reader, err error) bool {
 }
 
 // tail writes one partition to the store until ctx ends; trouble is tried again.
-func (r *Ruler) tail(ctx context.Context, run *running, part int32, caught func()) {
-	trouble := newComplaint(r.log.With("partition", part), "tail nines.telemetry")
-	load := r.loads.Own(wire.TopicTelemetry, part)
+func (r *Ruler) tail(ctx context.Context, run *running, of partitionOf, caught func()) {
+	trouble := newComplaint(r.log.With("partition", of.partition), "tail "+of.topic)
+	load := r.loads.Own(of.topic, of.partition)
 	defer load.Leave()
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		began := time.Now()
-		err := r.tailOnce(ctx, run, part, load, caught, trouble)
+		err := r.tailOnce(ctx, run, of, load, caught, trouble)
 		if ctx.Err() != nil {
 			return
 		}
@@ -128,16 +148,16 @@ func (r *Ruler) tail(ctx context.Context, run *running, part int32, caught func(
 	}
 }
 
-func (r *Ruler) tailOnce(ctx context.Context, run *running, part int32, load *bus.Load, caught func(), trouble *complaint) error {
-	first, next, err := r.client.Offsets(ctx, wire.TopicTelemetry, part)
+func (r *Ruler) tailOnce(ctx context.Context, run *running, of partitionOf, load *bus.Load, caught func(), trouble *complaint) error {
+	first, next, err := r.client.Offsets(ctx, of.topic, of.partition)
 	if err != nil {
 		return err
 	}
-	read, write, err := r.startAt(ctx, run, part, first, next)
+	read, write, err := r.startAt(ctx, run, of, first, next)
 	if err != nil {
 		return err
 	}
-	rd := r.client.Reader(wire.TopicTelemetry, part, read)
+	rd := r.client.Reader(of.topic, of.partition, read)
 	defer rd.Measure(load)()
 	t := &tailer{
 		p:     newPartition(r.keep, run.newest, r.note, r.m),
@@ -157,7 +177,7 @@ func (r *Ruler) tailOnce(ctx context.Context, run *running, part int32, load *bu
 		}
 		load.Processed(t.p.logTime)
 		if at := rd.Offset(); at >= write {
-			run.pos.set(part, position{Next: at, LogTime: t.p.logTime})
+			run.pos.set(of.String(), position{Next: at, LogTime: t.p.logTime})
 		}
 		if rd.Offset() >= next {
 			caught()
@@ -167,22 +187,22 @@ func (r *Ruler) tailOnce(ctx context.Context, run *running, part int32, load *bu
 
 // startAt returns where to read from, to learn the schemas, and where to write
 // from. What lies between was written by an earlier life.
-func (r *Ruler) startAt(ctx context.Context, run *running, part int32, first, next int64) (read, write int64, err error) {
+func (r *Ruler) startAt(ctx context.Context, run *running, of partitionOf, first, next int64) (read, write int64, err error) {
 	horizon := time.Now().Add(-r.cfg.Retention.D()).UnixMilli()
-	pos, ok := run.pos.get(part)
+	pos, ok := run.pos.get(of.String())
 	// A store that ends well before the bookmark lost its tail, by a power cut
 	// or because it was moved away; a bookmark past the log belongs to another
 	// log.
 	lost := run.newest+10_000 < pos.LogTime
 	if ok && !lost && pos.Next >= first && pos.Next <= next {
-		read, err = r.client.OffsetAt(ctx, wire.TopicTelemetry, part, pos.LogTime-schemaEvery)
+		read, err = r.client.OffsetAt(ctx, of.topic, of.partition, pos.LogTime-schemaEvery)
 		return max(first, min(read, pos.Next)), pos.Next, err
 	}
 	from := horizon
 	if ok && lost && pos.Next <= next {
 		from = max(horizon, run.newest-schemaEvery)
 	}
-	read, err = r.client.OffsetAt(ctx, wire.TopicTelemetry, part, from)
+	read, err = r.client.OffsetAt(ctx, of.topic, of.partition, from)
 	return max(first, min(read, next)), first, err
 }
 

@@ -1,13 +1,15 @@
 package wire
 
 import (
+	"strings"
+
 	"nines/internal/hist"
 	"nines/internal/telemetry"
 )
 
 // Topics that nines writes.
 const (
-	TopicTelemetry   = "nines.telemetry"   // frames and ticks; P partitions
+	TopicTelemetry   = "nines.telemetry"   // frames and ticks; P partitions. Regions may have topics of their own, see IsTelemetry
 	TopicPartials    = "nines.partials"    // partials; Q partitions
 	TopicCheckpoints = "nines.checkpoints" // compacted: aggregate's state by source partition
 	TopicRules       = "nines.rules"       // compacted: rule sets by ID, and "current"
@@ -207,4 +209,11 @@ type Reinjection struct {
 	Topic     string
 	Partition int32
 	Offset    int64
+}
+
+// IsTelemetry tells whether a topic is for frames of nines' agents:
+// nines.telemetry, or that of a region, nines.telemetry.REGION.
+func IsTelemetry(topic string) bool {
+	region, of := strings.CutPrefix(topic, TopicTelemetry+".")
+	return topic == TopicTelemetry || of && region != ""
 }
