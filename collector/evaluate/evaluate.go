@@ -116,10 +116,13 @@ type State struct {
 	standings map[*standing]bool
 	parted    bool // other evaluators judge groups, too
 	// exclusions are those of the ledger. laid are the standings of groups that
-	// were let go, and goneOwners whose these were.
+	// were let go.
 	exclusions []inventory.Exclusion
 	laid       map[wire.GroupKey]*standing
-	goneOwners map[wire.GroupKey][]*inventory.Resource
+	// view is the inventory that says which slots count against whose promise,
+	// claimed whose the groups are by it; nil before it is known.
+	view    *inventory.View
+	claimed *inventory.Claimed
 
 	groups  map[wire.GroupKey]*group
 	gone    map[wire.GroupKey]ledger.Group // retired and let go
@@ -165,7 +168,6 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		regions:        map[string]*region{},
 		alerts:         map[string]*alert.Alert{},
 		outages:        map[uint64]*outage{},
-		goneOwners:     map[wire.GroupKey][]*inventory.Resource{},
 	}
 	s.forgetTiers()
 	for _, p := range claim.Sources {

@@ -34,6 +34,7 @@ type expectations struct {
 // partition carries a group.
 func (s *State) Expect(v *inventory.View, mine func(wire.GroupKey) bool) {
 	s.exp = &expectations{view: v, mine: mine}
+	s.SetInventory(v)
 	s.expect()
 }
 
@@ -76,6 +77,14 @@ func (s *State) expect() {
 	for key, g := range s.groups {
 		_, named := wanted[key]
 		s.assign(g, named)
+		s.reckonGroup(g, true)
+	}
+	for _, list := range s.promises { // the next period is reckoned anew
+		for _, p := range list {
+			if p.end > s.logTime {
+				e.until = min(e.until, p.end)
+			}
+		}
 	}
 }
 

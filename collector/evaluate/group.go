@@ -44,6 +44,7 @@ type group struct {
 	reported int64                 // log time of the last status
 	tiers    *standing             // the first of its own standings
 	owners   []*inventory.Resource // of the inventory, whose group it is
+	reckoned []*reckoning          // by the promises to its stream; none counts all
 	seat     int32                 // in the state's order, -1 before it has one
 	at       int32                 // of slots, the one last asked for
 	isNew    bool
@@ -75,6 +76,7 @@ func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
 	s.recall(g)
 	s.takeUp(g)
 	s.assign(g, false)
+	s.reckonGroup(g, false)
 	return g
 }
 
@@ -86,6 +88,7 @@ func (s *State) announce(a *wire.GroupLabels, told string) {
 			g.judged[i] = s.newJudged(g, g.judged[i].def)
 		}
 		s.assign(g, false)
+		s.reckonGroup(g, true)
 		s.change(g)
 		s.touch(g)
 	}

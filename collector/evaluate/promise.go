@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nines/internal/alert"
+	"nines/internal/inventory"
 	"nines/internal/sla"
 	"nines/internal/sla/clauses"
 	"nines/internal/slo"
@@ -14,9 +15,16 @@ import (
 type promise struct {
 	agreed   *sla.Contract // as the rule set has it, with changes to come
 	name     string        // of the objective
+	index    int           // among the promises to its stream
 	severity string
 	loc      *time.Location
 	pooled   *standing // where the slots of all resources are settled together
+
+	// members are the resources of view that are the contract's in the period
+	// that starts at viewed.
+	members []*inventory.Resource
+	view    *inventory.View
+	viewed  int64
 
 	// Of the period that log time lies in; there is none where end is 0.
 	start, end        int64
@@ -48,7 +56,7 @@ func (s *State) usePromises(def *slo.RuleSet) error {
 			if o.Runs != nil || o.Zones != nil || o.CountsEvents() || o.Slot.Length <= 0 {
 				continue
 			}
-			p := &promise{agreed: s.withExclusions(rec.Contract), name: o.Name, severity: rec.TierAlerts, loc: loc}
+			p := &promise{agreed: s.withExclusions(rec.Contract), name: o.Name, index: len(s.promises[o.Stream]), severity: rec.TierAlerts, loc: loc}
 			if p.severity == "" {
 				p.severity = alert.Ticket
 			}
@@ -131,13 +139,4 @@ func (p *promise) slots(from, to int64) uint64 {
 		}
 	}
 	return uint64(max(count, 0))
-}
-
-// begins returns from when on the slots of a group, whose first one is given, are
-// applicable: with a lifecycle denominator from that one on.
-func (p *promise) begins(first int64) int64 {
-	if p.objective.Denominator == sla.Lifecycle {
-		return max(p.start, first)
-	}
-	return p.start
 }

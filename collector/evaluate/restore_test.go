@@ -63,6 +63,10 @@ func (b *book) restore(f *fixture, set string) *State {
 		return nil
 	})
 	s.SetExclusions(b.exclusions())
+	s.SetInventory(b.view())
+	s.SetSlots(func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error) {
+		return b.led.GroupSlots(ctx, access.Local(), key, from, to)
+	})
 	if err := s.Restore(set, loaded, alerts, agents); err != nil {
 		b.t.Fatal(err)
 	}

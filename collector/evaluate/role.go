@@ -14,6 +14,7 @@ import (
 	"nines/internal/alert"
 	"nines/internal/bus"
 	"nines/internal/deadletter"
+	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/rulelog"
 	"nines/internal/slo"
@@ -255,6 +256,11 @@ func (o *owner) restore(ctx context.Context) error {
 		return err
 	}
 	o.state.SetExclusions(exclusions)
+	facts, err := o.o.Ledger.Inventory(ctx, access.Local(), 0)
+	if err != nil {
+		return err
+	}
+	o.state.SetInventory(inventory.At(facts, 0))
 	o.state.SetSlots(func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error) {
 		return o.o.Ledger.GroupSlots(ctx, access.Local(), key, from, to)
 	})

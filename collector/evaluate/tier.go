@@ -44,12 +44,15 @@ func (s *State) SetParted(parted bool) { s.parted = parted }
 
 // countTiers counts a slot whose state has changed.
 func (s *State) countTiers(g *group, start int64, was, is sla.State) {
-	bad, unknown := one(is == sla.Bad)-one(was == sla.Bad), one(is == sla.Unknown)-one(was == sla.Unknown)
-	if bad == 0 && unknown == 0 {
+	if was != sla.Bad && is != sla.Bad && was != sla.Unknown && is != sla.Unknown {
 		return
 	}
 	for i, p := range s.promises[g.Key.Stream] {
-		if p.advance(s.logTime); p.end != 0 && !p.without(start) {
+		r := g.reckoning(i)
+		bad, unknown := r.weigh(start, is)
+		bad0, unknown0 := r.weigh(start, was)
+		bad, unknown = bad-bad0, unknown-unknown0
+		if p.advance(s.logTime); p.end != 0 && (bad != 0 || unknown != 0) && !p.without(start) {
 			s.standing(g, i).add(s.logTime, start, bad, unknown)
 		}
 	}
@@ -104,13 +107,14 @@ func (s *State) restoreTiers(g *group, l *ledger.Loaded) error {
 		if p.advance(s.logTime); p.end == 0 {
 			continue
 		}
-		slots := l.Slots
+		slots, r := l.Slots, g.reckoning(i)
 		for k := range l.Hours {
 			h := &l.Hours[k]
-			if h.BadSlots+h.UnknownSlots == 0 {
+			end := h.Start + 3_600_000
+			if h.BadSlots+h.UnknownSlots == 0 || !r.meets(h.Start, end) {
 				continue
 			}
-			if end := h.Start + 3_600_000; s.readSlots != nil && p.meets(h.Start, end) {
+			if s.readSlots != nil && (p.meets(h.Start, end) || !r.covers(h.Start, end)) {
 				more, err := s.readSlots(g.Key, h.Start, end)
 				if err != nil {
 					return err
@@ -122,7 +126,7 @@ func (s *State) restoreTiers(g *group, l *ledger.Loaded) error {
 		}
 		for k := range slots {
 			sl := &slots[k]
-			if bad, unknown := one(sl.State == sla.Bad), one(sl.State == sla.Unknown); bad+unknown > 0 && !p.without(sl.Start) {
+			if bad, unknown := r.weigh(sl.Start, sl.State); bad+unknown > 0 && !p.without(sl.Start) {
 				s.standing(g, i).add(s.logTime, sl.Start, bad, unknown)
 			}
 		}

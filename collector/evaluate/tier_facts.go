@@ -5,6 +5,7 @@ import (
 
 	"nines/internal/inventory"
 	"nines/internal/sla"
+	"nines/internal/slo"
 	"nines/internal/wire"
 )
 
@@ -30,65 +31,80 @@ func (s *State) withExclusions(c *sla.Contract) *sla.Contract {
 	return &joined
 }
 
-// life is for how long a group can have slots under a promise.
+// life is when something ran whose slots count under a promise.
 type life struct {
-	from, to int64
-	// owners are the resources of the inventory whose group it is; none where it
-	// knows nothing of it.
-	owners []*inventory.Resource
+	running []sla.Interval
+	to      int64 // nothing is to come from then on
 }
 
-// lives are those of the groups whose slots the standing counts; where they are
-// pooled also of those that were let go in the period, whose slots count on.
+// lives are those of what the standing counts: a group, or where all are pooled
+// the resources of the contract, or the groups seen where it has none.
 func (s *State) lives(st *standing) (out []life) {
 	p := st.of
-	add := func(first, end int64, owners []*inventory.Resource) {
-		from := p.begins(first)
-		if len(owners) > 0 {
-			from = p.start // what runs and says nothing is unknown, and counts
+	whole := []sla.Interval{{Start: p.start, End: p.end}}
+	add := func(r *reckoning, to int64) {
+		switch {
+		case r == nil:
+			out = append(out, life{whole, to})
+		case r.meets(p.start, p.end):
+			out = append(out, life{inventory.Intersect(r.running, whole), to})
 		}
-		out = append(out, life{from, end, owners})
 	}
-	if st.group != nil {
-		add(st.group.FirstSlot, p.end, st.group.owners)
+	switch {
+	case st.group != nil:
+		add(st.group.reckoning(p.index), p.end)
 		return out
+	case len(p.members) > 0:
+		return s.memberLives(p, whole)
 	}
 	for _, g := range s.groupsOf(p) {
-		add(g.FirstSlot, p.end, g.owners)
+		add(g.reckoning(p.index), p.end)
 	}
 	for key, old := range s.gone {
 		if key.Stream == p.objective.Stream && old.Retired > p.start {
-			add(old.FirstSlot, old.Retired, s.goneOwners[key])
+			add(s.goneReckoned(key, p), old.Retired)
 		}
 	}
 	return out
 }
 
-// running returns when the life's resources ran within [from, to), as far as one
-// knows.
-func (l *life) running(from, to int64) []sla.Interval {
-	whole := sla.Interval{Start: from, End: max(from, to)}
-	if len(l.owners) == 0 {
-		return []sla.Interval{{Start: from, End: max(from, min(to, l.to))}}
+// memberLives are those of the resources that the statement settles together.
+func (s *State) memberLives(p *promise, whole []sla.Interval) (out []life) {
+	def := s.rules.Streams[p.objective.Stream]
+	if def == nil {
+		return nil
 	}
-	var out []sla.Interval
-	for _, r := range l.owners {
-		out = append(out, r.Running(whole)...)
+	scope := slo.ScopeOf(def)
+	for _, m := range p.members {
+		if slices.ContainsFunc(m.Stretches(whole[0]), func(t inventory.Stretch) bool { return scope.Admits(t.Labels) }) {
+			out = append(out, life{inventory.Intersect(m.Belongs(p.agreed, whole[0]), m.Running(whole[0])), p.end})
+		}
 	}
-	return sla.Union(out)
+	return out
+}
+
+// goneReckoned is what counts of a group that was let go.
+func (s *State) goneReckoned(key wire.GroupKey, p *promise) *reckoning {
+	old, def := s.gone[key], s.streamOf(key)
+	if s.view == nil || def == nil || old.Labels == nil && len(def.GroupBy) > 0 {
+		return nil
+	}
+	scope, labels := slo.ScopeOf(def), old.Labels.Map()
+	return p.reckon(labels, scope, s.claimed.Of(labels, scope))
 }
 
 // applicable returns how many slots of the period count for the life, and how
 // many of those that have not ended can still turn bad: a resource has none while
 // it does not run, and where the calendar counts that time is good.
 func (p *promise) applicable(l *life, now int64) (all, remaining uint64) {
-	for _, i := range l.running(max(l.from, now-now%p.length()), p.end) {
+	coming := []sla.Interval{{Start: now - now%p.length(), End: max(now-now%p.length(), min(p.end, l.to))}}
+	for _, i := range inventory.Intersect(l.running, coming) {
 		remaining += p.whole(i)
 	}
 	if p.objective.Denominator != sla.Lifecycle {
 		return p.slots(p.start, p.end), remaining
 	}
-	for _, i := range l.running(l.from, p.end) {
+	for _, i := range l.running {
 		all += p.whole(i)
 	}
 	return all, remaining
@@ -104,7 +120,6 @@ func (p *promise) whole(i sla.Interval) uint64 {
 // layAside keeps what counted of a group that is let go, for when it is expected
 // again, and ends its alerts: nobody can do anything about what does not run.
 func (s *State) layAside(g *group) {
-	s.goneOwners[g.Key] = g.owners
 	for st := g.tiers; st != nil; st = st.next {
 		st.resolve(s)
 		delete(s.standings, st)
@@ -116,7 +131,6 @@ func (s *State) layAside(g *group) {
 
 // takeUp has what counted of a group before it was let go count on.
 func (s *State) takeUp(g *group) {
-	delete(s.goneOwners, g.Key)
 	g.tiers = s.laid[g.Key]
 	delete(s.laid, g.Key)
 	s.lookAtTiers(g)

@@ -89,6 +89,7 @@ func TestAStoppedResourceNeitherRaisesNorKeepsATierAlert(t *testing.T) {
 // the times that the inventory says, as case 4 of the contracts' examples has it;
 // those to come only while it will run.
 func TestWhatRunsIsApplicable(t *testing.T) {
+	bad := uint64(6)
 	f := func(denominator sla.Denominator, all, remaining uint64, rows ...string) {
 		t.Helper()
 		x := tiered(t, func(r *slo.ContractRecord) {
@@ -98,8 +99,8 @@ func TestWhatRunsIsApplicable(t *testing.T) {
 		x.seconds(0, 360, 0)
 		x.seconds(360, 370, 1)
 		for st := range x.s.standings {
-			if o := x.s.outlook(st); o.Applicable != all || o.Remaining != remaining || o.Bad != 6 {
-				t.Errorf("%s: %d slots, %d to come, %d bad; want %d, %d and 6", denominator, o.Applicable, o.Remaining, o.Bad, all, remaining)
+			if o := x.s.outlook(st); o.Applicable != all || o.Remaining != remaining || o.Bad != bad {
+				t.Errorf("%s: %d slots, %d to come, %d bad; want %d, %d and %d", denominator, o.Applicable, o.Remaining, o.Bad, all, remaining, bad)
 			}
 			return
 		}
@@ -110,6 +111,7 @@ func TestWhatRunsIsApplicable(t *testing.T) {
 	f(sla.Calendar, 43_200, 994, "r,@-9000,t,running,acme,shop", "r,@60000,,stopped,,")
 	f(sla.Lifecycle, 150+13_546, 13_540, "r,@-9000,t,running,acme,shop")
 	f(sla.Lifecycle, 150+1000, 994, "r,@-9000,t,running,acme,shop", "r,@60030,,stopped,,")
+	bad = 5 // the minute in which it starts is none
 	f(sla.Lifecycle, 149+1000-11, 994, "r,@-8970,t,running,acme,shop", "r,@-600,,stopped,,", "r,@30,,running,,", "r,@60030,,stopped,,")
 }
 

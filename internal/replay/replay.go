@@ -212,6 +212,11 @@ func (p *Pipeline) restore() error {
 		return err
 	}
 	p.eval.SetExclusions(exclusions)
+	facts, err := p.o.Ledger.Inventory(p.ctx, access.Local(), 0)
+	if err != nil {
+		return err
+	}
+	p.eval.SetInventory(inventory.At(facts, 0))
 	p.eval.SetSlots(func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error) {
 		return p.o.Ledger.GroupSlots(p.ctx, access.Local(), key, from, to)
 	})
