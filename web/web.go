@@ -52,6 +52,9 @@ type Options struct {
 	// Alerts returns the alerts that the notifier knows, firing and lately
 	// resolved; nil takes the ledger's alone.
 	Alerts func() []Alert
+	// Pipeline tells how the roles of this process keep up, and what became of
+	// records that could not be used; nil where nobody knows.
+	Pipeline func(context.Context) (Pipeline, error)
 	// Rules returns the rule set in force; nil, or a nil answer, takes the
 	// ledger's.
 	Rules func() *slo.RuleSet
@@ -224,6 +227,7 @@ func (s *Server) routes(page assets) http.Handler {
 	api("statement", s.getStatement)
 	api("alerts", s.getAlerts)
 	api("gaps", s.getGaps)
+	api("pipeline", s.getPipeline)
 	api("inventory", s.getInventory)
 	api("inventory/{name...}", s.getHistory)
 	api("exclusions", s.getExclusions)

@@ -62,6 +62,7 @@ type app struct {
 	agentSet *metrics.Set
 	ruler    *ruler.Ruler
 	notify   *alerting.Notify
+	loads    []func(time.Time) []bus.LoadView // of the roles, as they were built
 }
 
 func newApp(cfg *Config, roles []string, console io.Writer, log *slog.Logger) *app {
@@ -248,6 +249,7 @@ func (a *app) aggregatePart() (service.Part, error) {
 	if err != nil {
 		return service.Part{}, err
 	}
+	a.loads = append(a.loads, r.Loads)
 	return service.Part{Run: r.Run, Health: r.Health}, nil
 }
 
@@ -257,6 +259,7 @@ func (a *app) evaluatePart() (service.Part, error) {
 	if err != nil {
 		return service.Part{}, err
 	}
+	a.loads = append(a.loads, r.Loads)
 	return service.Part{Run: r.Run, Health: r.Health}, nil
 }
 
@@ -267,6 +270,7 @@ func (a *app) rulerPart() (service.Part, error) {
 		return service.Part{}, err
 	}
 	a.ruler = r
+	a.loads = append(a.loads, r.Loads)
 	return service.Part{Run: r.Run, CheckReload: r.CheckReload, Reload: r.Reload, Health: r.Ready}, nil
 }
 
@@ -312,12 +316,17 @@ func (a *app) notifyPart() (service.Part, error) {
 		return service.Part{}, err
 	}
 	a.notify = n
+	a.loads = append(a.loads, n.Loads)
 	return service.Part{Run: n.Run, CheckReload: n.CheckReload, Reload: n.Reload}, nil
 }
 
 func (a *app) webPart() (service.Part, error) {
 	o := web.Options{Config: a.cfg.Web, Ledger: a.ledger, Rules: a.set.Load, Health: a.group.Health, Reload: a.group.Reload,
 		Metrics: a.metrics(), Version: version, DataDir: a.cfg.DataDir, Log: a.log.With("role", roleWeb)}
+	if len(a.loads) > 0 {
+		slices.Reverse(a.loads) // roles are built from the end of the data to its beginning
+		o.Pipeline = (&pipeline{client: a.client, loads: a.loads}).view
+	}
 	if a.ruler != nil {
 		o.Prometheus = a.ruler.Handler()
 	}

@@ -110,6 +110,9 @@ func TestALetterIsTheWholeRecordAndComesBackOnce(t *testing.T) {
 	if n := len(p.read(deadletter.Filter{}).Letters); n != 2 {
 		t.Fatalf("%d letters, want 2", n)
 	}
+	if last := p.read(deadletter.Filter{Last: 1}).Letters; len(last) != 1 || last[0].Reason != "frame" {
+		t.Errorf("the last: %+v", last)
+	}
 	box := p.read(deadletter.Filter{Reason: "influx", Topic: "telegraf", Since: time.Now().Add(-time.Minute).UnixMilli()})
 	if len(box.Letters) != 1 || box.Letters[0].Value != nil || box.Letters[0].Bytes != len(rec.Value) {
 		t.Fatalf("chosen: %+v", box.Letters)

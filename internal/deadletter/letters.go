@@ -45,6 +45,8 @@ type Filter struct {
 	Reason, Topic string
 	// Since leaves out what was buried before, Unix milliseconds.
 	Since int64
+	// Last reads only so many of the topic's last offsets, marks included; 0 all.
+	Last int64
 	// Chosen, where not nil, tells which of the rest.
 	Chosen func(*Letter) bool
 }
@@ -81,6 +83,9 @@ func Read(ctx context.Context, client *bus.Client, f Filter, progress func(done,
 			return nil, err
 		}
 		from = max(first, at)
+	}
+	if f.Last > 0 {
+		from = max(from, next-f.Last)
 	}
 	b := &Box{end: next}
 	again := map[int64]wire.Reinjection{}
