@@ -20,7 +20,11 @@ func (s *State) restate() {
 func (s *State) decide(g *group, sl *slot) {
 	was := sl.State
 	counts := sla.Counts{Good: clamp(sl.Good), Total: sl.Total}
-	sl.State, sl.Reason = g.stream.Rule.Decide(sl.Start, g.stream.Bin, counts, sl.Vantages)
+	state, reason := g.stream.Rule.Decide(sl.Start, g.stream.Bin, counts, sl.vantages())
+	sl.State = state
+	if reason != "" || sl.rest != nil {
+		sl.more().Reason = reason
+	}
 	g.abridge(sl)
 	sl.Version++
 	sl.late = false

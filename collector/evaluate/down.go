@@ -12,7 +12,7 @@ import (
 func (s *State) heard(g *group) (n int, failed bool) {
 	since := s.logTime - s.cfg.PageWindow
 	silent := false
-	for _, v := range g.vantages {
+	for _, v := range g.vantages() {
 		if len(v.bins) == 0 {
 			continue
 		}
@@ -22,7 +22,7 @@ func (s *State) heard(g *group) (n int, failed bool) {
 		silent = silent || s.forgotten(v)
 	}
 	if silent {
-		g.vantages = slices.DeleteFunc(g.vantages, s.forgotten)
+		g.ties.vantages = slices.DeleteFunc(g.ties.vantages, s.forgotten)
 	}
 	return n, failed
 }
@@ -48,7 +48,7 @@ type canvass struct {
 // strikes of each by itself.
 func (s *State) canvass(g *group, failures, strikes int) (c canvass) {
 	since := s.logTime - s.cfg.PageWindow
-	for _, v := range g.vantages {
+	for _, v := range g.vantages() {
 		f, ok, last := v.streak(since)
 		if all, _, _ := v.streak(0); all >= strikes && f < strikes {
 			c.mute++
@@ -70,7 +70,7 @@ func (s *State) canvass(g *group, failures, strikes int) (c canvass) {
 func (s *State) failingFrom(g *group, failures int) string {
 	since := s.logTime - s.cfg.PageWindow
 	var names []string
-	for _, v := range g.vantages {
+	for _, v := range g.vantages() {
 		if f, _, _ := v.streak(since); f >= failures {
 			names = append(names, v.name)
 		}

@@ -15,16 +15,17 @@ import (
 
 // abridge puts the names of a complete good slot in place of its bins.
 func (g *group) abridge(sl *slot) {
-	if sl.State != sla.Good || !g.complete(sl.Vantages) {
+	if sl.State != sla.Good || sl.rest == nil || !g.complete(sl.rest.Vantages) {
 		return
 	}
-	if !slices.EqualFunc(g.names, sl.Vantages, func(name string, b sla.Bins) bool { return name == b.Vantage }) {
-		g.names = make([]string, len(sl.Vantages)) // slots that have the old ones keep them
-		for i := range sl.Vantages {
-			g.names[i] = sl.Vantages[i].Vantage
+	t, vantages := g.tied(), sl.rest.Vantages
+	if !slices.EqualFunc(t.names, vantages, func(name string, b sla.Bins) bool { return name == b.Vantage }) {
+		t.names = make([]string, len(vantages)) // slots that have the old ones keep them
+		for i := range vantages {
+			t.names[i] = vantages[i].Vantage
 		}
 	}
-	sl.Complete, sl.Vantages = g.names, nil
+	sl.rest.Complete, sl.rest.Vantages = t.names, nil
 }
 
 // complete tells whether every bin has a success.
@@ -43,41 +44,52 @@ func (g *group) complete(vantages []sla.Bins) bool {
 // unfold puts bins in place of the names of a complete slot, so that others can
 // be added.
 func (g *group) unfold(sl *slot) {
-	for _, name := range sl.Complete {
-		v := g.binsOf(sl, name, len(sl.Vantages))
+	if sl.rest == nil || sl.rest.Complete == nil {
+		return
+	}
+	for _, name := range sl.rest.Complete {
+		v := g.binsOf(sl, name, len(sl.rest.Vantages))
 		for b := range g.bins() {
 			v.OK[b>>6] |= 1 << (b & 63)
 		}
 	}
-	sl.Complete = nil
+	sl.rest.Complete = nil
 }
 
 // stored returns the slot as the ledger is to hold it.
 func (sl *slot) stored() ledger.Slot {
-	out := sl.Slot
-	out.Vantages = cloneBins(sl.Vantages)
+	out := ledger.Slot{Start: sl.Start, State: sl.State, Version: sl.Version, Good: sl.Good, Total: sl.Total}
+	if r := sl.rest; r != nil {
+		out.Blind, out.Reason, out.Vantages, out.Complete = r.Blind, r.Reason, cloneBins(r.Vantages), r.Complete
+	}
 	if int64(out.Good) < 0 {
 		out.Good, out.Owed = 0, -out.Good
 	}
 	return out
 }
 
-// recalled returns the slot as it was when the ledger got it.
-func recalled(old *ledger.Slot) *slot {
-	sl := &slot{Slot: *old}
-	sl.Vantages = cloneBins(old.Vantages)
-	sl.Good, sl.Owed = old.Good-old.Owed, 0
-	sl.part, sl.whole = share(&sl.Slot)
+// recalled returns the slot as it was when the ledger got it. sliced says that
+// ratios of slots are summed.
+func recalled(old *ledger.Slot, sliced bool) *slot {
+	sl := &slot{Start: old.Start, State: old.State, Version: old.Version, Good: old.Good - old.Owed, Total: old.Total}
+	r := rest{Blind: old.Blind, Reason: old.Reason, Vantages: cloneBins(old.Vantages), Complete: old.Complete}
+	r.part, r.whole = share(old)
+	if r.Blind != 0 || r.Reason != "" || r.Vantages != nil || r.Complete != nil || sliced && r.whole != 0 {
+		sl.rest = &r
+	}
 	return sl
 }
 
 // replay gives the vantage points that the slot knows of their recent bins back.
 func (g *group) replay(sl *slot) {
-	for i := range sl.Vantages {
-		g.replayBins(sl.Start, &sl.Vantages[i])
+	if sl.rest == nil {
+		return
+	}
+	for i := range sl.rest.Vantages {
+		g.replayBins(sl.Start, &sl.rest.Vantages[i])
 	}
 	n := g.bins()
-	for _, name := range sl.Complete {
+	for _, name := range sl.rest.Complete {
 		for b := max(0, n-recent); b < n; b++ {
 			g.replayBin(sl.Start, name, b, true, false)
 		}
@@ -100,7 +112,7 @@ func (g *group) replayBin(start int64, vantage string, bin int, ok, fail bool) {
 	}
 	at := start + int64(bin)*g.stream.Bin
 	c := wire.BinCount{Bin: at, Newest: at, Good: uint64(one(ok)), Total: uint64(one(ok) + one(fail))}
-	g.see(g.vantages[g.vantageOf(vantage)], &c)
+	g.see(g.ties.vantages[g.vantageOf(vantage)], &c)
 	g.lastSample = max(g.lastSample, at)
 }
 

@@ -152,7 +152,7 @@ func (s *State) assign(g *group, named bool) {
 	}
 	labels := g.Labels.Map()
 	running, customer := false, ""
-	g.owners = nil
+	var theirs []*inventory.Resource
 	var owners []*inventory.Claim
 	for _, id := range e.index.Find(labels) {
 		r := &e.resources[id]
@@ -164,13 +164,14 @@ func (s *State) assign(g *group, named bool) {
 	}
 	owned := len(owners) > 0
 	for i, r := range inventory.Owners(owners) {
-		g.owners = append(g.owners, r.Resource)
+		theirs = append(theirs, r.Resource)
 		if i == 0 {
 			customer = r.Customer
 		} else if customer != r.Customer {
 			customer = "" // two owners: the operator's alone
 		}
 	}
+	g.own(theirs)
 	was, wasIdle := g.wanted, g.idle
 	g.wanted, g.idle = named || running, owned && !running && !named
 	if g.idle != wasIdle {

@@ -3,7 +3,6 @@ package evaluate
 import (
 	"slices"
 
-	"nines/internal/inventory"
 	"nines/internal/ledger"
 	"nines/internal/sla"
 	"nines/internal/slo"
@@ -28,26 +27,21 @@ type group struct {
 	stream *slo.Stream
 	slots  []*slot // ascending by start
 	// next is the start of the oldest slot that has not been closed.
-	next int64
-	// behind says that slots before next may be undecided.
-	behind   bool
-	sums     tally
-	vantages []*vantage // sorted by name
-	names    []string   // of the vantage points of the newest complete slot
-	turn     int        // of vantages, the one last counted
-	judged   []judged
+	next   int64
+	sums   tally
+	ties   *ties // nil where there are none
+	judged []judged
 	// lastSample is the newest sample time; lastData the log time when the last
 	// one came; interval the newest distance between two bins of one vantage.
 	lastSample, lastData, interval int64
 
-	looked   int64                 // log time when it was last judged
-	reported int64                 // log time of the last status
-	tiers    *standing             // the first of its own standings
-	owners   []*inventory.Resource // of the inventory, whose group it is
-	reckoned []*reckoning          // by the promises to its stream; none counts all
-	seat     int32                 // in the state's order, -1 before it has one
-	at       int32                 // of slots, the one last asked for
+	looked   int64     // log time when it was last judged
+	reported int64     // log time of the last status
+	tiers    *standing // the first of its own standings
+	seat     int32     // in the state's order, -1 before it has one
+	at       int32     // of slots, the one last asked for
 	isNew    bool
+	behind   bool // slots before next may be undecided
 	// wanted says that the inventory expects it, and idle that it is known to the
 	// inventory and does not run.
 	wanted, idle bool
@@ -57,14 +51,6 @@ type group struct {
 	changed bool      // among the state's changed
 	touched bool      // among the state's touched
 	state   condition // as last reported
-}
-
-type slot struct {
-	ledger.Slot
-	dirty bool // differs from what was last handed to the ledger
-	late  bool // data came after it was closed
-	// part and whole are what the sums of RatioTimeslices hold of it.
-	part, whole int64
 }
 
 func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
@@ -165,7 +151,9 @@ func (s *State) count(c *wire.BinCount, told string) error {
 	}
 	sl.Good += c.Good
 	sl.Total += c.Total
-	sl.Blind += c.Blind
+	if c.Blind > 0 {
+		sl.more().Blind += c.Blind
+	}
 	g.mark(sl)
 	if decided(sl.State) {
 		sl.late, s.late[g] = true, true
@@ -173,11 +161,9 @@ func (s *State) count(c *wire.BinCount, told string) error {
 	g.sums.count(start, int64(c.Good), int64(c.Total))
 	if g.byBins() {
 		at := g.vantageOf(c.Vantage)
-		if sl.Complete != nil {
-			g.unfold(sl)
-		}
+		g.unfold(sl)
 		g.setBin(sl, c, quotient(c.Bin-start, g.stream.Bin), at)
-		g.see(g.vantages[at], c)
+		g.see(g.ties.vantages[at], c)
 	}
 	g.lastSample = max(g.lastSample, c.Newest)
 	g.lastData = s.logTime
@@ -249,7 +235,7 @@ func (s *State) findSlot(g *group, start int64) (*slot, error) {
 			return nil, err
 		}
 		if ok {
-			sl := recalled(&old)
+			sl := recalled(&old, g.sums.sliced())
 			g.keep(sl)
 			return sl, nil
 		}
@@ -262,7 +248,7 @@ func (s *State) findSlot(g *group, start int64) (*slot, error) {
 
 // addSlot makes an empty slot of the group.
 func (g *group) addSlot(start int64) *slot {
-	sl := &slot{Slot: ledger.Slot{Start: start}}
+	sl := &slot{Start: start}
 	g.keep(sl)
 	g.mark(sl)
 	g.behind = g.behind || start < g.next

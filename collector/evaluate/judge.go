@@ -239,7 +239,7 @@ func (g *group) condition(s *State, j *judged) condition {
 	case j.down == advised:
 		return isFailing
 	}
-	for _, v := range g.vantages {
+	for _, v := range g.vantages() {
 		if f, _, _ := v.streak(0); f > 0 {
 			return isFailing
 		}

@@ -146,7 +146,7 @@ func (s *State) restoreSlots(g *group, slots []ledger.Slot) {
 		if decided(sl.State) && sl.Start < g.next-keepSlots*g.length() {
 			continue
 		}
-		kept := recalled(sl)
+		kept := recalled(sl, g.sums.sliced())
 		g.replay(kept)
 		g.keep(kept)
 		g.behind = g.behind || !decided(sl.State) && sl.Start < g.next

@@ -60,12 +60,13 @@ func share(sl *ledger.Slot) (part, whole int64) {
 
 // reshare counts the slot's ratio in the sums, or what it has changed by.
 func (g *group) reshare(sl *slot) {
-	if g.sums.slices == nil && len(g.sums.periods) == 0 {
+	if !g.sums.sliced() {
 		return
 	}
-	part, whole := share(&sl.Slot)
-	g.sums.add(sl.Start, delta{part: part - sl.part, whole: whole - sl.whole})
-	sl.part, sl.whole = part, whole
+	part, whole := share(&ledger.Slot{State: sl.State, Good: sl.Good, Total: sl.Total})
+	r := sl.more()
+	g.sums.add(sl.Start, delta{part: part - r.part, whole: whole - r.whole})
+	r.part, r.whole = part, whole
 }
 
 // restoreSlices adds the ratios of the slots before the single ones that the

@@ -3,10 +3,49 @@ package evaluate
 import (
 	"cmp"
 	"slices"
+
+	"nines/internal/sla"
 )
 
 // The slots in memory are those that are open, the last few that were closed,
 // and those that late data has brought back: a short list, ascending by start.
+
+type slot struct {
+	Start       int64
+	Good, Total uint64
+	Version     uint32
+	State       sla.State
+	dirty       bool  // differs from what was last handed to the ledger
+	late        bool  // data came after it was closed
+	rest        *rest // nil where there is nothing to say
+}
+
+// rest is what a good slot without evidence of bins does not need.
+type rest struct {
+	Blind    uint64
+	Reason   string
+	Vantages []sla.Bins
+	Complete []string
+	// part and whole are what the sums of RatioTimeslices hold of it.
+	part, whole int64
+}
+
+// more returns the slot's rest, to be added to.
+func (sl *slot) more() *rest {
+	if sl.rest == nil {
+		sl.rest = &rest{}
+	}
+	return sl.rest
+}
+
+// vantages returns what the vantage points saw; nil where the slot is judged by
+// its counts alone, or is complete.
+func (sl *slot) vantages() []sla.Bins {
+	if sl.rest == nil {
+		return nil
+	}
+	return sl.rest.Vantages
+}
 
 // last returns the slot that was asked for last, nil where it was forgotten.
 func (g *group) last() *slot {

@@ -108,6 +108,9 @@ func newTally(l *layouts, objectives []*slo.Objective) tally {
 	return t
 }
 
+// sliced tells whether ratios of slots are summed.
+func (t *tally) sliced() bool { return t.slices != nil || len(t.periods) > 0 }
+
 // advance moves the windows' end to now; those of slots end with the newest one
 // that is closed, whose end is closed, so that they hold whole slots that are
 // decided. A calendar that does not load was refused with its file; here it sums

@@ -159,7 +159,7 @@ func (s *State) feeOf(st *standing) sla.Money {
 	var own int64
 	seen := map[*inventory.Resource]bool{}
 	for _, g := range s.members(st) {
-		for _, r := range g.owners {
+		for _, r := range g.owners() {
 			m, err := inventory.ParseFee(r.Value(inventory.Fee, s.logTime))
 			if err == nil && m.Currency == fee.Currency && !seen[r] {
 				seen[r] = true

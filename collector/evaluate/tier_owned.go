@@ -37,15 +37,16 @@ func (s *State) reckonGroup(g *group, again bool) {
 	}
 	scope, labels := slo.ScopeOf(g.stream), g.Labels.Map()
 	owned := s.claimed.Of(labels, scope)
-	was := g.reckoned
-	g.reckoned = make([]*reckoning, len(promises))
+	was := g.reckoned()
+	now := make([]*reckoning, len(promises))
+	g.tied().reckoned = now
 	for i, p := range promises {
 		if p.advance(s.logTime); p.end == 0 {
 			continue
 		}
 		p.take(s.view)
 		r := p.reckon(labels, scope, owned)
-		g.reckoned[i] = r
+		now[i] = r
 		if again && !s.stale && g.FirstSlot != 0 {
 			var old *reckoning
 			if i < len(was) {
@@ -187,8 +188,8 @@ func (r *reckoning) meets(from, to int64) bool {
 
 // reckoning returns what counts under the i-th promise to the group's stream.
 func (g *group) reckoning(i int) *reckoning {
-	if i < len(g.reckoned) {
-		return g.reckoned[i]
+	if list := g.reckoned(); i < len(list) {
+		return list[i]
 	}
 	return nil
 }
@@ -248,7 +249,7 @@ func (s *State) slotsIn(g *group, in sla.Interval) (out []ledger.Slot, err error
 	}
 	for _, sl := range g.slots {
 		if in.Start <= sl.Start && sl.Start < in.End && decided(sl.State) {
-			out = append(out, sl.Slot)
+			out = append(out, sl.stored())
 		}
 	}
 	return out, nil

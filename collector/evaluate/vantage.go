@@ -4,12 +4,61 @@ import (
 	"slices"
 	"strings"
 
+	"nines/internal/inventory"
 	"nines/internal/sla"
 	"nines/internal/wire"
 )
 
 // recent is how many bins a vantage point remembers for strikes, a power of two.
 const recent = 16
+
+// ties are who sees a group, and whose it is.
+type ties struct {
+	vantages []*vantage            // sorted by name
+	names    []string              // of the vantage points of the newest complete slot
+	turn     int                   // of vantages, the one last counted
+	owners   []*inventory.Resource // of the inventory
+	reckoned []*reckoning          // by the promises to the stream; none counts all
+}
+
+// tied returns the group's ties, to be added to.
+func (g *group) tied() *ties {
+	if g.ties == nil {
+		g.ties = &ties{}
+	}
+	return g.ties
+}
+
+// vantages returns the group's vantage points, by name.
+func (g *group) vantages() []*vantage {
+	if g.ties == nil {
+		return nil
+	}
+	return g.ties.vantages
+}
+
+// owners returns the resources of the inventory whose group it is.
+func (g *group) owners() []*inventory.Resource {
+	if g.ties == nil {
+		return nil
+	}
+	return g.ties.owners
+}
+
+// reckoned returns what counts under the promises to the group's stream.
+func (g *group) reckoned() []*reckoning {
+	if g.ties == nil {
+		return nil
+	}
+	return g.ties.reckoned
+}
+
+// own says whose group it is.
+func (g *group) own(owners []*inventory.Resource) {
+	if len(owners) > 0 || g.ties != nil {
+		g.tied().owners = owners
+	}
+}
 
 // vantage is what one vantage point saw lately of a group.
 type vantage struct {
@@ -36,20 +85,21 @@ func (v *vantage) last() *probed { return v.at(len(v.bins) - 1) }
 // sorted by name; a new one gets one. Counts come sorted, so that it is mostly
 // that of the last count or one shortly behind it.
 func (g *group) vantageOf(name string) int {
-	for range min(8, len(g.vantages)) {
-		if g.turn >= len(g.vantages) {
-			g.turn = 0
+	t := g.tied()
+	for range min(8, len(t.vantages)) {
+		if t.turn >= len(t.vantages) {
+			t.turn = 0
 		}
-		if g.vantages[g.turn].name == name {
-			return g.turn
+		if t.vantages[t.turn].name == name {
+			return t.turn
 		}
-		g.turn++
+		t.turn++
 	}
-	at, known := slices.BinarySearchFunc(g.vantages, name, func(v *vantage, name string) int { return strings.Compare(v.name, name) })
+	at, known := slices.BinarySearchFunc(t.vantages, name, func(v *vantage, name string) int { return strings.Compare(v.name, name) })
 	if !known {
-		g.vantages = slices.Insert(g.vantages, at, &vantage{name: name})
+		t.vantages = slices.Insert(t.vantages, at, &vantage{name: name})
 	}
-	g.turn = at
+	t.turn = at
 	return at
 }
 
@@ -138,14 +188,15 @@ func (g *group) setBin(sl *slot, c *wire.BinCount, i, likely int) {
 // binsOf returns the slot's bins of the vantage point, which it adds where there
 // are none. They are sorted by name.
 func (g *group) binsOf(sl *slot, name string, likely int) *sla.Bins {
-	if likely < len(sl.Vantages) && sl.Vantages[likely].Vantage == name {
-		return &sl.Vantages[likely]
+	r := sl.more()
+	if likely < len(r.Vantages) && r.Vantages[likely].Vantage == name {
+		return &r.Vantages[likely]
 	}
-	at, known := slices.BinarySearchFunc(sl.Vantages, name, func(b sla.Bins, name string) int { return strings.Compare(b.Vantage, name) })
+	at, known := slices.BinarySearchFunc(r.Vantages, name, func(b sla.Bins, name string) int { return strings.Compare(b.Vantage, name) })
 	if !known {
 		words := (g.bins() + 63) / 64
 		room := make([]uint64, 2*words)
-		sl.Vantages = slices.Insert(sl.Vantages, at, sla.Bins{Vantage: name, OK: room[:words:words], Fail: room[words:]})
+		r.Vantages = slices.Insert(r.Vantages, at, sla.Bins{Vantage: name, OK: room[:words:words], Fail: room[words:]})
 	}
-	return &sl.Vantages[at]
+	return &r.Vantages[at]
 }
