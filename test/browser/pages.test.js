@@ -204,6 +204,27 @@ test("contracts show what their statements say", { skip }, async () => {
   });
 });
 
+test("the pipeline shows every loop that reads the log, and what could not be used", { skip }, async () => {
+  await withPage({}, async (page) => {
+    await page.goto(base + "/");
+    await page.getByRole("link", { name: "Pipeline", exact: true }).click();
+    await page.locator("h1", { hasText: "Pipeline" }).waitFor();
+    await page.locator("[data-loop]").first().waitFor();
+    const { loops, letters } = await api("/api/nines/v1/pipeline");
+    assert.ok(loops.some((l) => l.role === "aggregate") && loops.some((l) => l.role === "evaluate"), JSON.stringify(loops));
+    for (const l of loops) {
+      const row = page.locator(`[data-loop="${l.role} ${l.topic}/${l.partition}"]`);
+      await row.waitFor();
+      await until(`${l.role} has a lag`, async () => /^[\d.,]+\ss$/.test(await text(row.locator('[data-label="Behind"]'))));
+      assert.match(await text(row.locator('[data-label="Saturation"]')), /%/);
+    }
+    if (letters.length === 0) await page.getByText("Every record could be used").waitFor();
+    else await page.locator(`[data-letter="${letters[0].letter}"]`).waitFor();
+    await assertFits(page);
+    await shoot(page, "pipeline");
+  });
+});
+
 for (const [name, options] of [
   ["dark", { viewport: LAPTOP, dark: true }],
   ["phone", { viewport: PHONE, touch: true }],
@@ -215,6 +236,7 @@ for (const [name, options] of [
         ["overview", "#/", "tbody[data-objective]"],
         ["objective", `#/objective/${encodeURIComponent(objective.name)}?group=${group.id}`, "[role=slider]"],
         ["host", `#/host/${encodeURIComponent(host)}`, "[data-panel] canvas"],
+        ["pipeline", "#/pipeline", "[data-loop]"],
         ["contracts", "#/contracts", (await api("/api/nines/v1/contracts")).length > 0 ? "[data-figure]" : ".empty"],
       ]) {
         await page.goto(base + "/" + hash);

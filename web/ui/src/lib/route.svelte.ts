@@ -5,6 +5,7 @@ export type Route =
   | { page: "objective"; name: string; group: string }
   | { page: "host"; host: string }
   | { page: "contracts" }
+  | { page: "pipeline" }
   | { page: "missing"; path: string };
 
 /** Reads a location hash. */
@@ -15,6 +16,7 @@ export function parse(hash: string): Route {
   const [head, ...rest] = parts;
   if (head === undefined) return { page: "overview" };
   if (head === "contracts" && rest.length === 0) return { page: "contracts" };
+  if (head === "pipeline" && rest.length === 0) return { page: "pipeline" };
   const name = decode(rest.join("/"));
   if (head === "objective" && name) {
     return { page: "objective", name, group: new URLSearchParams(query).get("group") ?? "" };

@@ -10,6 +10,7 @@ test.each([
   ["#/host/%zz", { page: "host", host: "%zz" }],
   ["#/host/", { page: "missing", path: "/host/" }],
   ["#/contracts", { page: "contracts" }],
+  ["#/pipeline", { page: "pipeline" }],
   ["#/contracts/x", { page: "missing", path: "/contracts/x" }],
   ["#/nonsense", { page: "missing", path: "/nonsense" }],
 ])("%s", (hash, want) => expect(parse(hash)).toEqual(want));

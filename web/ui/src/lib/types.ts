@@ -177,3 +177,38 @@ export interface Gap {
   to: number;
   reason: string;
 }
+
+/** One role's loop over one partition. Lags are -1 where not known yet. */
+export interface Loop {
+  role: string;
+  topic: string;
+  partition: number;
+  lag_records: number;
+  lag_seconds: number;
+  fetch_seconds: number;
+  busy_seconds: number;
+  idle_seconds: number;
+  saturation: number;
+}
+
+/** A record that could not be used. */
+export interface Letter {
+  letter: number;
+  time: number;
+  reason: string;
+  detail: string;
+  advice: string;
+  topic: string;
+  partition: number;
+  offset: number;
+  bytes: number;
+  sent_again: boolean;
+}
+
+export interface Pipeline {
+  loops: Loop[];
+  letters: Letter[];
+  reasons: Record<string, number>;
+  looked_at: number;
+  trouble?: string;
+}
