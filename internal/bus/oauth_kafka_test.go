@@ -14,6 +14,7 @@ import (
 // Tokens from an endpoint and from a file let a client into Apache Kafka, are
 // renewed, and are told apart from a broker that is away when they do not.
 func TestTokensAgainstKafka(t *testing.T) {
+	kafka.ApacheOnly(t)
 	ca := kafka.NewCA(t)
 	idp := newIdentities(t, ca)
 	broker := ca.Issue("broker", time.Hour)

@@ -15,6 +15,7 @@ import (
 // Each way to let clients into Apache Kafka carries all that nines does, and
 // each mistake is named in one line that says what to do.
 func TestPasswordsOverTLSAgainstKafka(t *testing.T) {
+	kafka.ApacheOnly(t)
 	ca, other := kafka.NewCA(t), kafka.NewCA(t)
 	broker := ca.Issue("broker", time.Hour)
 	c := kafka.Start(t, kafka.Options{Security: kafka.Security{Cert: broker.Cert, Key: broker.Key,
@@ -62,6 +63,7 @@ func TestPasswordsOverTLSAgainstKafka(t *testing.T) {
 }
 
 func TestCertificatesAndACLsAgainstKafka(t *testing.T) {
+	kafka.ApacheOnly(t)
 	ca, other := kafka.NewCA(t), kafka.NewCA(t)
 	broker := ca.Issue("broker", time.Hour)
 	c := kafka.Start(t, kafka.Options{Security: kafka.Security{Cert: broker.Cert, Key: broker.Key, ClientCA: ca.File, ACLs: true, SuperUsers: []string{"User:CN=root"}}})
@@ -141,6 +143,7 @@ func TestCertificatesAndACLsAgainstKafka(t *testing.T) {
 
 // The broker's own certificate has ended, and a port without TLS.
 func TestABrokerThatCannotBeTrusted(t *testing.T) {
+	kafka.ApacheOnly(t)
 	ca := kafka.NewCA(t)
 	for _, c := range []struct {
 		pair kafka.Pair

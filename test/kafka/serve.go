@@ -18,6 +18,15 @@ const Environment = "NINES_KAFKA"
 // Apache tells whether the suite runs against Apache Kafka.
 func Apache() bool { return os.Getenv(Environment) == "apache" }
 
+// ApacheOnly skips a test that starts a broker of its own, in runs against the
+// embedded one: once in make test is enough of what takes a minute.
+func ApacheOnly(t testing.TB) {
+	t.Helper()
+	if !Apache() {
+		t.Skip("starts an Apache Kafka of its own: run it with " + Environment + "=apache, as make test does")
+	}
+}
+
 // shared is the one Apache Kafka of a test binary, for all its tests in turn. It
 // ends with the process.
 var shared = sync.OnceValues(func() (*lease, error) {
