@@ -221,7 +221,25 @@ func (n *Node) Restart() error {
 }
 
 // Pause freezes the node: connections stay, nothing answers.
-func (n *Node) Pause() { n.signal(syscall.SIGSTOP) }
+func (n *Node) Pause() {
+	n.signal(syscall.SIGSTOP)
+	for deadline := time.Now().Add(stopLimit); n.Running() && !n.still() && time.Now().Before(deadline); {
+		time.Sleep(look)
+	}
+}
+
+// still tells whether every thread has stopped: on a busy machine some go on for
+// a while after the signal was sent.
+func (n *Node) still() bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid))
+	for _, name := range stats {
+		stat, err := os.ReadFile(name)
+		if _, state, ok := strings.Cut(string(stat), ") "); err == nil && ok && state[0] != 'T' {
+			return false
+		}
+	}
+	return true
+}
 
 // Resume ends a pause.
 func (n *Node) Resume() { n.signal(syscall.SIGCONT) }
