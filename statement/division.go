@@ -17,7 +17,7 @@ type division struct {
 	c        *sla.Contract
 	scope    *slo.Scope
 	from, to int64 // of the slots that are read
-	start    int64 // of the period
+	period   sla.Period
 	length   int64 // of a slot
 	all      []*gathered
 	parts    []part
@@ -40,7 +40,7 @@ type share struct {
 }
 
 func newDivision(q *Request, o *sla.Objective, p sla.Period, list []*member, x *inventory.Claimed) *division {
-	d := &division{c: q.Contract, scope: q.scope(o), start: p.Start, length: o.Slot.Length, index: inventory.NewIndex(), claimed: x}
+	d := &division{c: q.Contract, scope: q.scope(o), period: p, length: o.Slot.Length, index: inventory.NewIndex(), claimed: x}
 	d.from, d.to = reach(o, p)
 	for _, m := range about(list, d.scope) {
 		g := &gathered{member: m, slots: map[int64][]sla.Span{}, zones: map[string]*sla.Resource{}}
@@ -98,24 +98,9 @@ func (d *division) divide(s *share, owned []inventory.Owned) {
 	if len(mine)+len(lost) == 0 {
 		return // it shares the group with whoever owns it
 	}
-	met := d.slots(s.during, false)
-	s.during = d.slots(inventory.Intersect(s.during, sla.Union(mine)), true)
+	met := inventory.SlotsOf(s.during, d.period, d.length, true)
+	s.during = inventory.SlotsOf(inventory.Intersect(s.during, sla.Union(mine)), d.period, d.length, false)
 	for _, i := range met {
 		s.given = append(s.given, inventory.Without(i, s.during)...)
 	}
-}
-
-// slots returns the times of the slots that meet some times, or only of those
-// that begin in them.
-func (d *division) slots(in []sla.Interval, begin bool) []sla.Interval {
-	p := sla.Period{Start: d.start}
-	var out []sla.Interval
-	for _, i := range in {
-		first := p.Index(i.Start, d.length)
-		if !begin {
-			first = p.Index(i.Start+1, d.length) - 1
-		}
-		out = append(out, sla.Interval{Start: d.start + first*d.length, End: d.start + p.Index(i.End, d.length)*d.length})
-	}
-	return sla.Union(out)
 }

@@ -28,7 +28,7 @@ func (s *State) decide(g *group, sl *slot) {
 	g.abridge(sl)
 	sl.Version++
 	sl.late = false
-	g.mark(sl)
+	sl.dirty = true
 	if was != sl.State {
 		g.sums.add(sl.Start, stateDelta(was, -1))
 		g.sums.add(sl.Start, stateDelta(sl.State, +1))

@@ -35,7 +35,7 @@ func (s *State) groupOf(key wire.GroupKey, told string) *group {
 		s.order.found(g)
 		return g
 	}
-	def := s.streamOf(key)
+	def := s.streamOf(key.Stream)
 	ended := def == nil
 	if ended {
 		if def = s.endedStream(key.Stream, told); def == nil {
@@ -119,7 +119,7 @@ func (s *State) revive(g *group, start int64) {
 	switch {
 	case g.idle:
 		g.spoke(start)
-	case over && s.streamOf(g.Key) == nil:
+	case over && s.streamOf(g.Key.Stream) == nil:
 		g.Retired, g.isNew = start+g.length(), true
 	case over:
 		g.Retired, g.isNew = 0, true

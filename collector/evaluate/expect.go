@@ -23,7 +23,7 @@ type expectations struct {
 	index     *inventory.Index
 	scopes    map[string]*slo.Scope      // by stream
 	contracts map[string]map[string]bool // those that settle it, by stream
-	past      *claimed                   // nil until it is asked for
+	past      *past                      // nil until it is asked for
 	// until is the log time from which some fact says something else.
 	until int64
 }
@@ -184,7 +184,7 @@ func (s *State) assign(g *group, named bool) {
 	switch {
 	case g.idle && g.Retired == 0 && g.FirstSlot != 0:
 		s.end(g, s.idleSince(g))
-	case g.wanted && !was && g.Retired != 0 && s.streamOf(g.Key) != nil:
+	case g.wanted && !was && g.Retired != 0 && s.streamOf(g.Key.Stream) != nil:
 		s.revive(g, max(g.Retired, s.logTime-s.logTime%g.length()))
 		s.change(g)
 	}

@@ -95,20 +95,20 @@ func (s *State) bind(g *group) {
 	}
 	objectives := s.objectives[g.Key.Stream]
 	g.sums = newTally(s.layoutOf(g.Key.Stream), objectives)
-	g.judged, g.tiers, g.calm = nil, nil, false
+	g.tiers, g.calm = nil, false
 	g.judged = make([]judged, 0, len(objectives))
 	for _, o := range objectives {
 		g.judged = append(g.judged, s.newJudged(g, o))
 	}
 }
 
-// streamOf returns the definition of the key's stream, nil where it is not in
-// the rule set in force.
-func (s *State) streamOf(key wire.GroupKey) *slo.Stream {
+// streamOf returns the definition of a stream, nil where it is not in the rule
+// set in force.
+func (s *State) streamOf(id string) *slo.Stream {
 	if s.rules == nil {
 		return nil
 	}
-	return s.rules.Streams[key.Stream]
+	return s.rules.Streams[id]
 }
 
 func (s *State) layoutOf(stream string) *layouts {
@@ -122,7 +122,7 @@ func (s *State) layoutOf(stream string) *layouts {
 
 // slotOf returns how long the stream's slots are, in milliseconds.
 func (s *State) slotOf(stream string) int64 {
-	if def := s.streamOf(wire.GroupKey{Stream: stream}); def != nil {
+	if def := s.streamOf(stream); def != nil {
 		return def.Rule.Length
 	}
 	return 60_000 // nothing judges it: any will do
@@ -154,7 +154,7 @@ func (s *State) count(c *wire.BinCount, told string) error {
 	if c.Blind > 0 {
 		sl.more().Blind += c.Blind
 	}
-	g.mark(sl)
+	sl.dirty = true
 	if decided(sl.State) {
 		sl.late, s.late[g] = true, true
 	}
@@ -199,9 +199,6 @@ func (s *State) change(g *group) {
 		s.changed = append(s.changed, g)
 	}
 }
-
-// mark has the slot handed to the next batch.
-func (g *group) mark(sl *slot) { sl.dirty = true }
 
 func (g *group) bins() int { return int((g.length() + g.stream.Bin - 1) / g.stream.Bin) }
 
@@ -250,7 +247,7 @@ func (s *State) findSlot(g *group, start int64) (*slot, error) {
 func (g *group) addSlot(start int64) *slot {
 	sl := &slot{Start: start}
 	g.keep(sl)
-	g.mark(sl)
+	sl.dirty = true
 	g.behind = g.behind || start < g.next
 	return sl
 }

@@ -85,7 +85,7 @@ func (s *State) restoreGroup(l *ledger.Loaded) error {
 		s.layAside(g)
 		return nil
 	}
-	if s.streamOf(g.Key) == nil {
+	if s.streamOf(g.Key.Stream) == nil {
 		s.end(g, s.outgoing())
 	} else {
 		s.goOn(g)

@@ -15,7 +15,7 @@ type slot struct {
 	Good, Total uint64
 	Version     uint32
 	State       sla.State
-	dirty       bool  // differs from what was last handed to the ledger
+	dirty       bool  // differs from what was last handed to the ledger: the next batch has it
 	late        bool  // data came after it was closed
 	rest        *rest // nil where there is nothing to say
 }

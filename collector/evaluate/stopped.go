@@ -9,23 +9,10 @@ import (
 // time on, not from when log time came by it or somebody told it: a stop on a
 // slot boundary leaves nothing behind.
 
-// claimed is what resources claimed in the time of slots that are not decided yet.
-type claimed struct {
-	from   int64
-	claims []inventory.Claim
-	index  *inventory.Index
-}
-
-// pastFrom returns what was claimed from an instant to the one looked at.
-func (e *expectations) pastFrom(from int64) *claimed {
-	p := &claimed{from: from, index: inventory.NewIndex()}
-	for _, r := range e.view.Resources() {
-		for _, c := range r.Claims(sla.Interval{Start: from, End: e.at + 1}) {
-			p.index.Add(c.Labels, len(p.claims))
-			p.claims = append(p.claims, c)
-		}
-	}
-	return p
+// past is what resources claimed in the time of slots that are not decided yet.
+type past struct {
+	from int64
+	*inventory.Claimed
 }
 
 // idleSince returns since when the group, which does not run now, has been a
@@ -37,13 +24,13 @@ func (s *State) idleSince(g *group) int64 {
 		return e.at // no earlier answer would tell
 	}
 	if e.past == nil || e.past.from > g.held() {
-		e.past = e.pastFrom(s.oldest(g.held()))
+		from := s.oldest(g.held())
+		e.past = &past{from, e.view.Claimed(sla.Interval{Start: from, End: e.at + 1})}
 	}
 	scope, labels := e.scopes[g.Key.Stream], g.Labels.Map()
 	var owned []sla.Interval
 	ran := int64(0)
-	for _, id := range e.past.index.Find(labels) {
-		c := &e.past.claims[id]
+	for c := range e.past.About(labels) {
 		owns := scope.Admits(c.Labels) && c.Owns(labels, scope.Fixed())
 		if owns {
 			owned = append(owned, c.Interval)

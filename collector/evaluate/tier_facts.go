@@ -85,7 +85,7 @@ func (s *State) memberLives(p *promise, whole []sla.Interval) (out []life) {
 
 // goneReckoned is what counts of a group that was let go.
 func (s *State) goneReckoned(key wire.GroupKey, p *promise) *reckoning {
-	old, def := s.gone[key], s.streamOf(key)
+	old, def := s.gone[key], s.streamOf(key.Stream)
 	if s.view == nil || def == nil || old.Labels == nil && len(def.GroupBy) > 0 {
 		return nil
 	}

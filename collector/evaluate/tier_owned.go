@@ -142,16 +142,8 @@ func agrees(group, known map[string]string) bool {
 
 // slotsOf returns the times of the slots that begin in some times, with meet also
 // of those that they cut.
-func (p *promise) slotsOf(in []sla.Interval, meet bool) (out []sla.Interval) {
-	at, n := sla.Period{Start: p.start}, p.length()
-	for _, i := range in {
-		first := at.Index(i.Start, n)
-		if meet {
-			first = at.Index(i.Start+1, n) - 1
-		}
-		out = append(out, sla.Interval{Start: p.start + first*n, End: p.start + at.Index(i.End, n)*n})
-	}
-	return sla.Union(out)
+func (p *promise) slotsOf(in []sla.Interval, meet bool) []sla.Interval {
+	return inventory.SlotsOf(in, sla.Period{Start: p.start}, p.length(), meet)
 }
 
 // inside returns the times of the slots that lie wholly inside some times.

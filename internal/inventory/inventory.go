@@ -330,3 +330,18 @@ func Without(in sla.Interval, others []sla.Interval) []sla.Interval {
 	}
 	return out
 }
+
+// SlotsOf returns the times of the slots that begin in some times, with meet also
+// of those that these cut. Slots are of length milliseconds, and the period's
+// start is that of one.
+func SlotsOf(in []sla.Interval, p sla.Period, length int64, meet bool) []sla.Interval {
+	var out []sla.Interval
+	for _, i := range in {
+		first := p.Index(i.Start, length)
+		if meet {
+			first = p.Index(i.Start+1, length) - 1
+		}
+		out = append(out, sla.Interval{Start: p.Start + first*length, End: p.Start + p.Index(i.End, length)*length})
+	}
+	return sla.Union(out)
+}

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"iter"
 	"slices"
 
 	"nines/internal/sla"
@@ -33,6 +34,17 @@ func (v *View) Claimed(in sla.Interval) *Claimed {
 	return out
 }
 
+// About returns the claims whose labels a group may have, over its time.
+func (x *Claimed) About(group map[string]string) iter.Seq[*Claim] {
+	return func(yield func(*Claim) bool) {
+		for _, id := range x.index.Find(group) {
+			if !yield(&x.all[id]) {
+				return
+			}
+		}
+	}
+}
+
 // Owned is a time in which a group is the same resources'.
 type Owned struct {
 	sla.Interval
@@ -45,8 +57,8 @@ type Owned struct {
 func (x *Claimed) Of(group map[string]string, scope Scope) (out []Owned) {
 	var on []*Claim
 	var cuts []int64
-	for _, id := range x.index.Find(group) {
-		if c := &x.all[id]; scope.Admits(c.Labels) && c.Owns(group, scope.Fixed()) {
+	for c := range x.About(group) {
+		if scope.Admits(c.Labels) && c.Owns(group, scope.Fixed()) {
 			on, cuts = append(on, c), append(cuts, c.Start, c.End)
 		}
 	}
