@@ -20,6 +20,7 @@ import (
 	"nines/alerting"
 	"nines/collector/aggregate"
 	"nines/collector/evaluate"
+	"nines/collector/forward"
 	"nines/collector/notary"
 	"nines/collector/ruler"
 	"nines/internal/alert"
@@ -38,11 +39,12 @@ const (
 	roleAggregate = "aggregate"
 	roleEvaluate  = "evaluate"
 	roleRuler     = "ruler"
+	roleForward   = "forward"
 	roleNotify    = "notify"
 	roleWeb       = "web"
 )
 
-var allRoles = []string{roleAggregate, roleEvaluate, roleRuler, roleNotify, roleWeb}
+var allRoles = []string{roleAggregate, roleEvaluate, roleRuler, roleForward, roleNotify, roleWeb}
 
 // app wires the roles of one process.
 type app struct {
@@ -221,7 +223,7 @@ func (a *app) build(context.Context) error {
 	for _, role := range []struct {
 		name string
 		make func() (service.Part, error)
-	}{{roleNotify, a.notifyPart}, {roleRuler, a.rulerPart}, {roleEvaluate, a.evaluatePart}, {roleAggregate, a.aggregatePart}, {roleWeb, a.webPart}} {
+	}{{roleNotify, a.notifyPart}, {roleRuler, a.rulerPart}, {roleForward, a.forwardPart}, {roleEvaluate, a.evaluatePart}, {roleAggregate, a.aggregatePart}, {roleWeb, a.webPart}} {
 		if !a.has(role.name) {
 			continue
 		}
@@ -272,6 +274,14 @@ func (a *app) rulerPart() (service.Part, error) {
 	a.ruler = r
 	a.loads = append(a.loads, r.Loads)
 	return service.Part{Run: r.Run, CheckReload: r.CheckReload, Reload: r.Reload, Health: r.Ready}, nil
+}
+
+func (a *app) forwardPart() (service.Part, error) {
+	f, err := forward.New(forward.Options{Config: a.cfg.Forward, Client: a.client, Log: a.log.With("role", roleForward), Metrics: a.metrics()})
+	if err != nil {
+		return service.Part{}, failed(err)
+	}
+	return service.Part{Run: f.Run}, nil
 }
 
 // publisher returns what puts an alert on nines.alerts.

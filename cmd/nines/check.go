@@ -257,7 +257,7 @@ func kindOf(file string) (fileKind, error) {
 		return fileKind{name: "Prometheus rules", check: func(f string) error { return ruler.CheckRules([]string{f}) }}, nil
 	case has("route", "receivers"):
 		return fileKind{name: "alert routing", check: alerting.CheckConfig}, nil
-	case has("topics", "objectives", "contracts", "evaluate", "ruler", "alerting", "web", "broker", "data_dir"):
+	case has("topics", "objectives", "contracts", "evaluate", "ruler", "forward", "alerting", "web", "broker", "data_dir"):
 		return processKind, nil
 	case has("inputs", "inputs_files", "probes", "labels", "spool", "readers"):
 		return fileKind{name: "agent configuration", check: func(f string) error {

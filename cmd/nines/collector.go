@@ -17,7 +17,7 @@ func newCollector(logs *logs) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "collector",
 		Short: "Run collector roles against a Kafka cluster",
-		Long: `Runs the roles aggregate, evaluate, ruler, notify and web, or some of them,
+		Long: `Runs the roles aggregate, evaluate, ruler, forward, notify and web, or some of them,
 against the Kafka cluster that the configuration names. Any number of collectors
 may run the same role: Kafka shares the partitions among them. Evaluate, notify
 and web read and write the same ledger; with SQLite they belong on one host.`,

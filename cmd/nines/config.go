@@ -16,6 +16,7 @@ import (
 	"nines/alerting"
 	"nines/collector/aggregate"
 	"nines/collector/evaluate"
+	"nines/collector/forward"
 	"nines/collector/ruler"
 	"nines/internal/broker"
 	"nines/internal/bus"
@@ -34,6 +35,7 @@ type Config struct {
 	Contracts  []string        `yaml:"contracts,omitempty"`
 	Evaluate   EvaluateConfig  `yaml:"evaluate,omitempty"`
 	Ruler      ruler.Config    `yaml:"ruler,omitempty"`
+	Forward    forward.Config  `yaml:"forward,omitempty"`
 	Alerting   alerting.Config `yaml:"alerting,omitempty"`
 	Web        web.Config      `yaml:"web,omitempty"`
 	// Agent is the file of the agent that `nines up` runs.
@@ -115,6 +117,7 @@ func loadConfig(file string) (*Config, error) {
 	at(&c.Agent)
 	at(&c.Simulation)
 	c.Kafka = c.Kafka.RelativeTo(dir)
+	c.Forward = c.Forward.RelativeTo(dir)
 	read := *c
 	c.file, c.read = file, &read
 	return c, nil
@@ -179,6 +182,7 @@ func (c *Config) checkParts(doc *yamlconf.Doc) yamlconf.Errors {
 	r := c.Ruler
 	r.Dir = cmp.Or(r.Dir, "series")
 	errs = append(errs, doc.Place("", r.Validate())...)
+	errs = append(errs, doc.Place("", c.Forward.Validate())...)
 	return append(errs, doc.Place("", c.Alerting.Validate())...)
 }
 
@@ -211,6 +215,9 @@ func (c *Config) checkFiles(doc *yamlconf.Doc) yamlconf.Errors {
 	need("agent", c.Agent)
 	need("simulation", c.Simulation)
 	need("ledger.password_file", c.Ledger.PasswordFile)
+	for path, name := range c.Forward.Files() {
+		need(path, name)
+	}
 	return errs
 }
 

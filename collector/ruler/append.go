@@ -8,13 +8,14 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 
+	"nines/collector/promseries"
 	"nines/internal/telemetry"
 )
 
 // partition turns the records of one telemetry partition into samples. One
 // goroutine owns it.
 type partition struct {
-	keep    selectors
+	keep    promseries.Selectors
 	note    func(name string, k telemetry.Kind)
 	m       *counters
 	agents  map[string]*agent
@@ -25,7 +26,7 @@ type partition struct {
 	histFloor int64
 }
 
-func newPartition(keep selectors, histFloor int64, note func(string, telemetry.Kind), m *counters) *partition {
+func newPartition(keep promseries.Selectors, histFloor int64, note func(string, telemetry.Kind), m *counters) *partition {
 	return &partition{keep: keep, note: note, m: m, agents: map[string]*agent{}, histFloor: histFloor}
 }
 
@@ -45,7 +46,7 @@ func (p *partition) tick(clock int64) {
 // frames before the saved position were written by an earlier life.
 func (p *partition) learn(f *telemetry.Frame) {
 	a := p.agent(f.Agent)
-	a.repeated(f.Boot, f.Seq)
+	a.boots.Repeated(f.Boot, f.Seq)
 	a.heard, a.silent = p.logTime, false
 	for i := range f.Blocks {
 		b := &f.Blocks[i]
@@ -65,7 +66,7 @@ func (p *partition) learn(f *telemetry.Frame) {
 func (p *partition) frame(app storage.Appender, f *telemetry.Frame) {
 	a := p.agent(f.Agent)
 	a.heard, a.silent = p.logTime, false
-	if a.repeated(f.Boot, f.Seq) {
+	if a.boots.Repeated(f.Boot, f.Seq) {
 		p.m.repeats.Inc()
 		return
 	}
@@ -110,7 +111,7 @@ func (p *partition) block(app storage.Appender, a *agent, cols []int32, b *telem
 			}
 			if s.hist != nil {
 				if k < len(b.Hists) && b.Hists[k] != nil {
-					s.hist.add(b.Hists[k])
+					s.hist.Add(b.Hists[k])
 					written += p.histogram(app, s, t)
 				}
 				continue
@@ -135,15 +136,15 @@ func (p *partition) float(app storage.Appender, s *series, t int64, v float64) i
 // histogram appends the running sum at t. A delta that comes late is in the sum
 // already and shows with the next sample: a cumulative series cannot go back.
 func (p *partition) histogram(app storage.Appender, s *series, t int64) int {
-	if t <= s.last || !s.hist.written && t <= p.histFloor {
+	if t <= s.last || !s.hist.Written && t <= p.histFloor {
 		return 0
 	}
-	ref, err := app.AppendHistogram(s.ref, s.labels, t, s.hist.native(), nil)
+	ref, err := app.AppendHistogram(s.ref, s.labels, t, s.hist.Native(), nil)
 	if err != nil {
 		p.m.reject(err)
 		return 0
 	}
-	s.ref, s.hist.written = ref, true
+	s.ref, s.hist.Written = ref, true
 	s.seen(t)
 	return 1
 }

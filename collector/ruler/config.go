@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"nines/collector/promseries"
 	"nines/internal/yamlconf"
 )
 
@@ -80,34 +80,10 @@ func (c Config) Validate() error {
 	if _, err := url.Parse(c.ExternalURL); err != nil {
 		errs = append(errs, fmt.Errorf("ruler.external_url: must be a URL: %w", err))
 	}
-	if _, err := parseSelect(c.Select); err != nil {
+	if _, err := promseries.ParseSelectors("ruler.select", c.Select); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// selectors keeps series that match any of its matcher sets; empty keeps all.
-type selectors [][]*labels.Matcher
-
-func parseSelect(in []string) (selectors, error) {
-	var out selectors
-	var errs []error
-	p := newParser()
-	for i, s := range in {
-		ms, err := p.ParseMetricSelector(s)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("ruler.select[%d]: must be a series selector such as {__name__=~\"cpu_.*\"}, got %q: %w", i, s, err))
-			continue
-		}
-		out = append(out, ms)
-	}
-	return out, errors.Join(errs...)
-}
-
-func (s selectors) keep(ls labels.Labels) bool {
-	return len(s) == 0 || slices.ContainsFunc(s, func(ms []*labels.Matcher) bool {
-		return !slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return !m.Matches(ls.Get(m.Name)) })
-	})
 }
 
 func newParser() parser.Parser { return parser.NewParser(parser.Options{}) }

@@ -41,6 +41,7 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/tsdb"
 
+	"nines/collector/promseries"
 	"nines/internal/alert"
 	"nines/internal/bus"
 	"nines/internal/telemetry"
@@ -65,7 +66,7 @@ type Options struct {
 // Ruler is the role. Its methods are safe for concurrent use.
 type Ruler struct {
 	cfg    Config
-	keep   selectors
+	keep   promseries.Selectors
 	topics []string
 	client *bus.Client
 	log    *slog.Logger
@@ -107,7 +108,7 @@ func New(o Options) (*Ruler, error) {
 		o.Metrics = metrics.NewSet()
 	}
 	cfg := o.Config.withDefaults()
-	keep, err := parseSelect(cfg.Select)
+	keep, err := promseries.ParseSelectors("ruler.select", cfg.Select)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +235,7 @@ func (r *Ruler) Ready() error {
 
 func (r *Ruler) note(name string, k telemetry.Kind) {
 	if _, ok := r.kinds.Load(name); !ok {
-		r.kinds.Store(valid(name), k)
+		r.kinds.Store(promseries.Valid(name), k)
 	}
 }
 

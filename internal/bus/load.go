@@ -18,6 +18,7 @@ import (
 // _busy_seconds_total and _saturation. Its methods are safe for concurrent use.
 type Loads struct {
 	role, home string
+	more       string // a label that all have, with its comma; empty for none
 
 	mu sync.Mutex
 	of map[place]*Load
@@ -36,6 +37,15 @@ func NewLoads(role, home string, set *metrics.Set) *Loads {
 	if set != nil {
 		set.RegisterMetricsWriter(l.write)
 	}
+	return l
+}
+
+// Labelled gives all measurements one more label, for a role that reads the same
+// partitions several times. It returns l.
+func (l *Loads) Labelled(name, value string) *Loads {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.more = fmt.Sprintf("%s=%q,", name, value)
 	return l
 }
 
@@ -116,7 +126,7 @@ func (l *Loads) write(w io.Writer) {
 }
 
 func (l *Loads) labels(v *LoadView) string {
-	partition := fmt.Sprintf(`partition="%d"`, v.Partition)
+	partition := fmt.Sprintf(`%spartition="%d"`, l.more, v.Partition)
 	if v.Topic == l.home {
 		return partition
 	}

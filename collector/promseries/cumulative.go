@@ -1,4 +1,4 @@
-package ruler
+package promseries
 
 import (
 	"github.com/prometheus/prometheus/model/histogram"
@@ -6,19 +6,21 @@ import (
 	"nines/internal/hist"
 )
 
-// infBucket is where Prometheus keeps observations of +Inf at schema 5: the
+// InfBucket is where Prometheus keeps observations of +Inf at schema 5: the
 // bucket above that of the greatest float, 1024 doublings of 32.
-const infBucket = 1024*(1<<hist.Schema) + 1
+const InfBucket = 1024*(1<<hist.Schema) + 1
 
-// cumulative turns the deltas that agents send into the running histogram that
+// Cumulative turns the deltas that agents send into the running histogram that
 // Prometheus' rate() expects.
-type cumulative struct {
+type Cumulative struct {
+	// Written says that a sample of this sum went out: the first says that it
+	// starts from zero.
+	Written bool
 	sum     hist.Histogram
-	written bool // a sample of this life was appended
 }
 
-// add merges a delta.
-func (c *cumulative) add(d *hist.Histogram) {
+// Add merges a delta.
+func (c *Cumulative) Add(d *hist.Histogram) {
 	s := &c.sum
 	s.Count += d.Count
 	s.Sum += d.Sum
@@ -59,9 +61,9 @@ func mergeBuckets(a, b []hist.Bucket) []hist.Bucket {
 	return a
 }
 
-// native returns the running histogram in Prometheus' form. The first of a life
+// Native returns the running histogram in Prometheus' form. The first of a life
 // says that it starts from zero.
-func (c *cumulative) native() *histogram.Histogram {
+func (c *Cumulative) Native() *histogram.Histogram {
 	h := &histogram.Histogram{
 		Schema:        hist.Schema,
 		ZeroThreshold: 1e-128,
@@ -69,7 +71,7 @@ func (c *cumulative) native() *histogram.Histogram {
 		Count:         c.sum.Count,
 		Sum:           c.sum.Sum,
 	}
-	if !c.written {
+	if !c.Written {
 		h.CounterResetHint = histogram.CounterReset
 	}
 	next, last := int32(0), int64(0)
@@ -86,7 +88,7 @@ func (c *cumulative) native() *histogram.Histogram {
 		push(b.Index, b.Count)
 	}
 	if c.sum.Inf > 0 {
-		push(infBucket, c.sum.Inf)
+		push(InfBucket, c.sum.Inf)
 	}
 	return h
 }

@@ -1,0 +1,213 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"nines/internal/bus"
+	"nines/internal/telemetry"
+	"nines/internal/wire"
+)
+
+const (
+	// growthWatch is how soon a partition that was added finds an owner.
+	growthWatch = 10 * time.Second
+	// schemaEvery is how long a frame may travel without its schema; reading
+	// starts as far back, so that every schema is known (twice for safety).
+	schemaEvery = 2 * 60_000
+	// commitEvery bounds how often a position is committed.
+	commitEvery = time.Second
+	// leaveTimeout bounds the last commit of a loop.
+	leaveTimeout = 2 * time.Second
+	retryWait    = time.Second
+)
+
+// generation owns the partitions that the group gave this process.
+func (t *target) generation(ctx context.Context, gen *bus.Generation) error {
+	var wg sync.WaitGroup
+	for _, p := range gen.Assigned[wire.TopicTelemetry] {
+		wg.Go(func() { t.own(ctx, gen, p) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// own sends one partition until ctx ends; trouble is tried again.
+func (t *target) own(ctx context.Context, gen *bus.Generation, part int32) {
+	load := t.loads.Own(wire.TopicTelemetry, part)
+	defer load.Leave()
+	said := ""
+	for ctx.Err() == nil {
+		err := t.once(ctx, gen, part, load)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && err.Error() != said {
+			said = err.Error()
+			t.log.Error("forward nines.telemetry failed; trying again", "partition", part, "err", err)
+		}
+		if sleep(ctx, retryWait) != nil {
+			return
+		}
+	}
+}
+
+// once sends from the committed position on.
+func (t *target) once(ctx context.Context, gen *bus.Generation, part int32, load *bus.Load) error {
+	read, write, err := t.startAt(ctx, gen, part)
+	if err != nil {
+		return err
+	}
+	tr, err := newTranslator(&t.Target, t.m)
+	if err != nil {
+		return err
+	}
+	l := &loop{target: t, gen: gen, part: part, tr: tr, body: newBody(), schemas: wire.NewSchemaCache(wire.DefaultSchemas),
+		write: write, done: write, committed: write}
+	defer l.leave()
+	rd := t.client.Reader(wire.TopicTelemetry, part, read)
+	defer rd.Measure(load)()
+	for {
+		recs, err := rd.Fetch(ctx, l.patience())
+		var bad *bus.ErrCorrupt
+		if errors.As(err, &bad) {
+			t.m.undecoded.Inc()
+			t.log.Error("records cannot be read and are passed over", "err", err)
+			rd.SeekTo(bad.Next)
+		} else if err != nil {
+			return err
+		}
+		l.take(recs)
+		l.next = max(rd.Offset(), write)
+		if err := l.flush(ctx); err != nil {
+			return err
+		}
+		load.Processed(l.logTime)
+	}
+}
+
+// startAt returns where to read from, to learn the schemas, and where to send
+// from. A target that is new begins at the end of the log.
+func (t *target) startAt(ctx context.Context, gen *bus.Generation, part int32) (read, write int64, err error) {
+	first, next, err := t.client.Offsets(ctx, wire.TopicTelemetry, part)
+	if err != nil {
+		return 0, 0, err
+	}
+	at, metadata, err := gen.Committed(ctx, wire.TopicTelemetry, part)
+	if err != nil {
+		return 0, 0, err
+	}
+	since, _ := strconv.ParseInt(metadata, 10, 64) // 0, from the start, where it says nothing
+	switch {
+	case at < 0 || at > next: // new, or of another log
+		at, since = next, time.Now().UnixMilli()
+		if err := gen.Commit(ctx, wire.TopicTelemetry, part, at, strconv.FormatInt(since, 10)); err != nil {
+			return 0, 0, err
+		}
+	case at < first:
+		t.m.lost.Add(int(first - at))
+		t.log.Error("records were deleted from the log before they were sent", "partition", part, "records", first-at)
+		at = first
+	}
+	read, err = t.client.OffsetAt(ctx, wire.TopicTelemetry, part, since-schemaEvery)
+	return max(first, min(read, at)), at, err
+}
+
+// loop is the state of one partition.
+type loop struct {
+	*target
+	gen     *bus.Generation
+	part    int32
+	tr      *translator
+	body    *body
+	dec     wire.Decoder
+	frame   telemetry.Frame
+	schemas *wire.SchemaCache
+
+	write   int64 // records before it were sent by an earlier life
+	batch   []sample
+	oldest  time.Time // when the batch's first sample was read
+	next    int64     // the offset after the last record read
+	done    int64     // the offset up to which the receiver has everything
+	logTime int64     // the last record's time, Unix milliseconds
+	sentTo  int64     // the last record's time before done
+	swept   int64
+
+	committed int64
+	commitAt  time.Time
+}
+
+// take adds what the records hold to the batch.
+func (l *loop) take(recs []bus.Record) {
+	for i := range recs {
+		rec := &recs[i]
+		l.logTime = max(l.logTime, rec.Time)
+		if wire.TypeOf(rec.Value, nil) != wire.TypeFrame {
+			continue
+		}
+		quiet := rec.Offset < l.write
+		if err := l.dec.DecodeFrame(rec.Value, &l.frame, l.schemas); err != nil {
+			if !quiet {
+				l.m.undecoded.Inc()
+			}
+			continue
+		}
+		if len(l.batch) == 0 {
+			l.oldest = time.Now()
+		}
+		l.batch = l.tr.frame(l.batch, &l.frame, l.logTime, quiet)
+	}
+	if l.logTime-l.swept > silentFor/10 {
+		l.swept = l.logTime
+		l.tr.forget(l.logTime)
+	}
+}
+
+// patience is how long a fetch may wait for news.
+func (l *loop) patience() time.Duration {
+	if len(l.batch) == 0 {
+		return l.MaxAge.D()
+	}
+	return max(l.MaxAge.D()-time.Since(l.oldest), time.Millisecond)
+}
+
+// flush sends the batch when it is large or old enough, and commits.
+func (l *loop) flush(ctx context.Context) error {
+	if n := len(l.batch); n > 0 && n < l.MaxSamples && time.Since(l.oldest) < l.MaxAge.D() {
+		return nil
+	}
+	if err := l.send.deliver(ctx, l.body, l.batch); err != nil {
+		return err
+	}
+	clear(l.batch) // what it points to may go
+	l.batch = l.batch[:0]
+	l.done, l.sentTo = l.next, l.logTime
+	if time.Since(l.commitAt) < commitEvery {
+		return nil
+	}
+	return l.commit(ctx)
+}
+
+func (l *loop) commit(ctx context.Context) error {
+	if l.done <= l.committed {
+		return nil
+	}
+	if err := l.gen.Commit(ctx, wire.TopicTelemetry, l.part, l.done, strconv.FormatInt(l.sentTo, 10)); err != nil {
+		return err
+	}
+	l.committed, l.commitAt = l.done, time.Now()
+	return nil
+}
+
+// leave commits what was sent: the coordinator still takes it from a generation
+// that has just ended.
+func (l *loop) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := l.commit(ctx); err != nil && !errors.Is(err, bus.ErrFenced) {
+		l.log.Warn("the position was not stored; what was sent since goes out again", "partition", l.part, "err", err)
+	}
+}

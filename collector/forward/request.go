@@ -1,0 +1,120 @@
+package forward
+
+import (
+	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/prompb"
+	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
+
+	"nines/internal/telemetry"
+)
+
+// sample is one value of one series on its way out.
+type sample struct {
+	series *series
+	time   int64 // Unix milliseconds
+	value  float64
+	hist   *histogram.Histogram // of histograms, in place of value
+}
+
+// version is that of the remote-write protocol.
+type version int
+
+const (
+	version1 version = 1
+	version2 version = 2
+)
+
+// body writes samples as a request, compressed by snappy. Samples of a series
+// stay in their order. It keeps memory and is for one goroutine.
+type body struct {
+	symbols  writev2.SymbolsTable
+	seat     map[*series]int
+	raw, out []byte
+}
+
+func newBody() *body {
+	return &body{symbols: writev2.NewSymbolTable(), seat: map[*series]int{}}
+}
+
+// encode returns the request's bytes, which are valid until the next call.
+func (b *body) encode(v version, samples []sample) ([]byte, error) {
+	clear(b.seat)
+	var err error
+	if v == version2 {
+		b.symbols.Reset()
+		b.raw, err = b.v2(samples).OptimizedMarshal(b.raw[:0])
+	} else {
+		b.raw, err = b.v1(samples).Marshal()
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.out = snappy.Encode(b.out[:cap(b.out)], b.raw)
+	return b.out, nil
+}
+
+func (b *body) v2(samples []sample) *writev2.Request {
+	req := &writev2.Request{}
+	for i := range samples {
+		s := &samples[i]
+		at, ok := b.seat[s.series]
+		if !ok {
+			at = len(req.Timeseries)
+			b.seat[s.series] = at
+			req.Timeseries = append(req.Timeseries, writev2.TimeSeries{
+				LabelsRefs: b.symbols.SymbolizeLabels(s.series.labels, nil),
+				Metadata:   writev2.Metadata{Type: writev2.FromMetadataType(metricType(s.series.kind))},
+			})
+		}
+		ts := &req.Timeseries[at]
+		if s.hist != nil {
+			ts.Histograms = append(ts.Histograms, writev2.FromIntHistogram(s.series.start, s.time, s.hist))
+		} else {
+			ts.Samples = append(ts.Samples, writev2.Sample{Value: s.value, Timestamp: s.time})
+		}
+	}
+	req.Symbols = b.symbols.Symbols()
+	return req
+}
+
+// v1 says no kinds: its metadata travels apart and is no part of a sample.
+func (b *body) v1(samples []sample) *prompb.WriteRequest {
+	req := &prompb.WriteRequest{}
+	for i := range samples {
+		s := &samples[i]
+		at, ok := b.seat[s.series]
+		if !ok {
+			at = len(req.Timeseries)
+			b.seat[s.series] = at
+			req.Timeseries = append(req.Timeseries, prompb.TimeSeries{Labels: prompb.FromLabels(s.series.labels, nil)})
+		}
+		ts := &req.Timeseries[at]
+		if s.hist != nil {
+			ts.Histograms = append(ts.Histograms, prompb.FromIntHistogram(s.time, s.hist))
+		} else {
+			ts.Samples = append(ts.Samples, prompb.Sample{Value: s.value, Timestamp: s.time})
+		}
+	}
+	return req
+}
+
+func metricType(k telemetry.Kind) model.MetricType {
+	switch k {
+	case telemetry.Counter:
+		return model.MetricTypeCounter
+	case telemetry.Histogram:
+		return model.MetricTypeHistogram
+	}
+	return model.MetricTypeGauge
+}
+
+// series is one series of one agent as it is sent.
+type series struct {
+	labels labels.Labels
+	kind   telemetry.Kind
+	// start is since when a histogram counts, Unix milliseconds; 0 where unknown.
+	start int64
+}

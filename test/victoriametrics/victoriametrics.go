@@ -1,0 +1,8 @@
+//go:build server
+
+// Package victoriametrics pins the VictoriaMetrics that test/remotewrite builds
+// and runs: a module of its own, so that none of what it needs is needed by
+// nines.
+package victoriametrics
+
+import _ "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics"
