@@ -277,7 +277,7 @@ func (a *app) rulerPart() (service.Part, error) {
 }
 
 func (a *app) forwardPart() (service.Part, error) {
-	f, err := forward.New(forward.Options{Config: a.cfg.Forward, Client: a.client, Log: a.log.With("role", roleForward), Metrics: a.metrics()})
+	f, err := forward.New(forward.Options{Config: a.cfg.Forward, Client: a.client, Topics: a.cfg.Topics.regions(), Log: a.log.With("role", roleForward), Metrics: a.metrics()})
 	if err != nil {
 		return service.Part{}, failed(err)
 	}

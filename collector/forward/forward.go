@@ -39,8 +39,10 @@ const GroupPrefix = "nines-forward-"
 // Options are what New needs.
 type Options struct {
 	Config Config
-	// Client reaches nines.telemetry.
+	// Client reaches nines.telemetry and the Topics.
 	Client *bus.Client
+	// Topics are those of regions, which are sent besides nines.telemetry.
+	Topics []string
 	Log    *slog.Logger
 	// Metrics takes the role's own metrics; nil for none.
 	Metrics *metrics.Set
@@ -49,6 +51,7 @@ type Options struct {
 // Forward is the role. Its methods are safe for concurrent use.
 type Forward struct {
 	client  *bus.Client
+	topics  []string
 	targets []*target
 }
 
@@ -76,7 +79,7 @@ func New(o Options) (*Forward, error) {
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
 	}
-	f := &Forward{client: o.Client}
+	f := &Forward{client: o.Client, topics: append([]string{wire.TopicTelemetry}, o.Topics...)}
 	for _, t := range o.Config.Targets {
 		t = t.withDefaults()
 		log, m := o.Log.With("target", t.Name), newMeters(o.Metrics, t.Name)
@@ -96,7 +99,7 @@ func (f *Forward) Run(ctx context.Context) error {
 	errs := make([]error, len(f.targets))
 	for i, t := range f.targets {
 		wg.Go(func() {
-			errs[i] = f.client.Group(bus.GroupOptions{ID: GroupPrefix + t.Name, Topics: []string{wire.TopicTelemetry},
+			errs[i] = f.client.Group(bus.GroupOptions{ID: GroupPrefix + t.Name, Topics: f.topics,
 				OnGeneration: t.generation, WatchPartitionChanges: growthWatch}).Run(ctx)
 			t.send.post.client.CloseIdleConnections()
 		})

@@ -25,29 +25,37 @@ const (
 	retryWait    = time.Second
 )
 
+// source is a partition of a topic.
+type source struct {
+	topic     string
+	partition int32
+}
+
 // generation owns the partitions that the group gave this process.
 func (t *target) generation(ctx context.Context, gen *bus.Generation) error {
 	var wg sync.WaitGroup
-	for _, p := range gen.Assigned[wire.TopicTelemetry] {
-		wg.Go(func() { t.own(ctx, gen, p) })
+	for topic, parts := range gen.Assigned {
+		for _, p := range parts {
+			wg.Go(func() { t.own(ctx, gen, source{topic, p}) })
+		}
 	}
 	wg.Wait()
 	return nil
 }
 
 // own sends one partition until ctx ends; trouble is tried again.
-func (t *target) own(ctx context.Context, gen *bus.Generation, part int32) {
-	load := t.loads.Own(wire.TopicTelemetry, part)
+func (t *target) own(ctx context.Context, gen *bus.Generation, from source) {
+	load := t.loads.Own(from.topic, from.partition)
 	defer load.Leave()
 	said := ""
 	for ctx.Err() == nil {
-		err := t.once(ctx, gen, part, load)
+		err := t.once(ctx, gen, from, load)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil && err.Error() != said {
 			said = err.Error()
-			t.log.Error("forward nines.telemetry failed; trying again", "partition", part, "err", err)
+			t.log.Error("forward telemetry failed; trying again", "topic", from.topic, "partition", from.partition, "err", err)
 		}
 		if sleep(ctx, retryWait) != nil {
 			return
@@ -56,8 +64,8 @@ func (t *target) own(ctx context.Context, gen *bus.Generation, part int32) {
 }
 
 // once sends from the committed position on.
-func (t *target) once(ctx context.Context, gen *bus.Generation, part int32, load *bus.Load) error {
-	read, write, err := t.startAt(ctx, gen, part)
+func (t *target) once(ctx context.Context, gen *bus.Generation, from source, load *bus.Load) error {
+	read, write, err := t.startAt(ctx, gen, from)
 	if err != nil {
 		return err
 	}
@@ -65,10 +73,10 @@ func (t *target) once(ctx context.Context, gen *bus.Generation, part int32, load
 	if err != nil {
 		return err
 	}
-	l := &loop{target: t, gen: gen, part: part, tr: tr, body: newBody(), schemas: wire.NewSchemaCache(wire.DefaultSchemas),
+	l := &loop{target: t, gen: gen, from: from, tr: tr, body: newBody(), schemas: wire.NewSchemaCache(wire.DefaultSchemas),
 		write: write, done: write, committed: write}
 	defer l.leave()
-	rd := t.client.Reader(wire.TopicTelemetry, part, read)
+	rd := t.client.Reader(from.topic, from.partition, read)
 	defer rd.Measure(load)()
 	for {
 		recs, err := rd.Fetch(ctx, l.patience())
@@ -91,12 +99,12 @@ func (t *target) once(ctx context.Context, gen *bus.Generation, part int32, load
 
 // startAt returns where to read from, to learn the schemas, and where to send
 // from. A target that is new begins at the end of the log.
-func (t *target) startAt(ctx context.Context, gen *bus.Generation, part int32) (read, write int64, err error) {
-	first, next, err := t.client.Offsets(ctx, wire.TopicTelemetry, part)
+func (t *target) startAt(ctx context.Context, gen *bus.Generation, from source) (read, write int64, err error) {
+	first, next, err := t.client.Offsets(ctx, from.topic, from.partition)
 	if err != nil {
 		return 0, 0, err
 	}
-	at, metadata, err := gen.Committed(ctx, wire.TopicTelemetry, part)
+	at, metadata, err := gen.Committed(ctx, from.topic, from.partition)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -104,15 +112,15 @@ func (t *target) startAt(ctx context.Context, gen *bus.Generation, part int32) (
 	switch {
 	case at < 0 || at > next: // new, or of another log
 		at, since = next, time.Now().UnixMilli()
-		if err := gen.Commit(ctx, wire.TopicTelemetry, part, at, strconv.FormatInt(since, 10)); err != nil {
+		if err := gen.Commit(ctx, from.topic, from.partition, at, strconv.FormatInt(since, 10)); err != nil {
 			return 0, 0, err
 		}
 	case at < first:
 		t.m.lost.Add(int(first - at))
-		t.log.Error("records were deleted from the log before they were sent", "partition", part, "records", first-at)
+		t.log.Error("records were deleted from the log before they were sent", "topic", from.topic, "partition", from.partition, "records", first-at)
 		at = first
 	}
-	read, err = t.client.OffsetAt(ctx, wire.TopicTelemetry, part, since-schemaEvery)
+	read, err = t.client.OffsetAt(ctx, from.topic, from.partition, since-schemaEvery)
 	return max(first, min(read, at)), at, err
 }
 
@@ -120,7 +128,7 @@ func (t *target) startAt(ctx context.Context, gen *bus.Generation, part int32) (
 type loop struct {
 	*target
 	gen     *bus.Generation
-	part    int32
+	from    source
 	tr      *translator
 	body    *body
 	dec     wire.Decoder
@@ -195,7 +203,7 @@ func (l *loop) commit(ctx context.Context) error {
 	if l.done <= l.committed {
 		return nil
 	}
-	if err := l.gen.Commit(ctx, wire.TopicTelemetry, l.part, l.done, strconv.FormatInt(l.sentTo, 10)); err != nil {
+	if err := l.gen.Commit(ctx, l.from.topic, l.from.partition, l.done, strconv.FormatInt(l.sentTo, 10)); err != nil {
 		return err
 	}
 	l.committed, l.commitAt = l.done, time.Now()
@@ -208,6 +216,6 @@ func (l *loop) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	if err := l.commit(ctx); err != nil && !errors.Is(err, bus.ErrFenced) {
-		l.log.Warn("the position was not stored; what was sent since goes out again", "partition", l.part, "err", err)
+		l.log.Warn("the position was not stored; what was sent since goes out again", "topic", l.from.topic, "partition", l.from.partition, "err", err)
 	}
 }
