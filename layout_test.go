@@ -92,6 +92,7 @@ var table = []row{
 	{"cmd/nines-agent", 5, "agent agent/telegraf", "the agent alone stays lean"},
 	{"bench", 5, "*", "measures anything"},
 
+	{"test/module", 0, "", "builds other projects' programs for tests, whatever they are fed"},
 	{"test/postgres", 0, "", "starts Debian's PostgreSQL for tests, whatever they store there"},
 	{"test/kafka", 1, "internal/broker", "starts Apache Kafka for tests, or the embedded broker in its place"},
 }

@@ -21,32 +21,13 @@ import (
 	"nines/internal/slo"
 	"nines/internal/wire"
 	"nines/test/kafka"
+	"nines/test/module"
 )
 
 // buildTelegraf builds Telegraf with what the test needs of it, from its module.
 func buildTelegraf(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	for _, name := range []string{"go.mod", "go.sum", "telegraf.go"} { // a copy: the build completes go.mod
-		b, err := os.ReadFile(filepath.Join("../telegraf", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	binary := filepath.Join(dir, "telegraf")
-	build := exec.Command("go", "build", "-mod=mod", "-tags", "custom,inputs.mock,outputs.kafka,serializers.influx",
-		"-o", binary, "github.com/influxdata/telegraf/cmd/telegraf")
-	build.Dir = dir
-	if out, err := build.CombinedOutput(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("build Telegraf: %v\n%s", err, out)
-		}
-		t.Skipf("Telegraf cannot be built here: %v\n%s", err, out)
-	}
-	return binary
+	return module.Build(t, "../telegraf", "github.com/influxdata/telegraf/cmd/telegraf", "custom", "inputs.mock", "outputs.kafka", "serializers.influx")
 }
 
 const telegrafConfig = `

@@ -25,6 +25,7 @@ import (
 	"nines/internal/wire"
 	"nines/internal/yamlconf"
 	"nines/test/kafka"
+	"nines/test/module"
 )
 
 // receiver is a program that can be stopped and started again where it was.
@@ -132,34 +133,10 @@ func victoriametrics(t *testing.T) *receiver {
 	t.Helper()
 	binary := os.Getenv("NINES_VICTORIAMETRICS")
 	if binary == "" {
-		binary = build(t)
+		binary = module.Build(t, "../victoriametrics", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics")
 	}
 	addr := freeAddr(t)
 	return &receiver{t: t, addr: addr, args: []string{binary, "-storageDataPath=" + t.TempDir(), "-httpListenAddr=" + addr, "-search.latencyOffset=0s"}}
-}
-
-func build(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, name := range []string{"go.mod", "go.sum", "victoriametrics.go"} { // a copy: the build completes go.mod
-		b, err := os.ReadFile(filepath.Join("../victoriametrics", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	binary := filepath.Join(dir, "victoria-metrics")
-	cmd := exec.Command("go", "build", "-mod=mod", "-o", binary, "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics")
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("build VictoriaMetrics: %v\n%s", err, out)
-		}
-		t.Skipf("VictoriaMetrics cannot be built here: %v\n%s", err, out)
-	}
-	return binary
 }
 
 func TestPrometheusMissesNothing(t *testing.T) {
