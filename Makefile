@@ -20,7 +20,7 @@ BROKERED = ./internal/bus ./internal/rulelog ./collector/aggregate ./collector/e
 
 # Tests of the real processes that are about what goes over Kafka and take no
 # minutes on Apache Kafka, where they run one after the other.
-PROCESSES = TestKillNine|TestCleanStops|TestKafkaComesLater
+PROCESSES = TestKillNine|TestCleanStops|TestKafkaComesLater|TestTheDocumentedRights
 
 .PHONY: help
 help: ## list the targets

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -23,23 +22,7 @@ import (
 func onBoth(t *testing.T, f func(*testing.T, *book)) {
 	t.Run("sqlite", func(t *testing.T) { f(t, newBook(t)) })
 	t.Run("postgres", func(t *testing.T) {
-		server, err := postgres.Start()
-		if errors.Is(err, postgres.ErrAbsent) && os.Getenv("CI") != "true" {
-			t.Skip(err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := server.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-		url, err := server.Schema()
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(t, newBookIn(t, ledger.Options{Postgres: url}))
+		f(t, newBookIn(t, ledger.Options{Postgres: postgres.Ledger(t)}))
 	})
 }
 

@@ -124,7 +124,7 @@ type State struct {
 	view    *inventory.View
 	claimed *inventory.Claimed
 
-	groups  wire.GroupTable[*group]
+	groups  map[wire.GroupKey]*group
 	gone    map[wire.GroupKey]ledger.Group // retired and let go
 	order   order
 	touched []*group        // since the last look at alerts
@@ -162,6 +162,7 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		compositesOver: map[string][]*slo.Objective{},
 		parts:          map[string]*slo.Objective{},
 		boots:          newBoots(),
+		groups:         map[wire.GroupKey]*group{},
 		gone:           map[wire.GroupKey]ledger.Group{},
 		late:           map[*group]bool{},
 		regions:        map[string]*region{},
@@ -183,7 +184,7 @@ func (s *State) Offset() int64 { return s.offset }
 func (s *State) LogTime() int64 { return s.logTime }
 
 // Groups returns how many groups are live.
-func (s *State) Groups() int { return s.groups.Len() }
+func (s *State) Groups() int { return len(s.groups) }
 
 // Stale tells that the rule set has changed since the state was read from the
 // ledger: the windows of new objectives lack their past until it is read again.
@@ -333,7 +334,7 @@ func (s *State) useRules(id string) error {
 			s.compositesOver[c.StreamID] = append(s.compositesOver[c.StreamID], o)
 		}
 	}
-	for g := range s.groups.All() {
+	for _, g := range s.groups {
 		s.bind(g)
 	}
 	s.expect()

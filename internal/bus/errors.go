@@ -163,7 +163,7 @@ func (c *Client) explain(err error) error {
 		case kafka.IllegalSASLState:
 			return say("connect to Kafka at %s: the broker does not expect SASL on this port: is it the right one, or are settings under sasl to go?", at)
 		case kafka.TopicAuthorizationFailed:
-			return say("%s may not do this to the topic: an ACL for it is missing on the broker (kafka-acls --add)", c.who())
+			return say("%s may not do this to the topic: an ACL for %s is missing on the broker (kafka-acls --add)", c.who(), missing(err))
 		case kafka.GroupAuthorizationFailed:
 			return say("%s may not take part in the group: an ACL for READ on the group is missing on the broker (kafka-acls --add)", c.who())
 		case kafka.ClusterAuthorizationFailed:
@@ -188,6 +188,31 @@ func (c *Client) explain(err error) error {
 		return say("the Kafka broker at %s did not answer in time", at)
 	}
 	return err
+}
+
+// needs keeps with the broker's answer which right on the topic was asked for:
+// its refusal does not say.
+func needs(right string, err error) error {
+	if errors.Is(err, kafka.TopicAuthorizationFailed) {
+		return &rightError{right: right, err: err}
+	}
+	return err
+}
+
+type rightError struct {
+	right string // as kafka-acls --operation names it, in capitals
+	err   error
+}
+
+func (e *rightError) Error() string { return e.err.Error() }
+func (e *rightError) Unwrap() error { return e.err }
+
+func missing(err error) string {
+	var r *rightError
+	if errors.As(err, &r) {
+		return r.right
+	}
+	return "it"
 }
 
 // who names this client as far as it knows: a broker may map names.

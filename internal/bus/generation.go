@@ -80,7 +80,7 @@ func (g *Generation) Commit(ctx context.Context, topic string, partition int32, 
 		if len(ps) != 1 {
 			return errors.New("the broker did not answer for the partition")
 		}
-		return ps[0].Error
+		return needs("READ", ps[0].Error)
 	})
 	if fenced(err) {
 		g.c.m.fenced.Inc()

@@ -73,7 +73,7 @@ func (p *Producer) send(ctx context.Context, recs []Record) (base int64, size in
 		}
 		p.buf = buf
 		base = r.BaseOffset
-		return r.Error
+		return needs("WRITE", r.Error)
 	})
 	if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.RecordListTooLarge) {
 		err = fmt.Errorf("%w: %d bytes compressed", ErrTooLarge, len(buf))

@@ -125,7 +125,7 @@ func (r *Reader) exchange(ctx context.Context, maxWait time.Duration) (*fetchRes
 		return nil, fmt.Errorf("unexpected answer %T", m)
 	}
 	if resp.errorCode != 0 {
-		return nil, kafka.Error(resp.errorCode)
+		return nil, needs("READ", kafka.Error(resp.errorCode))
 	}
 	return resp, nil
 }

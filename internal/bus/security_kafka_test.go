@@ -105,13 +105,13 @@ func TestCertificatesAndACLsAgainstKafka(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		allow("Describe", "--topic", "mutual")()
-		mends(t, client, "mutual", &log, "may not do this to the topic: an ACL for it is missing on the broker", allow("Write", "--topic", "mutual"))
+		mends(t, client, "mutual", &log, "may not do this to the topic: an ACL for WRITE is missing on the broker", allow("Write", "--topic", "mutual"))
 	})
 	t.Run("no right to read, then none in the group", func(t *testing.T) {
 		var log logBuffer
 		client := login(pair, &log)
 		r := client.Reader("mutual", 0, 0)
-		if _, err := r.Fetch(ctx, time.Second); err == nil || !bus.Temporary(err) || !strings.Contains(err.Error(), "may not do this to the topic") {
+		if _, err := r.Fetch(ctx, time.Second); err == nil || !bus.Temporary(err) || !strings.Contains(err.Error(), "may not do this to the topic: an ACL for READ is missing") {
 			t.Errorf("got %v", err)
 		}
 		allow("Read", "--topic", "mutual")()

@@ -75,11 +75,11 @@ func (c *Client) Ping(ctx context.Context) error {
 // what was known of a topic that was deleted since would hide that it is gone.
 func (c *Client) EnsureTopic(ctx context.Context, t Topic) (int, error) {
 	c.forget()
-	n, err := c.Partitions(ctx, t.Name)
-	if err == nil || !errors.Is(err, ErrUnknownTopic) {
-		return n, err
+	n, unseen := c.Partitions(ctx, t.Name)
+	if unseen == nil || !errors.Is(unseen, ErrUnknownTopic) {
+		return n, unseen
 	}
-	err = c.call(ctx, 0, func(ctx context.Context) error {
+	err := c.call(ctx, 0, func(ctx context.Context) error {
 		r, err := c.kc.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{t.config()}})
 		if err == nil {
 			err = r.Errors[t.Name]
@@ -87,10 +87,13 @@ func (c *Client) EnsureTopic(ctx context.Context, t Topic) (int, error) {
 		if errors.Is(err, kafka.TopicAlreadyExists) {
 			return nil
 		}
-		return err
+		return needs("CREATE", err)
 	})
 	if errors.Is(err, kafka.InvalidReplicationFactor) {
 		return 0, fmt.Errorf("create topic %s with %d copies: has the cluster that many brokers? %w", t.Name, t.Replication, err)
+	}
+	if errors.Is(err, kafka.TopicAuthorizationFailed) { // it may be there, for others to see
+		return 0, fmt.Errorf("%w; nor may it be created: %w", unseen, err)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("create topic %s: %w", t.Name, err)
@@ -195,7 +198,7 @@ func (c *Client) listOffset(ctx context.Context, topic string, partition int32, 
 		}
 		p := r.Topics[0].Partitions[0]
 		if p.ErrorCode != 0 {
-			return kafka.Error(p.ErrorCode)
+			return needs("DESCRIBE", kafka.Error(p.ErrorCode))
 		}
 		offset = p.Offset
 		return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -24,12 +23,7 @@ var (
 func postgresServer(t testing.TB) *postgres.Server {
 	t.Helper()
 	serverOnce.Do(func() { server, serverErr = postgres.Start() })
-	if errors.Is(serverErr, postgres.ErrAbsent) && os.Getenv("CI") != "true" {
-		t.Skip(serverErr)
-	}
-	if serverErr != nil {
-		t.Fatal(serverErr)
-	}
+	postgres.Must(t, serverErr)
 	return server
 }
 

@@ -598,10 +598,7 @@ func TestAReadOnlyDataDirectory(t *testing.T) {
 // both say what they wait for, once, and work when it is there.
 func TestKafkaComesLater(t *testing.T) {
 	t.Parallel()
-	agentProgram := filepath.Join(t.TempDir(), "nines-agent")
-	if out, err := exec.Command("go", "build", "-o", agentProgram, "nines/cmd/nines-agent").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	agentProgram := buildAgent(t)
 	addr, startBroker := laterBroker(t)
 	dir, conf := shipped(t)
 	replaceIn(t, filepath.Join(conf, "nines.yaml"), "", "kafka: {brokers: [\""+addr+"\"]}\n")
@@ -642,6 +639,15 @@ func TestKafkaComesLater(t *testing.T) {
 	})
 	ag.interrupt(t)
 	col.interrupt(t)
+}
+
+func buildAgent(t *testing.T) (program string) {
+	t.Helper()
+	program = filepath.Join(t.TempDir(), "nines-agent")
+	if out, err := exec.Command("go", "build", "-o", program, "nines/cmd/nines-agent").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
 }
 
 // laterBroker returns where a broker will be once start is called.

@@ -24,6 +24,10 @@ const log4j = `Configuration:
       - {name: org.apache.kafka.common.config.AbstractConfig, level: WARN}
 `
 
+// audit makes the log hold what clients were let do as well as what not.
+const audit = `      - {name: kafka.authorizer.logger, level: DEBUG}
+`
+
 func (n *Node) properties() string { return filepath.Join(n.dir, "server.properties") }
 
 // configure writes the node's configuration.
@@ -37,7 +41,11 @@ func (n *Node) configure() error {
 	for _, k := range slices.Sorted(maps.Keys(p)) {
 		fmt.Fprintf(&b, "%s=%s\n", k, strings.ReplaceAll(p[k], `\`, `\\`))
 	}
-	if err := os.WriteFile(filepath.Join(n.dir, "log4j2.yaml"), []byte(log4j), 0o644); err != nil {
+	logging := log4j
+	if n.c.o.Security.Audit {
+		logging += audit
+	}
+	if err := os.WriteFile(filepath.Join(n.dir, "log4j2.yaml"), []byte(logging), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(n.properties(), []byte(b.String()), 0o600)

@@ -29,6 +29,8 @@ type Security struct {
 	// anything, all others what ACLs allow them. See Cluster.Allow.
 	ACLs       bool
 	SuperUsers []string
+	// Audit writes each decision of access control down. See Cluster.Decisions.
+	Audit bool
 }
 
 // OAuth is what tokens of OAUTHBEARER must be. A token's principal is User:sub.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
-	"os"
 	"testing"
 	"time"
 
@@ -44,26 +43,15 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	server, err := postgres.Start()
-	if errors.Is(err, postgres.ErrAbsent) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	url := postgres.Ledger(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
 	b := kafka.Serve(t)
 	t.Cleanup(cancel)
 	st := &slo.Stream{
 		Sample: &slo.Selector{Metric: "probe_success"}, Op: slo.GTE, Threshold: 1, GroupBy: []string{"target"}, Vantage: "host", Bin: 1000,
 		Rule: sla.SlotRule{Length: minute, Bad: sla.BadUnreachable, MinCount: 1},
 	}
-	w := &world{t: t, ctx: ctx, addr: b.Addr, rules: &slo.RuleSet{
+	w := &world{t: t, ctx: ctx, addr: b.Addr, url: url, rules: &slo.RuleSet{
 		Streams: map[string]*slo.Stream{st.ID(): st},
 		Objectives: []*slo.Objective{{
 			Name: "up", Service: "demo", StreamID: st.ID(), Target: sla.Ratio{Num: 999, Den: 1000},
@@ -73,9 +61,6 @@ func newWorld(t *testing.T) *world {
 	for p, name := range []string{"api", "web"} {
 		w.names[p] = telemetry.NewLabels(map[string]string{"target": name})
 		w.keys[p] = wire.GroupKey{Stream: st.ID(), Labels: w.names[p].Hash()}
-	}
-	if w.url, err = server.Schema(); err != nil {
-		t.Fatal(err)
 	}
 	c := w.client()
 	for _, topic := range []bus.Topic{{Name: wire.TopicPartials, Partitions: 2}, {Name: wire.TopicRules, Compact: true}, {Name: wire.TopicAlerts, Compact: true}} {

@@ -81,7 +81,7 @@ func newSite(t *testing.T, seed uint64, sh shape) *site {
 	}
 	s.ledgerOf = ledger.Options{Path: filepath.Join(s.dir, "c0", "ledger")}
 	if sh.Postgres {
-		s.ledgerOf = ledger.Options{Postgres: startPostgres(t)}
+		s.ledgerOf = ledger.Options{Postgres: postgres.Ledger(t)}
 	}
 	s.writeRules(0)
 	for i := range sh.Agents {
@@ -141,27 +141,6 @@ func (s *site) quietPort() string {
 	}
 	s.t.Fatal("no free port for the broker")
 	return ""
-}
-
-// startPostgres returns the address of an empty schema.
-func startPostgres(t *testing.T) string {
-	server, err := postgres.Start()
-	if errors.Is(err, postgres.ErrAbsent) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	url, err := server.Schema()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return url
 }
 
 // collector is nines itself. Only the first evaluates into a ledger on SQLite.
