@@ -42,6 +42,27 @@ func Examples() []string {
 	return names
 }
 
+// Fleet returns the simulation that `nines sim` plays where nothing else is
+// said: hosts and a service in every zone of any topology, and no faults.
+func Fleet() ([]byte, error) { return examples.ReadFile("examples/fleet/simulation.yaml") }
+
+// Topology returns the shipped topology as one file's text.
+func Topology() ([]byte, error) {
+	entries, err := Files.ReadDir("topology")
+	if err != nil {
+		return nil, err
+	}
+	var all []byte
+	for _, e := range entries {
+		text, err := Files.ReadFile(path.Join("topology", e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		all = append(append(all, "---\n"...), text...)
+	}
+	return all, nil
+}
+
 // WriteExample does with the worked example of that name what Write does with
 // the shipped files.
 func WriteExample(name, dir string) (written []string, err error) {

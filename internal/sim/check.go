@@ -56,6 +56,9 @@ func (c *Config) check() yamlconf.Errors {
 		if h.Cores < 1 || h.Cores > 1024 {
 			e.add(at+".cores", h.Cores, "want from 1 to 1024")
 		}
+		if least := hostSeries + 10 + gpuSeries*h.GPUs; h.Series != 0 && (h.Series < least || h.Series > 10_000) {
+			e.add(at+".series", h.Series, "want from %d to 10000", least)
+		}
 		if h.GPUs < 0 || h.GPUs > 64 {
 			e.add(at+".gpus", h.GPUs, "want from 0 to 64")
 		}
@@ -95,6 +98,15 @@ func (c *Config) checkNetwork(e *complaints) {
 	}
 	if !(n.Stretch >= 1 && n.Stretch <= 100) {
 		e.add("spec.network.stretch", n.Stretch, "want from 1 to 100")
+	}
+	if !(n.Detours >= 0 && n.Detours <= 2) {
+		e.add("spec.network.detours", n.Detours, "want from 0 to 2")
+	}
+	if !(n.Evening >= 0 && n.Evening <= 10) {
+		e.add("spec.network.evening", n.Evening, "want from 0 to 10")
+	}
+	if e.share("spec.network.spikes.share", n.Spikes.Share); n.Spikes.Share > 0 {
+		e.spread("spec.network.spikes", n.Spikes.Spread)
 	}
 	e.share("spec.network.jitter", n.Jitter)
 	e.share("spec.network.loss", n.Loss)

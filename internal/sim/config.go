@@ -82,10 +82,25 @@ type NetworkConfig struct {
 	Speed float64 `yaml:"speed"`
 	// Stretch is how much longer a path is than the great circle; 2.2.
 	Stretch float64 `yaml:"stretch"`
+	// Detours is how much paths differ in their stretch: the deviation of its
+	// logarithm from one pair of places to another, whose median is Stretch.
+	Detours float64 `yaml:"detours"`
 	// Jitter is the spread of a round trip, a share of it; 0.04.
 	Jitter float64 `yaml:"jitter"`
+	// Evening is how much longer a round trip takes at the peak of the day where
+	// it begins, a share of it; it grows with the square of the load.
+	Evening float64 `yaml:"evening"`
+	// Spikes are round trips that wait in a queue on their way.
+	Spikes SpikesConfig `yaml:"spikes"`
 	// Loss is the share of packets that get lost on any path.
 	Loss float64 `yaml:"loss"`
+}
+
+// SpikesConfig is which share of round trips waits, and for how long: a delay
+// that does not depend on the distance.
+type SpikesConfig struct {
+	Spread `yaml:",inline"`
+	Share  float64 `yaml:"share"`
 }
 
 // HostsConfig are alike hosts in zones.
@@ -100,6 +115,9 @@ type HostsConfig struct {
 	Prefix string `yaml:"prefix"`
 	Cores  int    `yaml:"cores"` // 4; each adds ten series
 	GPUs   int    `yaml:"gpus"`
+	// Series, instead of Cores, is how many series each has of itself, from 27
+	// and 4 for each GPU: it gets as many cores as that takes.
+	Series int `yaml:"series"`
 	// Probers is how many of each zone's hosts are vantage points.
 	Probers int               `yaml:"probers"`
 	Labels  map[string]string `yaml:"labels"`
@@ -212,16 +230,34 @@ type FaultConfig struct {
 
 // Load reads a simulation from a file.
 func Load(file string) (Config, error) {
+	return LoadOver(base(), file)
+}
+
+// LoadOver reads a simulation from a file that says only what differs from
+// another one: what it leaves out is as there, and lists are replaced entirely.
+func LoadOver(over Config, file string) (Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return Config{}, fmt.Errorf("read simulation: %w", err)
 	}
-	return Parse(file, data)
+	return parse(over, file, data)
+}
+
+// base is what a simulation is where nothing is said.
+func base() Config {
+	return Config{
+		Interval: time.Second,
+		Load:     LoadConfig{Peak: 20 * time.Hour, Low: 0.35},
+		Network: NetworkConfig{SameZone: 300 * time.Microsecond, SameRegion: 1200 * time.Microsecond, Access: 4 * time.Millisecond,
+			Speed: 200, Stretch: 2.2, Jitter: 0.04},
+	}
 }
 
 // Parse reads one document of kind Simulation and fills in the defaults. Errors
 // are file:line:col, all at once. What refers to a topology is checked by New.
-func Parse(name string, data []byte) (Config, error) {
+func Parse(name string, data []byte) (Config, error) { return parse(base(), name, data) }
+
+func parse(over Config, name string, data []byte) (Config, error) {
 	var in struct {
 		APIVersion string `yaml:"apiVersion"`
 		Kind       string `yaml:"kind"`
@@ -231,12 +267,7 @@ func Parse(name string, data []byte) (Config, error) {
 		} `yaml:"metadata"`
 		Spec Config `yaml:"spec"`
 	}
-	in.Spec = Config{
-		Interval: time.Second,
-		Load:     LoadConfig{Peak: 20 * time.Hour, Low: 0.35},
-		Network: NetworkConfig{SameZone: 300 * time.Microsecond, SameRegion: 1200 * time.Microsecond, Access: 4 * time.Millisecond,
-			Speed: 200, Stretch: 2.2, Jitter: 0.04},
-	}
+	in.Spec = over
 	doc, err := yamlconf.One(name, data)
 	if err != nil {
 		return Config{}, err
@@ -273,7 +304,7 @@ func orDefault[T comparable](v *T, def T) {
 func (c *Config) defaults() {
 	for i := range c.Hosts {
 		orDefault(&c.Hosts[i].Prefix, "host")
-		orDefault(&c.Hosts[i].Cores, 4)
+		orDefault(&c.Hosts[i].Cores, coresFor(c.Hosts[i].Series, c.Hosts[i].GPUs))
 	}
 	for i := range c.Vantage {
 		orDefault(&c.Vantage[i].Zone, c.Vantage[i].Name)

@@ -73,9 +73,32 @@ func (f *Fleet) path(h *host, zone string) float64 {
 	}
 	z, _ := f.top.Zone(zone)
 	region, _ := f.top.Region(z.Region)
-	there := 2 * h.place.Distance(region.Location) * n.Stretch / n.Speed / 1000
+	there := 2 * h.place.Distance(region.Location) * f.stretch(h.region, region.ID) / n.Speed / 1000
 	if h.outside {
 		return n.Access.Seconds() + there
 	}
 	return n.SameRegion.Seconds() + there
+}
+
+// leastStretch is the least that a detour leaves of a path's stretch: hardly any
+// pair of countries is measured below it.
+const leastStretch = 1.2
+
+// stretch returns how much longer than the great circle the path between two
+// regions is: the same both ways, log-normal from pair to pair.
+func (f *Fleet) stretch(a, b string) float64 {
+	n := f.cfg.Network
+	if n.Detours == 0 || a == b {
+		return n.Stretch
+	}
+	dice := rand.New(rand.NewPCG(mix(f.cfg.Seed, "path "+min(a, b)+" "+max(a, b)), 2))
+	return max(min(leastStretch, n.Stretch), n.Stretch*math.Exp(n.Detours*dice.NormFloat64()))
+}
+
+// wait draws how long a round trip waits in queues, in seconds: mostly not.
+func (n *NetworkConfig) wait(dice *rand.Rand) float64 {
+	if n.Spikes.Share == 0 || dice.Float64() >= n.Spikes.Share {
+		return 0
+	}
+	return n.Spikes.draw(dice)
 }

@@ -1,6 +1,9 @@
 package sim
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // FaultKind is what goes wrong.
 type FaultKind string
@@ -131,4 +134,19 @@ func (w *weather) working(zone string, all int) float64 {
 		return max(0.01, 1-float64(n)/float64(all))
 	}
 	return 1
+}
+
+// Strikes returns the zone, region, path or host that the fault is on.
+func (c *FaultConfig) Strikes() string {
+	switch c.Kind {
+	case ZoneDark:
+		return c.Zone
+	case RegionSlow:
+		return c.Region
+	case PathLossy:
+		return c.From + " → " + c.To
+	case GPUFailing:
+		return fmt.Sprintf("GPU %d of %s", c.GPU, c.Host)
+	}
+	return c.Host
 }

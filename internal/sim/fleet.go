@@ -26,6 +26,9 @@ import (
 // spoolBytes bounds what a host keeps while its zone is dark.
 const spoolBytes = 8 << 20
 
+// leastSpool is what a host of the largest fleet keeps: a minute of its frames.
+const leastSpool = 64 << 10
+
 // Options configure a Fleet.
 type Options struct {
 	Config   Config
@@ -44,6 +47,13 @@ type Options struct {
 	Flush int64
 	// ServicesOnly leaves out what hosts measure of themselves.
 	ServicesOnly bool
+	// Shard of Shards, counted from 0, plays every Shards-th host alone: the
+	// parts together are what one fleet would be, whatever plays each. Shards 0 is
+	// one for all.
+	Shard, Shards int
+	// SpoolBytes bounds what all hosts together keep while their zones are dark; 0
+	// is 8 MiB for each.
+	SpoolBytes int
 }
 
 // Outcome is one thing measured at one time.
@@ -52,6 +62,9 @@ type Outcome struct {
 	Time int64
 	// Host is the agent's name.
 	Host string
+	// Labels of the host, which its series have too where they have none of that
+	// name. They are shared: do not change them.
+	Labels telemetry.Labels
 	// Series is name, labels and kind. It is shared: do not change it.
 	Series *telemetry.Series
 	// Value is the sample of a gauge, or by how much a counter grew.
@@ -82,7 +95,9 @@ type Fleet struct {
 	hosts   []*host
 	names   map[string]*host
 	gpus    map[string]int // zone → how many it has
-	schemas map[[2]int]*telemetry.Schema
+	schemas map[[3]int]*telemetry.Schema
+	samples uint64
+	spool   int // bytes that a host keeps at most
 }
 
 // New prepares a simulation and plays nothing. What is wrong with the
@@ -96,7 +111,7 @@ func New(opt Options) (*Fleet, error) {
 	}
 	c := opt.Config
 	f := &Fleet{cfg: c, top: opt.Topology, bare: opt.ServicesOnly, truth: opt.Truth, salt: opt.Salt, interval: c.Interval.Milliseconds(), flush: opt.Flush,
-		origin: opt.Start, next: opt.Start, names: map[string]*host{}, gpus: map[string]int{}, schemas: map[[2]int]*telemetry.Schema{}}
+		origin: opt.Start, next: opt.Start, names: map[string]*host{}, gpus: map[string]int{}, schemas: map[[3]int]*telemetry.Schema{}, spool: spoolBytes}
 	if f.flush == 0 {
 		f.flush = f.interval
 	}
@@ -112,12 +127,34 @@ func New(opt Options) (*Fleet, error) {
 	if err := c.checkPlaces(f.top, f.names).Sorted().Err(); err != nil {
 		return nil, err
 	}
+	if err := f.part(opt); err != nil {
+		return nil, err
+	}
 	for _, h := range f.hosts {
 		if err := h.reboot(f); err != nil {
 			return nil, err
 		}
 	}
 	return f, nil
+}
+
+// part keeps the hosts of one shard. Faults were checked on all of them before,
+// and GPUs are counted on all of them.
+func (f *Fleet) part(opt Options) error {
+	if shards := max(1, opt.Shards); opt.Shard < 0 || opt.Shard >= shards {
+		return fmt.Errorf("create simulation: want a shard from 0 to %d, got %d", shards-1, opt.Shard)
+	}
+	if opt.Shards > 1 {
+		var mine []*host
+		for i := opt.Shard; i < len(f.hosts); i += opt.Shards {
+			mine = append(mine, f.hosts[i])
+		}
+		f.hosts = mine
+	}
+	if opt.SpoolBytes > 0 {
+		f.spool = min(spoolBytes, max(leastSpool, opt.SpoolBytes/max(1, len(f.hosts))))
+	}
+	return nil
 }
 
 // settle puts the hosts where the configuration wants them.
@@ -142,7 +179,7 @@ func (f *Fleet) settle() error {
 				}
 			}
 			for k := range n {
-				h := &host{name: fmt.Sprintf("%s-%s-%04d", hc.Prefix, id, k+1), zone: id, cores: hc.Cores, gpus: hc.GPUs, prober: k < hc.Probers}
+				h := &host{name: fmt.Sprintf("%s-%s-%04d", hc.Prefix, id, k+1), zone: id, cores: hc.Cores, gpus: hc.GPUs, series: hc.Series, prober: k < hc.Probers}
 				if z, ok := f.top.Zone(id); ok {
 					r, _ := f.top.Region(z.Region)
 					h.region, h.place = r.ID, r.Location
@@ -226,6 +263,9 @@ func (f *Fleet) zonesOf(s *ServiceConfig) []string {
 	return out
 }
 
+// Samples returns how many samples were measured so far.
+func (f *Fleet) Samples() uint64 { return f.samples }
+
 // Now returns up to where the fleet was played, Unix milliseconds.
 func (f *Fleet) Now() int64 { return f.next }
 
@@ -251,6 +291,22 @@ func (f *Fleet) Advance(now int64) ([]Frame, error) {
 	return out, nil
 }
 
+// Scale returns the simulation with so many hosts in its first entry, together,
+// and so many series of each host of its own; 0 leaves either as it is.
+func (c Config) Scale(hosts, series int) Config {
+	c.Hosts = slices.Clone(c.Hosts)
+	for i := range c.Hosts {
+		h := &c.Hosts[i]
+		if hosts > 0 && i == 0 {
+			h.Count, h.Total = 0, hosts
+		}
+		if series > 0 {
+			h.Series, h.Cores = series, coresFor(series, h.GPUs)
+		}
+	}
+	return c
+}
+
 // Waiting returns how many frames hosts hold back because their zone is dark.
 func (f *Fleet) Waiting() (n int) {
 	for _, h := range f.hosts {
@@ -272,7 +328,7 @@ func (f *Fleet) boot(h *host) uint64 {
 // sent is lost.
 func (f *Fleet) framerOf(h *host) (err error) {
 	h.framer = framing.New(h.name, f.boot(h), h.labels)
-	h.spool, err = spool.New(spoolBytes)
+	h.spool, err = spool.New(f.spool)
 	return err
 }
 

@@ -18,6 +18,7 @@ type host struct {
 	name, zone, region string
 	place              topology.Location
 	cores, gpus        int
+	series             int // of itself; 0 is what cores and GPUs have
 	prober             bool
 	outside            bool // a vantage point outside of the zones
 	labels             telemetry.Labels
@@ -117,9 +118,36 @@ const (
 // cpuStates are the figures of each processor, as Telegraf's input names them.
 var cpuStates = [...]string{"idle", "user", "system", "iowait", "irq", "softirq", "nice", "steal", "guest", "guest_nice"}
 
-// hostSchema is shared by all hosts with as many cores and GPUs.
-func (f *Fleet) hostSchema(cores, gpus int) *telemetry.Schema {
-	key := [2]int{cores, gpus}
+// hostSeries is how many series a host has besides those of its cores, and
+// gpuSeries how many each GPU adds.
+const (
+	hostSeries = 17
+	gpuSeries  = 4
+)
+
+// coresFor returns how many cores it takes to have at least so many series; 4
+// where nothing is asked for.
+func coresFor(series, gpus int) int {
+	if series == 0 {
+		return 4
+	}
+	each := len(cpuStates)
+	return max(1, (series-hostSeries-gpuSeries*gpus+each-1)/each-1)
+}
+
+// leftOut returns how many of the host's first series are left out, so that it
+// has as many as it was asked for.
+func (h *host) leftOut() int {
+	if h.series == 0 {
+		return 0
+	}
+	return max(0, len(cpuStates)*(h.cores+1)+hostSeries+gpuSeries*h.gpus-h.series)
+}
+
+// hostSchema is shared by all hosts with as many cores and GPUs. The first left
+// series, of all cores together, are left out.
+func (f *Fleet) hostSchema(cores, gpus, left int) *telemetry.Schema {
+	key := [3]int{cores, gpus, left}
 	if s := f.schemas[key]; s != nil {
 		return s
 	}
@@ -140,6 +168,7 @@ func (f *Fleet) hostSchema(cores, gpus int) *telemetry.Schema {
 			add("cpu_usage_"+s, telemetry.Gauge, "cpu", name)
 		}
 	}
+	list = list[left:]
 	for _, name := range []string{"mem_total", "mem_available", "mem_available_percent", "mem_used_percent", "system_load1", "processes_total"} {
 		add(name, telemetry.Gauge)
 	}
@@ -166,8 +195,9 @@ func (f *Fleet) hostSchema(cores, gpus int) *telemetry.Schema {
 
 // base measures the host itself.
 func (h *host) base(f *Fleet, w *weather, t int64, load float64) {
-	s := f.hostSchema(h.cores, h.gpus)
-	v := make([]float64, 0, len(s.Series))
+	left := h.leftOut()
+	s := f.hostSchema(h.cores, h.gpus, left)
+	v := make([]float64, 0, len(s.Series)+left)
 	seconds := float64(f.interval) / 1000
 	want := 0.1 + 0.5*load
 	if _, dark := w.dark[h.zone]; dark && !h.outside {
@@ -188,6 +218,7 @@ func (h *host) base(f *Fleet, w *weather, t int64, load float64) {
 		user := round2(0.7 * b)
 		v = append(v, round2(100-b), user, round2(0.8*(b-user)), round2(0.15*(b-user)), 0, round2(0.05*(b-user)), 0, 0, 0, 0)
 	}
+	v = v[left:]
 	const total = 64 << 30
 	used := 0.35 + 0.3*busy
 	available := math.Trunc(total * (1 - used))
@@ -201,6 +232,7 @@ func (h *host) base(f *Fleet, w *weather, t int64, load float64) {
 	}
 	v = append(v, round6(float64(h.skew)/1000+50e-6*h.dice.NormFloat64()), 1)
 	absent := h.figuresOfGPUs(w, &v, load, seconds)
+	f.samples += uint64(len(v))
 	h.framer.Sink(telemetry.Round{Schema: s, Time: t + h.skew, Values: v, Absent: absent})
 	h.reportXIDs(t)
 }

@@ -93,8 +93,10 @@ func (l *line) any(m *moment) int { return m.host.dice.IntN(len(l.zones)) }
 
 // rtt draws a round trip to a zone, in seconds.
 func (l *line) rtt(m *moment, zone string) float64 {
-	jitter := math.Abs(m.host.dice.NormFloat64()) * m.fleet.cfg.Network.Jitter
-	return l.path[zone] * (1 + jitter) * m.weather.slower(l.regions[zone])
+	n := &m.fleet.cfg.Network
+	jitter := math.Abs(m.host.dice.NormFloat64()) * n.Jitter
+	quiet := l.path[zone] * (1 + jitter) * (1 + n.Evening*m.load*m.load)
+	return (quiet + n.wait(m.host.dice)) * m.weather.slower(l.regions[zone])
 }
 
 // serve draws how long a zone takes to answer, in seconds.
@@ -122,9 +124,10 @@ func (m *moment) emit(s *telemetry.Schema, at int64, values []float64, hists ...
 	at += m.host.skew
 	for i := range s.Series {
 		if s.Series[i].Kind == telemetry.Gauge {
-			m.fleet.truth(Outcome{Time: at, Host: m.host.name, Series: &s.Series[i], Value: values[i]})
+			m.fleet.truth(Outcome{Time: at, Host: m.host.name, Labels: m.host.labels, Series: &s.Series[i], Value: values[i]})
 		}
 	}
+	m.fleet.samples += uint64(len(values))
 	m.host.framer.Sink(telemetry.Round{Schema: s, Time: at, Values: values, Hists: hists})
 }
 
@@ -145,7 +148,7 @@ func newCounters(first, second string, labels telemetry.Labels) counters {
 func (c *counters) count(m *moment, at int64, first, second uint64) {
 	for i, n := range [2]uint64{first, second} {
 		c.values[i] += float64(n)
-		m.fleet.truth(Outcome{Time: at + m.host.skew, Host: m.host.name, Series: &c.schema.Series[i], Value: float64(n)})
+		m.fleet.truth(Outcome{Time: at + m.host.skew, Host: m.host.name, Labels: m.host.labels, Series: &c.schema.Series[i], Value: float64(n)})
 	}
 	m.emit(c.schema, at, []float64{c.values[0], c.values[1]})
 }

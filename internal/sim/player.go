@@ -31,8 +31,25 @@ type PlayerOptions struct {
 	// time is the brokers' real time, so that what is played faster must lie in
 	// the past.
 	Rate float64
+	// Until ends Run once the fleet's time is there and all frames are
+	// acknowledged, Unix milliseconds; 0 is never.
+	Until int64
+	// Progress, where given, is told twice a second how far the fleet is. It is
+	// called by the goroutine that plays.
+	Progress func(Progress)
 	// Log is where the player says what changes; nil discards it.
 	Log *slog.Logger
+}
+
+// Progress is how far a Player is.
+type Progress struct {
+	// Now is up to where the fleet was played, Unix milliseconds.
+	Now int64
+	// Samples were measured, Frames acknowledged.
+	Samples, Frames uint64
+	// Lag is how far the fleet's time is behind where the clock wants it: brokers
+	// or this machine are too slow.
+	Lag time.Duration
 }
 
 // Player plays a Fleet to Kafka. Frames of an agent leave in order, each after
@@ -45,6 +62,7 @@ type Player struct {
 	log    *slog.Logger
 	began  time.Time
 	origin int64
+	told   time.Time // when progress was told last
 	frames atomic.Uint64
 }
 
@@ -69,8 +87,8 @@ func NewPlayer(opt PlayerOptions) (*Player, error) {
 // use.
 func (p *Player) Frames() uint64 { return p.frames.Load() }
 
-// Run plays until ctx ends, then waits up to a second for what is under way.
-// The fleet is Run's alone meanwhile.
+// Run plays until ctx ends, then waits up to a second for what is under way; or
+// until its end, then waits for all of it. The fleet is Run's alone meanwhile.
 func (p *Player) Run(ctx context.Context) error {
 	partitions, err := p.partitions(ctx)
 	if err != nil || ctx.Err() != nil {
@@ -94,9 +112,18 @@ func (p *Player) Run(ctx context.Context) error {
 	for _, q := range queues {
 		close(q)
 	}
-	timer := time.AfterFunc(ackWait, stop)
+	if err != nil {
+		stop()
+	}
+	// At the end of its time it waits for the brokers as long as nobody stops it.
+	late := context.AfterFunc(ctx, func() { time.AfterFunc(ackWait, stop) })
+	defer late()
 	wg.Wait()
-	timer.Stop()
+	select {
+	case bad := <-failed:
+		err = errors.Join(err, bad)
+	default:
+	}
 	return err
 }
 
@@ -116,9 +143,8 @@ func (p *Player) play(ctx context.Context, queues []chan []Frame, failed <-chan 
 			return nil
 		case err := <-failed:
 			return err
-		case now := <-tick.C:
-			until := p.origin + int64(float64(now.Round(0).Sub(p.began).Milliseconds())*p.opt.Rate)
-			for fleet.Now()+fleet.interval <= until {
+		case <-tick.C:
+			for until := p.due(); fleet.Now()+fleet.interval <= until; until = p.due() {
 				frames, err := fleet.Advance(min(until, fleet.Now()+fleet.flush))
 				if err != nil {
 					return err
@@ -126,12 +152,41 @@ func (p *Player) play(ctx context.Context, queues []chan []Frame, failed <-chan 
 				if err := hand(ctx, frames, queues, failed); err != nil {
 					return err
 				}
+				p.tell(false)
 				if ctx.Err() != nil {
 					return nil
 				}
 			}
+			if p.opt.Until > 0 && fleet.Now()+fleet.interval > p.opt.Until {
+				p.tell(true)
+				return nil
+			}
 		}
 	}
+}
+
+// due returns up to where the clock wants the fleet.
+func (p *Player) due() int64 {
+	until := p.origin + int64(float64(time.Now().Round(0).Sub(p.began).Milliseconds())*p.opt.Rate)
+	if p.opt.Until > 0 {
+		until = min(until, p.opt.Until)
+	}
+	return until
+}
+
+// tellEvery is how often progress is told.
+const tellEvery = 500 * time.Millisecond
+
+// tell tells of progress, now and then or anyway.
+func (p *Player) tell(anyway bool) {
+	now := time.Now()
+	if p.opt.Progress == nil || !anyway && now.Sub(p.told) < tellEvery {
+		return
+	}
+	p.told = now
+	at := p.opt.Fleet.Now()
+	lag := time.Duration(float64(p.due()-at)/p.opt.Rate) * time.Millisecond
+	p.opt.Progress(Progress{Now: at, Samples: p.opt.Fleet.Samples(), Frames: p.frames.Load(), Lag: max(0, lag)})
 }
 
 // hand gives the frames to their partitions, and waits where a partition is

@@ -465,3 +465,83 @@ func BenchmarkAdvance(b *testing.B) {
 	}
 	b.ReportMetric(float64(samples)/b.Elapsed().Seconds(), "frames/s")
 }
+
+// Several processes that each play a part send together what one would.
+func TestShardsAreOneFleet(t *testing.T) {
+	play := func(opt Options) map[string]string {
+		f := fleet(t, everything, opt)
+		out := map[string]string{}
+		frames, err := f.Advance(start + 25_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fr := range frames {
+			out[fmt.Sprintf("%s %d", fr.Agent, fr.Item.Seq)] += string(fr.Item.Bytes)
+		}
+		return out
+	}
+	whole, parts := play(Options{Salt: 7}), map[string]string{}
+	for i := range 3 {
+		for k, v := range play(Options{Salt: 7, Shard: i, Shards: 3}) {
+			parts[k] += v
+		}
+	}
+	if len(whole) == 0 || len(whole) != len(parts) {
+		t.Fatalf("%d frames, in parts %d", len(whole), len(parts))
+	}
+	for k, v := range whole {
+		// A host that comes back has its numbers twice: by boot they are alike.
+		if parts[k] != v {
+			t.Errorf("frame %s differs", k)
+		}
+	}
+	if _, err := New(Options{Config: fleet(t, "", Options{}).cfg, Topology: fleet(t, "", Options{}).top, Shard: 3, Shards: 3}); err == nil {
+		t.Error("a fourth part of three was played")
+	}
+}
+
+// A host has exactly as many series as it was asked for.
+func TestHostsHaveAsManySeriesAsAskedFor(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		gpus := rapid.IntRange(0, 8).Draw(t, "gpus")
+		n := rapid.IntRange(hostSeries+10+gpuSeries*gpus, 400).Draw(t, "series")
+		h := &host{cores: coresFor(n, gpus), gpus: gpus, series: n}
+		f := &Fleet{schemas: map[[3]int]*telemetry.Schema{}}
+		if got := len(f.hostSchema(h.cores, h.gpus, h.leftOut()).Series); got != n {
+			t.Fatalf("%d series, want %d", got, n)
+		}
+	})
+}
+
+// Round trips of a network with detours, evenings and spikes: the same path both
+// ways, longer at the peak, and a hundredth of them late.
+func TestNetworkOfTheFleet(t *testing.T) {
+	f := fleet(t, "", Options{})
+	f.cfg.Network.Stretch, f.cfg.Network.Detours = 2.4, 0.5
+	if a, b := f.stretch("r1", "r2"), f.stretch("r2", "r1"); a != b || a == 2.4 {
+		t.Errorf("there %v, back %v", a, b)
+	}
+	var logs, squares float64
+	const pairs = 4000
+	for i := range pairs {
+		x := math.Log(f.stretch("r1", fmt.Sprint(i)) / 2.4)
+		logs, squares = logs+x, squares+x*x
+	}
+	if m, s := logs/pairs, math.Sqrt(squares/pairs); math.Abs(m) > 0.06 || math.Abs(s-0.5) > 0.06 {
+		t.Errorf("ln of detours: mean %.3f, deviation %.3f, want 0 and 0.5", m, s)
+	}
+	n := NetworkConfig{Spikes: SpikesConfig{Share: 0.01, Spread: Spread{Median: time.Millisecond, P99: 10 * time.Millisecond}}}
+	dice := rand.New(rand.NewPCG(1, 2))
+	waits, long := 0, 0
+	for range 200_000 {
+		if w := n.wait(dice); w > 0 {
+			waits++
+			if w > 0.001 {
+				long++
+			}
+		}
+	}
+	if waits < 1800 || waits > 2200 || long < 850 || long > 1150 {
+		t.Errorf("%d of 200000 waited, %d of them longer than the median", waits, long)
+	}
+}
