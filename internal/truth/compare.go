@@ -158,7 +158,7 @@ func (r *Report) slot(objective, group string, def *slo.Stream, t *tally, s *led
 		differ("the ledger has %d of %d good, the truth is %d of %d", s.Good, s.Total, good, t.total)
 	case int64(s.Blind) != t.blind:
 		differ("the ledger has %d blind attempts, the truth is %d", s.Blind, t.blind)
-	case s.State == sla.Good && t.total > 0 && good == 0:
+	case s.State == sla.Good && t.total > 0 && good == 0 && def.Rule.MinCount == 0:
 		differ("the ledger calls it good, and every one of its %d events failed", t.total)
 	case s.State == sla.Bad && t.total > 0 && good == t.total:
 		differ("the ledger calls it bad, and all of its %d events were good", t.total)
