@@ -14,6 +14,7 @@ import (
 	"nines/internal/sim"
 	"nines/internal/topology"
 	"nines/internal/truth"
+	"nines/internal/wire"
 )
 
 // simSpool bounds what all hosts keep together while their zones are dark.
@@ -53,6 +54,7 @@ func (p *simPlay) newFleet(start int64, salt uint64) (err error) {
 
 // run plays to Kafka.
 func (p *simPlay) run(ctx context.Context, client *bus.Client, screen *os.File) error {
+	p.awaitCollectors(ctx, client)
 	start := p.req.start(time.Now())
 	if err := p.newFleet(start, rand.Uint64()); err != nil {
 		return err
@@ -88,6 +90,29 @@ func (p *simPlay) run(ctx context.Context, client *bus.Client, screen *os.File) 
 		fmt.Fprintln(p.req.out, "stopped before its end; what was under way may not have arrived")
 	}
 	return err
+}
+
+// ticksWait is how long it waits for collectors.
+const ticksWait = 15 * time.Second
+
+// awaitCollectors waits a moment for the first ticks of collectors, because
+// objectives count from there; a broker that has none is played to all the same.
+func (p *simPlay) awaitCollectors(ctx context.Context, client *bus.Client) {
+	wait, stop := context.WithTimeout(ctx, ticksWait)
+	defer stop()
+	for wait.Err() == nil {
+		if n, err := client.Partitions(wait, wire.TopicTelemetry); err == nil && n > 0 {
+			_ = awaitTicks(wait, client, n) // it returns no error
+			break
+		}
+		select {
+		case <-wait.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	if wait.Err() != nil && ctx.Err() == nil {
+		p.log.Warn("no collector has written to the topic yet: objectives will not count what is played before one does", "topic", wire.TopicTelemetry, "waited", ticksWait)
+	}
 }
 
 // openTruth begins the file of what was measured, if one is wanted, and returns
