@@ -176,7 +176,7 @@ func (p *simPlay) trial() error {
 	out := p.req.out
 	fmt.Fprintf(out, "%d hosts in %d zones of %d regions, %d of them measure services\n", p.fleet.Hosts(), p.top.Zones(), len(p.top.Regions), len(p.fleet.Vantage()))
 	fmt.Fprintf(out, "%s samples/s and %.1f MB/s before compression, at %gx\n", thousands(p.req.rate*float64(p.fleet.Samples())/seconds), p.req.rate*float64(bytes)/seconds/1e6, p.req.rate)
-	fmt.Fprintf(out, "measuring and framing take %.0f µs of a core and %.1f KB for each host and second here: at most %.0fx without Kafka\n",
+	fmt.Fprintf(out, "measuring and framing take %.0f µs of a core for each host and second, and each host %.1f KB of memory: here at most %.0fx without Kafka\n",
 		took.Seconds()/seconds/hosts*1e6, (float64(after.HeapAlloc)-float64(before.HeapAlloc))/hosts/1000, seconds/took.Seconds())
 	if p.req.lasts > 0 {
 		for _, o := range p.fleet.Occurrences(start, start+p.req.lasts.Milliseconds()) {
