@@ -26,12 +26,14 @@ type simRequest struct {
 	script         string
 	hosts, series  int
 	speed, shard   string
+	begin          string
 	lasts          time.Duration
 	truth          string
 	seed           uint64
 	dry            bool
-	rate           float64 // of speed
-	part, parts    int     // of shard
+	rate           float64   // of speed
+	part, parts    int       // of shard
+	begins         time.Time // zero is once collectors are there
 	out, progress  io.Writer
 	chosen, scaled bool // of seed; of frame-samples
 }
@@ -49,14 +51,18 @@ a contract counts.
 
 --script is a Simulation that says what differs from the fleet that ships. At more
 than real speed it begins in the past and ends now, because collectors refuse
-samples from the future: slots are judged late, alerts come late. It stops by itself after
---duration, and on Ctrl-C once what it sent last is acknowledged.
+samples from the future: slots are judged late, alerts come late. It stops by
+itself after --duration, and on Ctrl-C once what it sent last is acknowledged.
+
+Several processes play one fleet with --shard, and with --begin, so that it has one
+time for its faults. What began late catches up.
 
 With --truth it writes down everything that services' users measured; nines sim
 verify holds a ledger against it. See docs/sim.md.`,
 		Example: `  nines sim --hosts 200 --dry-run
   nines sim --hosts 200 --duration 5m --script faults.yaml --truth truth.jsonl
-  nines sim --config nines.yaml --hosts 10000 --speed 10x --shard 1/2
+  nines sim --config nines.yaml --hosts 10000 --speed 10x
+  nines sim --config nines.yaml --hosts 10000 --shard 1/2 --begin 2026-11-22T10:00:00Z
   nines sim verify --truth truth.jsonl --data-dir data`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -78,6 +84,7 @@ verify holds a ledger against it. See docs/sim.md.`,
 	f.Uint64Var(&q.seed, "seed", 1, "makes the same fleet twice")
 	f.IntVar(&q.series, "frame-samples", 100, "samples that each host takes of itself in each frame")
 	f.StringVar(&q.shard, "shard", "1/1", "part of the fleet to play, I/N: several side by side play it all")
+	f.StringVar(&q.begin, "begin", "", "when to begin, RFC 3339, the same for all shards (default once collectors are there)")
 	f.BoolVar(&q.dry, "dry-run", false, "say what would be played, and how dear it is on this machine; send nothing")
 	cmd.AddCommand(newSimVerify(log))
 	return cmd
@@ -102,6 +109,12 @@ func (q *simRequest) check() (err error) {
 	}
 	if q.part, q.parts, err = parseShard(q.shard); err != nil {
 		return err
+	}
+	if q.begins, err = parseBegin(q.begin, time.Now()); err != nil {
+		return err
+	}
+	if q.parts > 1 && q.begin == "" && !q.dry {
+		return errors.New("sim: --shard: name one --begin for all shards, such as $(date -u -d +10sec +%FT%TZ): faults of a fleet strike all of it at once")
 	}
 	if q.lasts < 0 || q.lasts > 7*24*time.Hour {
 		return fmt.Errorf("sim: --duration: want at most 168h, as far back as collectors believe a sample's time, got %s", q.lasts)
@@ -133,6 +146,22 @@ func parseShard(text string) (part, parts int, err error) {
 		return 0, 0, fmt.Errorf("sim: --shard: want I/N such as 1/2, I from 1 to N and N at most 1000, got %q", text)
 	}
 	return part - 1, parts, nil
+}
+
+// farthest is how far from now a play may begin: collectors believe no sample
+// that is a week old.
+const farthest = 24 * time.Hour
+
+// parseBegin reads a time near now; the zero time where none is given.
+func parseBegin(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil || t.Sub(now).Abs() > farthest {
+		return time.Time{}, fmt.Errorf("sim: --begin: want a time within a day of now in RFC 3339, such as %s, got %q", now.UTC().Format(time.RFC3339), text)
+	}
+	return t, nil
 }
 
 // read reads the simulation and where it is played.
@@ -173,11 +202,17 @@ func (q *simRequest) places() (*topology.Topology, error) {
 	return topology.Parse("topology", text)
 }
 
-// start returns the time of the first measurement: now, or as long before as
-// lets the last one be now.
-func (q *simRequest) start(now time.Time) int64 {
+// start returns when the play begins, and the time of the first measurement:
+// then, or as long before as lets the last one be at the end of the play. Both
+// are whole seconds, so that shards agree.
+func (q *simRequest) start(now time.Time) (begin time.Time, first int64) {
+	begin = now
+	if !q.begins.IsZero() {
+		begin = q.begins
+	}
+	begin = begin.Truncate(time.Second)
 	ahead := time.Duration(float64(q.lasts) * (1 - 1/q.rate))
-	return now.Add(-ahead).Truncate(time.Second).UnixMilli()
+	return begin, begin.Add(-ahead).Truncate(time.Second).UnixMilli()
 }
 
 func (q *simRequest) run(ctx context.Context, log *logs) error {

@@ -14,7 +14,6 @@ import (
 	"nines/internal/sim"
 	"nines/internal/topology"
 	"nines/internal/truth"
-	"nines/internal/wire"
 )
 
 // simSpool bounds what all hosts keep together while their zones are dark.
@@ -55,7 +54,7 @@ func (p *simPlay) newFleet(start int64, salt uint64) (err error) {
 // run plays to Kafka.
 func (p *simPlay) run(ctx context.Context, client *bus.Client, screen *os.File) error {
 	p.awaitCollectors(ctx, client)
-	start := p.req.start(time.Now())
+	begin, start := p.req.start(time.Now())
 	if err := p.newFleet(start, rand.Uint64()); err != nil {
 		return err
 	}
@@ -64,8 +63,11 @@ func (p *simPlay) run(ctx context.Context, client *bus.Client, screen *os.File) 
 		return err
 	}
 	b := newBar(screen, "playing")
-	began := time.Now()
-	player, err := sim.NewPlayer(sim.PlayerOptions{Fleet: p.fleet, Client: client, Rate: p.req.rate, Until: end, Log: p.log, Progress: func(at sim.Progress) {
+	began := begin
+	if now := time.Now(); now.After(began) {
+		began = now
+	}
+	player, err := sim.NewPlayer(sim.PlayerOptions{Fleet: p.fleet, Client: client, Begin: begin, Rate: p.req.rate, Until: end, Log: p.log, Progress: func(at sim.Progress) {
 		p.last = at
 		took := max(time.Since(began).Seconds(), 1e-3)
 		b.note = fmt.Sprintf("%d hosts  %s samples/s  %s behind", p.fleet.Hosts(), thousands(float64(at.Samples)/took), at.Lag.Round(100*time.Millisecond))
@@ -90,29 +92,6 @@ func (p *simPlay) run(ctx context.Context, client *bus.Client, screen *os.File) 
 		fmt.Fprintln(p.req.out, "stopped before its end; what was under way may not have arrived")
 	}
 	return err
-}
-
-// ticksWait is how long it waits for collectors.
-const ticksWait = 15 * time.Second
-
-// awaitCollectors waits a moment for the first ticks of collectors, because
-// objectives count from there; a broker that has none is played to all the same.
-func (p *simPlay) awaitCollectors(ctx context.Context, client *bus.Client) {
-	wait, stop := context.WithTimeout(ctx, ticksWait)
-	defer stop()
-	for wait.Err() == nil {
-		if n, err := client.Partitions(wait, wire.TopicTelemetry); err == nil && n > 0 {
-			_ = awaitTicks(wait, client, n) // it returns no error
-			break
-		}
-		select {
-		case <-wait.Done():
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-	if wait.Err() != nil && ctx.Err() == nil {
-		p.log.Warn("no collector has written to the topic yet: objectives will not count what is played before one does", "topic", wire.TopicTelemetry, "waited", ticksWait)
-	}
 }
 
 // openTruth begins the file of what was measured, if one is wanted, and returns
@@ -152,7 +131,7 @@ func (p *simPlay) trial() error {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	start := p.req.start(time.Now())
+	_, start := p.req.start(time.Now())
 	if err := p.newFleet(start, 1); err != nil {
 		return err
 	}

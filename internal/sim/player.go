@@ -27,6 +27,10 @@ type PlayerOptions struct {
 	Fleet *Fleet
 	// Client is where frames go, to nines.telemetry.
 	Client *bus.Client
+	// Begin is when Run begins to play, and from when on it counts how far it is
+	// behind; it waits where that lies ahead. Zero is the fleet's own start at
+	// real time, else when Run is called.
+	Begin time.Time
 	// Rate is how fast the fleet's time passes: 1, the default, is real time. Log
 	// time is the brokers' real time, so that what is played faster must lie in
 	// the past.
@@ -131,7 +135,10 @@ func (p *Player) Run(ctx context.Context) error {
 func (p *Player) play(ctx context.Context, queues []chan []Frame, failed <-chan error) error {
 	fleet := p.opt.Fleet
 	p.began, p.origin = time.Now(), fleet.Now()
-	if p.opt.Rate == 1 { // in step with the world's clock from the fleet's start on
+	switch {
+	case !p.opt.Begin.IsZero():
+		p.began = p.opt.Begin
+	case p.opt.Rate == 1: // in step with the world's clock from the fleet's start on
 		p.began = time.UnixMilli(p.origin)
 	}
 	every := time.Duration(float64(fleet.cfg.Interval) / p.opt.Rate)

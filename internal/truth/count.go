@@ -151,9 +151,24 @@ type feed struct {
 	role   *role
 	group  *group
 	length int64
+	// Of a counter: the time of its last reading that counted, and what it grew by
+	// since.
+	last  int64
+	grown float64
 }
 
+// sample counts a sample in the slot of its time. A counter's growth happened
+// before its reading; one that is not later than the last, because the host's
+// clock was set back, counts nothing until time has caught up, see
+// docs/torture.md.
 func (f *feed) sample(at int64, v float64) {
+	if f.role.counter {
+		if f.grown += v; at <= f.last {
+			return
+		}
+		f.last, v, f.grown = at, f.grown, 0
+		at--
+	}
 	start := at - at%f.length
 	t := f.group.slots[start]
 	if t == nil {
@@ -217,7 +232,7 @@ func (c *Counts) Series(_ int, s Series) {
 	var list []feed
 	for _, st := range c.streams {
 		if r := st.role(&s); r != nil {
-			list = append(list, feed{r, st.group(s.Labels), st.def.Rule.Length})
+			list = append(list, feed{role: r, group: st.group(s.Labels), length: st.def.Rule.Length})
 		}
 	}
 	c.feeds = append(c.feeds, list)

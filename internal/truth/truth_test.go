@@ -124,6 +124,21 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// A counter's growth belongs to the slot before its reading, and once a clock was
+// set back to that of the first reading that is later than those before.
+func TestGrowthOfACounter(t *testing.T) {
+	f := feed{role: &role{counter: true, add: func(t *tally, v float64) { t.total += int64(v) }}, group: &group{"", map[int64]*tally{}}, length: 60_000}
+	for _, r := range []struct {
+		at   int64
+		grew float64
+	}{{59_000, 1}, {60_000, 2}, {61_000, 4}, {58_000, 8}, {61_000, 16}, {62_000, 32}} {
+		f.sample(r.at, r.grew)
+	}
+	if a, b := f.group.slots[0].total, f.group.slots[60_000].total; a != 1+2 || b != 4+8+16+32 {
+		t.Errorf("%d and %d", a, b)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add(file(f))
 	f.Add([]byte(`{"truth":"nines/truth/v1"}` + "\n" + `{"series":0,"name":"x","kind":"gauge","labels":{"a":"b"}}` + "\n" + `{"s":0,"t":1,"v":"NaN"}` + "\n"))

@@ -733,7 +733,7 @@ func TestHelp(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "Exit codes") {
 		t.Errorf("--help: code %d:\n%s", code, out)
 	}
-	for _, command := range []string{"up", "collector", "init", "check", "cat", "status", "statement"} {
+	for _, command := range []string{"up", "collector", "init", "check", "cat", "status", "statement", "sim"} {
 		if !strings.Contains(out, "\n  "+command+" ") {
 			t.Errorf("--help does not list %s:\n%s", command, out)
 		}
