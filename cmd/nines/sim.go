@@ -34,7 +34,7 @@ type simRequest struct {
 	rate           float64   // of speed
 	part, parts    int       // of shard
 	begins         time.Time // zero is once collectors are there
-	out, progress  io.Writer
+	out            io.Writer
 	chosen, scaled bool // of seed; of frame-samples
 }
 
