@@ -53,7 +53,7 @@ var table = []row{
 	{"internal/deadletter", 2, "internal/bus internal/wire", "records that could not be used, on their topic"},
 	{"internal/rows", 2, "internal/telemetry internal/yamlconf", "tables of measurements to points; what judges them is none of its business"},
 	{"internal/rulelog", 2, "internal/bus internal/slo internal/wire", "rule sets on their topic"},
-	{"collector/decode", 2, "internal/telemetry", "other fleets' bytes to series and values; what they count for is aggregation's"},
+	{"collector/decode", 2, "internal/bus internal/telemetry internal/wire", "other fleets' records to series and values; what they count for is aggregation's"},
 	{"collector/promseries", 2, "internal/hist internal/telemetry", "series as Prometheus has them: the ruler stores what forward sends"},
 	{"agent/host", 2, "internal/telemetry", "a source of rounds, alone"},
 	{"agent/gpu", 2, "internal/telemetry", "a source of rounds, alone"},
@@ -110,6 +110,7 @@ var beside = map[string]string{
 	"internal/rulelog → internal/slo":      "a rule set is slo's",
 	"internal/rulelog → internal/wire":     "topic and record type are wire's",
 	"agent/framing → internal/wire":        "frames are wire's bytes",
+	"collector/decode → internal/wire":     "what is foreign is what is not one of wire's types",
 	"internal/deadletter → internal/wire":  "topic and headers are wire's",
 
 	"internal/scenario → internal/replay": "a scenario is a replay whose results are expected",

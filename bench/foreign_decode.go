@@ -27,7 +27,7 @@ func prepareForeign(format decode.Format, record []byte) (func() (float64, error
 	state := aggregate.NewState(0, 1, 1, 0, func(string) (*slo.RuleSet, bool) { return nil, false })
 	at := int64(0)
 	next := func() error {
-		out := state.ApplyForeign(at, &aggregate.Foreign{Format: format, Key: []byte("web-1"), Value: record})
+		out := state.ApplyForeign(at, &decode.Record{Format: format, Key: []byte("web-1"), Value: record})
 		at++
 		if out.Dead != nil {
 			return errors.New(out.Dead.Detail)

@@ -182,7 +182,7 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		regions:   map[string]*region{},
 		counted:   &wire.CountOrder{},
 	}
-	s.decoder.Unneeded = s.unneeded
+	s.decoder.Unneeded, s.foreign.sets.Make = s.unneeded, s.foreignColumn
 	return s
 }
 

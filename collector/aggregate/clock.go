@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"nines/collector/decode"
 	"nines/internal/bus"
 	"nines/internal/wire"
 )
@@ -116,6 +117,6 @@ func judgeTick(rec *bus.Record, now time.Time, live bool) error {
 
 // isTick tells whether the record is a tick, which always says so.
 func isTick(rec *bus.Record) bool {
-	typ, _ := typeOf(rec, 0)
+	typ, _ := decode.TypeOf(rec, 0)
 	return typ == wire.TypeTick
 }

@@ -2,19 +2,10 @@ package aggregate
 
 import (
 	"fmt"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/cespare/xxhash/v2"
 
 	"nines/collector/decode"
-	"nines/internal/telemetry"
 	"nines/internal/wire"
 )
-
-// labelHost names the host of a foreign series. A series without it takes the
-// record's key, if that is text.
-const labelHost = "host"
 
 // Reasons of dead letters that foreign records become.
 const (
@@ -23,22 +14,10 @@ const (
 	deadSeries  = "series"  // more series than a partition may have
 )
 
-// Foreign is a record that another fleet's agent wrote.
-type Foreign struct {
-	Format decode.Format
-	// Unknown says why the format cannot be told; the record cannot be used then.
-	Unknown    error
-	Key, Value []byte
-	// Time is the record's own, Unix milliseconds: that of values without one.
-	Time int64
-}
-
 // foreignState is what is known of other fleets' series.
 type foreignState struct {
-	reader decode.Reader
-	// sets are those that were described, by the hash of their bytes. They are a
-	// cache: all that counts is in series and pairs.
-	sets   map[uint64]*foreignSet
+	// sets are a cache: all that counts is in series and pairs.
+	sets   decode.Sets[foreignColumn]
 	series map[string]*foreignSeries // those that feed something, by identity
 	pairs  map[foreignPairKey]*foreignPair
 	// began is the log time from which on all that was sent has been read: a
@@ -52,7 +31,7 @@ type foreignState struct {
 
 // foreignRecord is the record being applied.
 type foreignRecord struct {
-	Foreign
+	decode.Record
 	key    uint64 // hash of its key, 0 without one
 	host   string // its key, as far as that is text
 	heard  *region
@@ -78,7 +57,7 @@ type ForeignSeen struct {
 }
 
 func newForeign() *foreignState {
-	return &foreignState{sets: map[uint64]*foreignSet{}, series: map[string]*foreignSeries{}, pairs: map[foreignPairKey]*foreignPair{},
+	return &foreignState{series: map[string]*foreignSeries{}, pairs: map[foreignPairKey]*foreignPair{},
 		tallies: map[tallyKey]*foreignTally{}, said: map[refusal]bool{}}
 }
 
@@ -91,19 +70,14 @@ func (s *State) TakeForeign() ForeignSeen {
 
 // ApplyForeign takes the record at offset, of another fleet. What of it can be
 // used is used even where the outcome is a dead letter.
-func (s *State) ApplyForeign(offset int64, rec *Foreign) Outcome {
+func (s *State) ApplyForeign(offset int64, rec *decode.Record) Outcome {
 	var out Outcome
 	if offset < s.pos {
 		return out
 	}
 	f := s.foreign
-	f.record = foreignRecord{Foreign: *rec, gaps: f.record.gaps[:0]}
-	if len(rec.Key) > 0 {
-		f.record.key = max(xxhash.Sum64(rec.Key), 1)
-		if nameable(rec.Key) {
-			f.record.host = string(rec.Key)
-		}
-	}
+	f.sets.Open(rec)
+	f.record = foreignRecord{Record: *rec, key: f.sets.Key(), host: rec.Host(), gaps: f.record.gaps[:0]}
 	f.seen.Records++
 	if rec.Unknown != nil {
 		out.Dead = &wire.DeadLetter{Reason: deadFormat, Detail: rec.Unknown.Error()}
@@ -111,8 +85,8 @@ func (s *State) ApplyForeign(offset int64, rec *Foreign) Outcome {
 		s.settle(offset, &out)
 		return out
 	}
-	for f.reader.Open(rec.Format, rec.Value); ; {
-		p, err := f.reader.Next()
+	for {
+		p, err := f.sets.Next()
 		if err != nil {
 			f.record.refuse(err)
 		} else if p == nil {
@@ -132,19 +106,6 @@ func (s *State) ApplyForeign(offset int64, rec *Foreign) Outcome {
 	}
 	s.settle(offset, &out)
 	return out
-}
-
-// nameable tells whether a record's key can be a label's value.
-func nameable(key []byte) bool {
-	if len(key) > 255 || !utf8.Valid(key) {
-		return false
-	}
-	for _, r := range string(key) {
-		if !unicode.IsPrint(r) {
-			return false
-		}
-	}
-	return true
 }
 
 func (r *foreignRecord) refuse(err error) {
@@ -182,20 +143,18 @@ func (s *State) applyPoint(p *decode.Point) {
 	if !p.Timed {
 		p.Time = nanoseconds(f.record.Time)
 	}
-	set := f.find(p.Key)
-	if set == nil {
-		var ok bool
-		if set, ok = s.describe(p); !ok {
-			return
-		}
+	set, err := f.sets.Find(p)
+	if err != nil {
+		f.record.refuse(err)
+		return
 	}
-	set.used = s.logTime
+	set.Used = s.logTime
 	t := floorMilliseconds(p.Time)
 	if why := s.refused(t); why != "" {
 		f.record.gap(why, t)
 		return
 	}
-	s.hearForeign(set.region, t)
+	s.hearForeign(set.Region, t)
 	at := 0
 	for i := range p.Values {
 		v := &p.Values[i]
@@ -203,18 +162,17 @@ func (s *State) applyPoint(p *decode.Point) {
 			continue
 		}
 		f.seen.Samples++
-		if at >= len(set.columns) || string(set.columns[at].field) != string(v.Field) {
-			if at = set.column(v.Field); at < 0 {
-				if at = s.widen(set, p, v.Field); at < 0 {
-					return
-				}
-			}
+		if at, err = f.sets.Column(set, v, at); err != nil {
+			f.record.refuse(err)
+			return
+		} else if at < 0 {
+			return
 		}
-		if sr := set.columns[at].series; sr != nil {
-			s.applyValue(sr, p, v, t)
-		} else if set.columns[at].unkeyed && f.record.key == 0 {
+		if c := &set.Columns[at].Is; c.series != nil {
+			s.applyValue(c.series, p, v, t)
+		} else if c.unkeyed && f.record.key == 0 {
 			// Nothing counts it, but somebody should know: once, as long as it is known.
-			f.record.notice, set.columns[at].unkeyed = set.columns[at].name, false
+			f.record.notice, c.unkeyed = c.name, false
 		}
 		at++
 	}
@@ -280,11 +238,11 @@ func (s *State) applyValue(sr *foreignSeries, p *decode.Point, v *decode.Value, 
 
 // news tells whether the series has no value of that time yet.
 func (f *foreignState) news(sr *foreignSeries, ns, t int64) bool {
-	switch sr.times.add(ns) {
-	case timeRepeated:
+	switch sr.times.Add(ns) {
+	case decode.TimeRepeated:
 		f.seen.Repeats++
 		return false
-	case timeForgotten:
+	case decode.TimeForgotten:
 		f.seen.Late++
 		f.record.gap(wire.ReasonLate, t)
 		return false
@@ -438,13 +396,4 @@ func (s *State) readForeign(pf *pairFeed, p *foreignPair, total bool, start, t i
 	}
 	s.before = start
 	s.read(pf, &p.pair, total, t, v)
-}
-
-// withHost returns the labels of a foreign series: where they name no host, with
-// the record's key as one.
-func (r *foreignRecord) withHost(labels telemetry.Labels) telemetry.Labels {
-	if r.host == "" || labels.Get(labelHost) != "" {
-		return labels
-	}
-	return labels.With(telemetry.Labels{{Name: labelHost, Value: r.host}})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"nines/collector/decode"
 	"nines/internal/wire"
 )
 
@@ -47,7 +48,7 @@ func (f *foreignState) awaitTallies(sr *foreignSeries, now int64) {
 			if len(f.tallies) >= maxTallies {
 				continue
 			}
-			have = &foreignTally{tally: tally{stream: t.stream, set: t.set, metric: t.metric}, host: sr.labels.Get(labelHost), since: now}
+			have = &foreignTally{tally: tally{stream: t.stream, set: t.set, metric: t.metric}, host: sr.labels.Get(decode.LabelHost), since: now}
 			f.tallies[k] = have
 		}
 		if have.hear(t) {
@@ -115,7 +116,7 @@ func (f *foreignState) begin(now int64) {
 
 // outdate has all sets described again: the rules have changed.
 func (f *foreignState) outdate(rules *ruleSet) {
-	clear(f.sets)
+	f.sets.Clear()
 	for k, t := range f.tallies {
 		if t.stream = rules.find(k.stream, k.from); t.stream == nil {
 			delete(f.tallies, k)
@@ -150,7 +151,7 @@ func (f *foreignState) forget(now int64) {
 		}
 	}
 	if dropped { // sets and series point to what is gone
-		clear(f.sets)
+		f.sets.Clear()
 		for _, sr := range f.series {
 			sr.rules = nil
 		}
@@ -165,14 +166,5 @@ func (f *foreignState) sweep(now int64) {
 	for _, sr := range f.series {
 		sr.plan.feedUntil(now)
 	}
-	for h, set := range f.sets {
-		for set != nil && set.used < now-setLife {
-			set = set.next
-		}
-		if set == nil {
-			delete(f.sets, h)
-		} else {
-			f.sets[h] = set
-		}
-	}
+	f.sets.Forget(now - setLife)
 }

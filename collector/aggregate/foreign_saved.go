@@ -45,7 +45,7 @@ func (sr *foreignSeries) save(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, sr.key)
 	dst = binary.AppendVarint(dst, sr.used)
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(sr.rest))
-	dst = sr.times.append(dst)
+	dst = saveTimes(dst, &sr.times)
 	dst = binary.AppendUvarint(dst, uint64(len(sr.counted)))
 	for _, c := range sr.counted {
 		dst = binary.AppendVarint(appendText(dst, c.stream), c.from)
@@ -116,7 +116,7 @@ func loadSeries(r *bootReader) *foreignSeries {
 		sr.labels = append(sr.labels, telemetry.Label{Name: r.text(), Value: r.text()})
 	}
 	sr.key, sr.used, sr.rest = r.fixed(), r.varint(), math.Float64frombits(r.fixed())
-	sr.times.read(r)
+	sr.times = loadTimes(r)
 	for range r.length() {
 		c := &foreignCounter{stream: r.text(), from: r.varint()}
 		if b := r.take(1); b != nil {
@@ -126,6 +126,24 @@ func loadSeries(r *bootReader) *foreignSeries {
 		sr.counted = append(sr.counted, c)
 	}
 	return sr
+}
+
+func saveTimes(dst []byte, ts *decode.Times) []byte {
+	dst = appendTruth(dst, ts.Some)
+	dst = binary.AppendVarint(dst, ts.Floor)
+	dst = binary.AppendUvarint(dst, uint64(len(ts.Runs)))
+	for _, r := range ts.Runs {
+		dst = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(dst, r.Last), r.Step), r.N)
+	}
+	return dst
+}
+
+func loadTimes(r *bootReader) (ts decode.Times) {
+	ts.Some, ts.Floor = r.uvarint() == 1, r.varint()
+	for range r.length() {
+		ts.Runs = append(ts.Runs, decode.Run{Last: r.varint(), Step: r.varint(), N: r.varint()})
+	}
+	return ts
 }
 
 func loadPair(r *bootReader) *foreignPair {

@@ -1,41 +1,20 @@
 package aggregate
 
 import (
-	"bytes"
 	"encoding/binary"
 	"slices"
-
-	"github.com/cespare/xxhash/v2"
 
 	"nines/collector/decode"
 	"nines/internal/slo"
 	"nines/internal/telemetry"
 )
 
-const (
-	// maxForeignSets bounds the sets that are remembered as described.
-	maxForeignSets = 1 << 20
-	// maxForeignSeries bounds the series of a partition that objectives read.
-	maxForeignSeries = 1 << 20
-)
+// maxForeignSeries bounds the series of a partition that objectives read.
+const maxForeignSeries = 1 << 20
 
-// foreignSet is a set of series as its bytes name it.
-type foreignSet struct {
-	format decode.Format
-	key    []byte
-	// hostless says that the set names no host, so that it is another set under
-	// each key of records; record is the one of this.
-	hostless bool
-	record   uint64
-	next     *foreignSet // of the same hash
-	columns  []foreignColumn
-	region   string
-	used     int64 // log time
-}
-
+// foreignColumn is what a column of a set feeds.
 type foreignColumn struct {
-	field []byte
-	name  string
+	name string
 	// series is nil where it feeds nothing. Unkeyed then says that it is a
 	// cumulative counter, and that this was not said yet.
 	series  *foreignSeries
@@ -51,7 +30,7 @@ type foreignSeries struct {
 	kind   decode.Kind
 	// key is the hash of the key under which its records come.
 	key      uint64
-	times    times
+	times    decode.Times
 	rest     float64 // of a Delta: what is less than one event
 	counted  []*foreignCounter
 	used     int64
@@ -93,84 +72,13 @@ func (p *pair) taken(t int64) {
 	}
 }
 
-// find returns the set of those bytes, nil where it has to be described.
-func (f *foreignState) find(key []byte) *foreignSet {
-	h := f.hash(key)
-	set := f.among(h, key)
-	if set != nil && set.hostless && set.record != f.record.key {
-		return f.among(h^f.record.key, key)
-	}
-	return set
-}
-
-func (f *foreignState) hash(key []byte) uint64 { return xxhash.Sum64(key) + uint64(f.record.Format) }
-
-func (f *foreignState) among(h uint64, key []byte) *foreignSet {
-	set := f.sets[h]
-	for set != nil && !(set.format == f.record.Format && bytes.Equal(set.key, key)) {
-		set = set.next
-	}
-	return set
-}
-
-// describe makes the set of the point. It is not ok where its key cannot be
-// read.
-func (s *State) describe(p *decode.Point) (set *foreignSet, ok bool) {
-	f := s.foreign
-	def, err := f.reader.Describe()
-	if err != nil {
-		f.record.refuse(err)
-		return nil, false
-	}
-	set = &foreignSet{format: f.record.Format, key: bytes.Clone(p.Key), record: f.record.key,
-		hostless: def.Labels.Get(labelHost) == "", region: def.Labels.Get("region")}
-	for i := range def.Columns {
-		set.columns = append(set.columns, s.foreignColumn(&def.Columns[i]))
-	}
-	if len(f.sets) >= maxForeignSets {
-		clear(f.sets)
-	}
-	h := f.hash(p.Key)
-	if f.among(h, p.Key) != nil {
-		h ^= f.record.key // of another record's key
-	}
-	set.next, f.sets[h] = f.sets[h], set
-	return set, true
-}
-
-// column returns the place of a field's column, -1 where it has none.
-func (set *foreignSet) column(field []byte) int {
-	for i := range set.columns {
-		if bytes.Equal(set.columns[i].field, field) {
-			return i
-		}
-	}
-	return -1
-}
-
-// widen adds the columns of the point that the set does not have, and returns
-// that of the field; it is -1 where the point cannot be read.
-func (s *State) widen(set *foreignSet, p *decode.Point, field []byte) int {
-	def, err := s.foreign.reader.Describe()
-	if err != nil {
-		s.foreign.record.refuse(err)
-		return -1
-	}
-	for i := range def.Columns {
-		if c := &def.Columns[i]; set.column([]byte(c.Field)) < 0 {
-			set.columns = append(set.columns, s.foreignColumn(c))
-		}
-	}
-	return set.column(field)
-}
-
 // foreignColumn finds what a column feeds.
 func (s *State) foreignColumn(c *decode.Column) foreignColumn {
 	f := s.foreign
-	out := foreignColumn{field: []byte(c.Field), name: c.Name}
-	labels := f.record.withHost(c.Labels)
+	out := foreignColumn{name: c.Name}
+	labels := decode.WithHost(c.Labels, f.record.host)
 	id := foreignID(c, labels)
-	if labels.Get(labelHost) == "" {
+	if labels.Get(decode.LabelHost) == "" {
 		id += string(binary.LittleEndian.AppendUint64(nil, f.record.key))
 	}
 	sr := f.series[id]
@@ -261,7 +169,7 @@ func (sr *foreignSeries) counterOf(fd *feed) *foreignCounter {
 
 func (f *foreignState) pairOf(sr *foreignSeries, pf *pairFeed, now int64) *foreignPair {
 	k := foreignPairKey{pf.set ^ uint64(sr.kind)<<56, pf.stream.id, pf.stream.From}
-	if sr.labels.Get(labelHost) == "" {
+	if sr.labels.Get(decode.LabelHost) == "" {
 		k.set ^= f.record.key
 	}
 	p := f.pairs[k]

@@ -3,7 +3,6 @@ package aggregate
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -32,7 +31,7 @@ func foreignType(format decode.Format, key string) string {
 func applyForeign(s *State, typ string, value []byte) Outcome {
 	parts := strings.SplitN(typ, "/", 3)
 	format, err := decode.ParseFormat(parts[1])
-	return s.ApplyForeign(s.Position(), &Foreign{Format: format, Unknown: err, Key: []byte(parts[2]), Value: value, Time: epoch})
+	return s.ApplyForeign(s.Position(), &decode.Record{Format: format, Unknown: err, Key: []byte(parts[2]), Value: value, Time: epoch})
 }
 
 // applyAny applies a record of the fixture's log.
@@ -618,60 +617,16 @@ func randomForeign(f *fixture, dice *rand.Rand, now int64, errors float64) {
 	}
 }
 
-// What is remembered of times: never is a repeat taken for news, and what is
-// forgotten is older than what is not.
-func TestTimesAreNewOnce(t *testing.T) {
+// A checkpoint keeps all that is remembered of a series' times.
+func TestTimesSurviveACheckpoint(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var ts times
-		had := map[int64]bool{}
-		at := rapid.Int64Range(-1e15, 1e15).Draw(t, "start")
-		newest, forgotten := int64(math.MinInt64), int64(math.MinInt64)
-		for i := range rapid.IntRange(1, 200).Draw(t, "times") {
-			switch rapid.IntRange(0, 9).Draw(t, "what") {
-			case 0:
-				at -= rapid.Int64Range(0, 100).Draw(t, "back")
-			case 1:
-				at += rapid.Int64Range(0, 50).Draw(t, "jitter")
-			default:
-				at += 10
-			}
-			if i%50 == 49 {
-				var r times
-				r.read(&bootReader{b: ts.append(nil)})
-				if !reflect.DeepEqual(r, ts) {
-					t.Fatalf("%+v came back as %+v", ts, r)
-				}
-			}
-			is := ts.add(at)
-			switch {
-			case had[at] && is == timeNew:
-				t.Fatalf("%d is new again: %+v", at, ts)
-			case !had[at] && is == timeRepeated:
-				t.Fatalf("%d is a repeat: %+v", at, ts)
-			case is == timeForgotten && at >= newest:
-				t.Fatalf("%d is forgotten, and nothing is newer: %+v", at, ts)
-			case is == timeNew && at <= forgotten:
-				t.Fatalf("%d is new, and %d was forgotten: %+v", at, forgotten, ts)
-			}
-			if is == timeForgotten {
-				forgotten = max(forgotten, at)
-			} else {
-				had[at], newest = true, max(newest, at)
-			}
-			if len(ts.runs) > maxRuns {
-				t.Fatalf("%d runs", len(ts.runs))
-			}
+		var ts decode.Times
+		for _, at := range rapid.SliceOfN(rapid.Int64Range(-1e15, 1e15), 1, 60).Draw(t, "times") {
+			ts.Add(at)
+		}
+		r := &bootReader{b: saveTimes(nil, &ts)}
+		if got := loadTimes(r); !reflect.DeepEqual(got, ts) || r.bad || len(r.b) > 0 {
+			t.Fatalf("%+v came back as %+v", ts, got)
 		}
 	})
-}
-
-func TestTimesAtAnIntervalAreNeverForgotten(t *testing.T) {
-	var ts times
-	for i := range int64(100_000) {
-		wantEqual(t, "a new time", ts.add(i*10), timeNew)
-	}
-	for i := range int64(1000) {
-		wantEqual(t, "an old time", ts.add(i*10), timeRepeated)
-	}
-	wantEqual(t, "runs", len(ts.runs), 1)
 }

@@ -268,7 +268,7 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 
 // take applies the record to the state.
 func (o *owner) take(ctx context.Context, rec *bus.Record) (Outcome, error) {
-	typ, other := typeOf(rec, o.o.Formats[o.topic])
+	typ, other := decode.TypeOf(rec, o.o.Formats[o.topic])
 	if other != nil {
 		return o.state.ApplyForeign(rec.Offset, other), nil
 	}

@@ -9,14 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"nines/collector/decode"
-	"nines/internal/bus"
 	"nines/internal/wire"
-)
-
-// Headers by which a foreign record says how it is written.
-const (
-	headerContentType     = "content-type"
-	headerContentEncoding = "content-encoding"
 )
 
 // maxTopicPartitions is how many partitions a topic may have for its sources to
@@ -96,34 +89,4 @@ func ParseFormats(names map[string]string) (formats map[string]decode.Format, ba
 		formats[topic], numbers[n] = f, topic
 	}
 	return formats, bad
-}
-
-// typeOf returns what a record is: of a type of ours, or foreign. Without
-// headers, a record of a foreign topic has the topic's format; on
-// nines.telemetry, frames and ticks are still known by their first byte, unless
-// the topic's format may begin with the same.
-func typeOf(rec *bus.Record, format decode.Format) (typ string, other *Foreign) {
-	var contentType, encoding string
-	for i := range rec.Headers {
-		switch h := &rec.Headers[i]; {
-		case h.Key == wire.HeaderType:
-			return string(h.Value), nil
-		case strings.EqualFold(h.Key, headerContentType):
-			contentType = string(h.Value)
-		case strings.EqualFold(h.Key, headerContentEncoding):
-			encoding = string(h.Value)
-		}
-	}
-	own := Foreign{Key: rec.Key, Value: rec.Value, Time: rec.Time}
-	if contentType != "" {
-		own.Format, own.Unknown = decode.FormatOf(contentType, encoding)
-		return "", &own
-	}
-	if format != decode.RemoteWrite {
-		if typ = wire.TypeOf(rec.Value, nil); typ != "" || format == 0 {
-			return typ, nil
-		}
-	}
-	own.Format = format
-	return "", &own
 }

@@ -1,0 +1,163 @@
+package decode
+
+import (
+	"bytes"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// maxSets bounds the sets that are remembered as described.
+const maxSets = 1 << 20
+
+// Sets reads records and remembers which sets of series it has described. C is
+// what the caller keeps of a column: it makes one when the column is new, and is
+// handed it from then on. It is for one goroutine.
+type Sets[C any] struct {
+	// Make makes what is kept of a column. It may ask for the record that is open.
+	Make func(*Column) C
+
+	reader Reader
+	record *Record
+	key    uint64 // hash of the record's key, 0 without one
+	known  map[uint64]*Known[C]
+}
+
+// Known is a set that was described.
+type Known[C any] struct {
+	// Region is the label region of the set.
+	Region string
+	// Columns are in the order in which they were seen.
+	Columns []KnownColumn[C]
+	// Used is the caller's: when it last used the set.
+	Used int64
+
+	format Format
+	key    []byte
+	// hostless says that the set names no host, so that it is another set under
+	// each key of records; record is the one of this.
+	hostless bool
+	record   uint64
+	next     *Known[C] // of the same hash
+}
+
+// KnownColumn is a column of a set that was described.
+type KnownColumn[C any] struct {
+	Is    C
+	field []byte
+}
+
+// Open begins the next record, which is kept until it has been read.
+func (s *Sets[C]) Open(rec *Record) {
+	if s.known == nil {
+		s.known = map[uint64]*Known[C]{}
+	}
+	s.record, s.key = rec, 0
+	if len(rec.Key) > 0 {
+		s.key = max(xxhash.Sum64(rec.Key), 1)
+	}
+	s.reader.Open(rec.Format, rec.Value)
+}
+
+// Record returns the record that is open.
+func (s *Sets[C]) Record() *Record { return s.record }
+
+// Key returns a hash of the key of the record that is open, 0 where it has none.
+func (s *Sets[C]) Key() uint64 { return s.key }
+
+// Next is Reader.Next.
+func (s *Sets[C]) Next() (*Point, error) { return s.reader.Next() }
+
+// Find returns the set of the point that Next returned last. On error the point
+// is to be refused.
+func (s *Sets[C]) Find(p *Point) (*Known[C], error) {
+	h := xxhash.Sum64(p.Key) + uint64(s.record.Format)
+	set := s.among(h, p.Key)
+	if set != nil && set.hostless && set.record != s.key {
+		set = s.among(h^s.key, p.Key)
+	}
+	if set != nil {
+		return set, nil
+	}
+	return s.describe(h, p)
+}
+
+func (s *Sets[C]) among(h uint64, key []byte) *Known[C] {
+	set := s.known[h]
+	for set != nil && !(set.format == s.record.Format && bytes.Equal(set.key, key)) {
+		set = set.next
+	}
+	return set
+}
+
+func (s *Sets[C]) describe(h uint64, p *Point) (*Known[C], error) {
+	def, err := s.reader.Describe()
+	if err != nil {
+		return nil, err
+	}
+	set := &Known[C]{format: s.record.Format, key: bytes.Clone(p.Key), record: s.key,
+		hostless: def.Labels.Get(LabelHost) == "", Region: def.Labels.Get("region")}
+	for i := range def.Columns {
+		s.add(set, &def.Columns[i])
+	}
+	if len(s.known) >= maxSets {
+		clear(s.known)
+	}
+	if s.among(h, p.Key) != nil {
+		h ^= s.key // of another record's key
+	}
+	set.next, s.known[h] = s.known[h], set
+	return set, nil
+}
+
+func (s *Sets[C]) add(set *Known[C], c *Column) {
+	set.Columns = append(set.Columns, KnownColumn[C]{Is: s.Make(c), field: []byte(c.Field)})
+}
+
+// Column returns the place of the value's column, which is at where the fields
+// come in their usual order; a field that is new gets one. On error the rest of
+// the point is to be refused; a place below 0 means that there is no such column.
+func (s *Sets[C]) Column(set *Known[C], v *Value, at int) (int, error) {
+	if at < len(set.Columns) && string(set.Columns[at].field) == string(v.Field) {
+		return at, nil
+	}
+	if at = set.column(v.Field); at >= 0 {
+		return at, nil
+	}
+	def, err := s.reader.Describe()
+	if err != nil {
+		return -1, err
+	}
+	for i := range def.Columns {
+		if c := &def.Columns[i]; set.column([]byte(c.Field)) < 0 {
+			s.add(set, c)
+		}
+	}
+	return set.column(v.Field), nil
+}
+
+// column returns the place of a field's column, -1 where it has none.
+func (set *Known[C]) column(field []byte) int {
+	for i := range set.Columns {
+		if bytes.Equal(set.Columns[i].field, field) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Clear forgets all sets, so that each is described again.
+func (s *Sets[C]) Clear() { clear(s.known) }
+
+// Forget drops sets that were used last before then.
+func (s *Sets[C]) Forget(before int64) {
+	for h, set := range s.known {
+		for set != nil && set.Used < before {
+			set = set.next
+		}
+		if set == nil {
+			delete(s.known, h)
+		} else {
+			s.known[h] = set
+		}
+	}
+}
