@@ -266,7 +266,8 @@ func (a *app) evaluatePart() (service.Part, error) {
 }
 
 func (a *app) rulerPart() (service.Part, error) {
-	r, err := ruler.New(ruler.Options{Config: a.cfg.Ruler, Client: a.client, Topics: a.cfg.Topics.regions(), Log: a.log.With("role", roleRuler), Metrics: a.metrics(),
+	formats, _ := aggregate.ParseFormats(a.cfg.Topics.Formats) // what is wrong was told when the file was read
+	r, err := ruler.New(ruler.Options{Config: a.cfg.Ruler, Client: a.client, Formats: formats, Log: a.log.With("role", roleRuler), Metrics: a.metrics(),
 		Publish: a.publisher()})
 	if err != nil {
 		return service.Part{}, err

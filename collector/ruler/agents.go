@@ -21,7 +21,9 @@ type series struct {
 	every uint32
 	// stale is set when a staleness marker stands after the newest sample.
 	stale bool
-	hist  *promseries.Cumulative // of histograms only
+	// native says that its samples are histograms.
+	native bool
+	hist   *promseries.Cumulative // of our own histograms only
 }
 
 // seen notes a sample.
@@ -84,7 +86,7 @@ func (a *agent) position(ls labels.Labels, histogram bool) int32 {
 	}
 	s := series{labels: ls}
 	if histogram {
-		s.hist = &promseries.Cumulative{}
+		s.hist, s.native = &promseries.Cumulative{}, true
 	}
 	i := int32(len(a.series))
 	a.series = append(a.series, s)

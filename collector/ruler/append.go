@@ -19,6 +19,7 @@ type partition struct {
 	note    func(name string, k telemetry.Kind)
 	m       *counters
 	agents  map[string]*agent
+	fleet   *promseries.Foreign[*foreignSeries]
 	logTime int64 // running maximum of ticks, Unix milliseconds; 0 before the first
 	swept   int64 // log time of the last sweep
 	// histFloor is the newest sample time in the store when it was opened:
@@ -27,7 +28,7 @@ type partition struct {
 }
 
 func newPartition(keep promseries.Selectors, histFloor int64, note func(string, telemetry.Kind), m *counters) *partition {
-	return &partition{keep: keep, note: note, m: m, agents: map[string]*agent{}, histFloor: histFloor}
+	return &partition{keep: keep, note: note, m: m, agents: map[string]*agent{}, fleet: newFleet(keep, note), histFloor: histFloor}
 }
 
 // tick moves log time on. Where ticks were missing, because the partition had no
@@ -37,6 +38,7 @@ func (p *partition) tick(clock int64) {
 		for _, a := range p.agents {
 			a.heard += gap
 		}
+		p.fleet.Each(func(s *foreignSeries) { s.heard += gap })
 		p.swept += gap
 	}
 	p.logTime = max(p.logTime, clock)
@@ -182,6 +184,7 @@ func (p *partition) sweep(app storage.Appender) {
 			a.forgetSeries() // labels that come and go must not fill the memory
 		}
 	}
+	p.sweepForeign(app)
 }
 
 // mark writes a staleness marker at t.
@@ -189,7 +192,7 @@ func (p *partition) mark(app storage.Appender, s *series, t int64) {
 	s.stale = true
 	nan := math.Float64frombits(value.StaleNaN)
 	var err error
-	if s.hist != nil {
+	if s.native {
 		_, err = app.AppendHistogram(s.ref, s.labels, t, &histogram.Histogram{Sum: nan}, nil)
 	} else {
 		_, err = app.Append(s.ref, s.labels, t, nan)

@@ -6,7 +6,8 @@ import "github.com/VictoriaMetrics/metrics"
 type counters struct {
 	frames, samples, repeats, markers        *metrics.Counter
 	noSchema, undecoded                      *metrics.Counter
-	duplicate, tooOld, rejected              *metrics.Counter
+	foreign, late                            *metrics.Counter
+	duplicate, tooOld, rejected, future      *metrics.Counter
 	commitErrors, published, publishFailures *metrics.Counter
 	reloads, reloadFailures                  *metrics.Counter
 }
@@ -23,6 +24,9 @@ func newCounters(set *metrics.Set) *counters {
 		markers:         c("nines_ruler_stale_markers_total"),
 		noSchema:        c(`nines_ruler_blocks_dropped_total{reason="schema"}`),
 		undecoded:       c("nines_ruler_records_undecoded_total"),
+		foreign:         c("nines_ruler_foreign_records_total"),
+		late:            c("nines_ruler_samples_out_of_order_total"),
+		future:          dropped("future"),
 		duplicate:       dropped("duplicate"),
 		tooOld:          dropped("too_old"),
 		rejected:        dropped("rejected"),

@@ -1,5 +1,5 @@
 // Package ruler keeps the series of a region for a day and judges them by
-// Prometheus' rules. It tails every partition of nines.telemetry into
+// Prometheus' rules. It tails every partition of telemetry, other fleets' too, into
 // Prometheus' TSDB, answers PromQL over Prometheus' own HTTP API, and publishes
 // what rules find to nines.alerts.
 //
@@ -31,7 +31,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +43,7 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/tsdb"
 
+	"nines/collector/decode"
 	"nines/collector/promseries"
 	"nines/internal/alert"
 	"nines/internal/bus"
@@ -53,8 +56,10 @@ type Options struct {
 	Config Config
 	// Client reaches nines.telemetry and nines.alerts.
 	Client *bus.Client
-	// Topics are those of regions, which are tailed besides nines.telemetry.
-	Topics []string
+	// Formats are the topics that are tailed besides nines.telemetry, and how
+	// records without headers are written there: those of other fleets, and of
+	// regions' agents with format 0.
+	Formats map[string]decode.Format
 	// Publish appends one alert record to nines.alerts and returns when it is
 	// stored. The ruler calls it again until it succeeds.
 	Publish func(context.Context, alert.Alert) error
@@ -63,16 +68,24 @@ type Options struct {
 	Metrics *metrics.Set
 }
 
+// topics returns what is tailed, nines.telemetry first.
+func topics(formats map[string]decode.Format) []string {
+	all := slices.Sorted(maps.Keys(formats))
+	all = slices.DeleteFunc(all, func(t string) bool { return t == wire.TopicTelemetry })
+	return append([]string{wire.TopicTelemetry}, all...)
+}
+
 // Ruler is the role. Its methods are safe for concurrent use.
 type Ruler struct {
-	cfg    Config
-	keep   promseries.Selectors
-	topics []string
-	client *bus.Client
-	log    *slog.Logger
-	m      *counters
-	loads  *bus.Loads
-	box    *outbox
+	cfg     Config
+	keep    promseries.Selectors
+	topics  []string
+	formats map[string]decode.Format
+	client  *bus.Client
+	log     *slog.Logger
+	m       *counters
+	loads   *bus.Loads
+	box     *outbox
 
 	live  atomic.Pointer[running]
 	kinds sync.Map // metric name → telemetry.Kind
@@ -120,7 +133,7 @@ func New(o Options) (*Ruler, error) {
 		return nil, err
 	}
 	m := newCounters(o.Metrics)
-	r := &Ruler{cfg: cfg, keep: keep, topics: append([]string{wire.TopicTelemetry}, o.Topics...), client: o.Client, log: o.Log, m: m, files: files,
+	r := &Ruler{cfg: cfg, keep: keep, topics: topics(o.Formats), formats: o.Formats, client: o.Client, log: o.Log, m: m, files: files,
 		loads: bus.NewLoads("ruler", wire.TopicTelemetry, o.Metrics)}
 	r.box = newOutbox(o.Publish, o.Log, m)
 	r.registerGauges(o.Metrics)

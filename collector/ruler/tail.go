@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"nines/collector/decode"
 	"nines/internal/alert"
 	"nines/internal/bus"
 	"nines/internal/telemetry"
@@ -160,8 +161,8 @@ func (r *Ruler) tailOnce(ctx context.Context, run *running, of partitionOf, load
 	rd := r.client.Reader(of.topic, of.partition, read)
 	defer rd.Measure(load)()
 	t := &tailer{
-		p:     newPartition(r.keep, run.newest, r.note, r.m),
-		write: write, schemas: wire.NewSchemaCache(1 << 16),
+		p:      newPartition(r.keep, run.newest, r.note, r.m),
+		format: r.formats[of.topic], write: write, schemas: wire.NewSchemaCache(1 << 16),
 	}
 	for {
 		recs, err := rd.Fetch(ctx, fetchWait)
@@ -209,6 +210,7 @@ func (r *Ruler) startAt(ctx context.Context, run *running, of partitionOf, first
 // tailer is the state of one tailOnce.
 type tailer struct {
 	p       *partition
+	format  decode.Format // of records without headers; 0: our own
 	write   int64
 	dec     wire.Decoder
 	frame   telemetry.Frame
@@ -223,7 +225,12 @@ func (r *Ruler) store(ctx context.Context, run *running, t *tailer, recs []bus.R
 	app := run.db.Appender(ctx)
 	for i := range recs {
 		rec := &recs[i]
-		switch wire.TypeOf(rec.Value, nil) {
+		typ, other := decode.TypeOf(rec, t.format)
+		if other != nil {
+			t.p.foreign(app, other, rec.Offset < t.write)
+			continue
+		}
+		switch typ {
 		case wire.TypeTick:
 			// Only ticks tell the time: a record's own is its sender's clock.
 			var tick wire.Tick
@@ -233,7 +240,7 @@ func (r *Ruler) store(ctx context.Context, run *running, t *tailer, recs []bus.R
 			continue
 		case wire.TypeFrame:
 		default:
-			continue // foreign formats are decoded by aggregate
+			continue
 		}
 		if err := t.dec.DecodeFrame(rec.Value, &t.frame, t.schemas); err != nil {
 			r.m.undecoded.Inc()
