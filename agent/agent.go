@@ -65,6 +65,8 @@ type Agent struct {
 	clock  *Clock
 	framer *framing.Framer
 	spool  *spool.Spool
+	pacer  spool.Pacer // of the sending goroutine
+	losses *losses
 	inputs *telegraf.Inputs
 	prober *probe.Prober
 	xids   *gpu.Xids // nil without NVIDIA's driver
@@ -92,7 +94,9 @@ func New(opt Options) (*Agent, error) {
 		a.clock = newClock(opt.Wall, func() time.Duration { return time.Since(start) })
 	}
 	a.framer = framing.New(cfg.Agent, a.boot, cfg.hostLabels())
-	if a.spool, err = spool.New(cfg.Spool.MemoryBytes); err != nil {
+	a.losses = newLosses(a.framer.Schema, opt.Log)
+	a.pacer = spool.Pacer{Speed: cfg.Spool.ReplaySpeed, Draw: float64(a.boot>>11) / (1 << 53)}
+	if a.spool, err = spool.New(a.spoolOptions()); err != nil {
 		return nil, err
 	}
 	if a.inputs, err = newInputs(cfg, a.clock.Now, a.framer.Sink, opt.Log); err != nil {
@@ -133,9 +137,16 @@ func (a *Agent) connect() error {
 		}
 		a.own = client
 	}
-	host := a.framer.Host()
-	a.sender = newBusSender(client, a.cfg.Topic, a.cfg.Agent, host.Get("zone"), host.Get("host"), a.clock.Now, a.log)
+	a.sender = newBusSender(client, a)
 	return nil
+}
+
+func (a *Agent) spoolOptions() spool.Options {
+	c := a.cfg.Spool
+	return spool.Options{
+		MemoryBytes: c.MemoryBytes, Dir: c.Dir, DiskBytes: c.DiskBytes, MaxAge: c.MaxAge, Log: a.log,
+		Dropped: func(d spool.Drop) { a.self.dropped(d) },
+	}
 }
 
 // Boot returns the random number of this run, part of every frame's identity.
@@ -167,9 +178,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	stopped := make(chan struct{}) // closed when the last frame is in the spool
 	failed := make(chan struct{})
 	sending.Go(func() {
-		if sendErr = a.send(sendCtx, stopped); sendErr != nil {
-			close(failed)
-		}
+		sendErr = a.deliver(sendCtx, stopped, failed)
 	})
 
 	srcCtx, stopSources := context.WithCancel(ctx)
@@ -183,11 +192,19 @@ func (a *Agent) Run(ctx context.Context) error {
 	timer := time.AfterFunc(ackWait, stopSending)
 	sending.Wait()
 	timer.Stop()
-	if st := a.spool.Stats(); st.Frames > 0 {
-		a.log.Warn("agent stops with frames unsent; they are missing from the log and will show as a gap",
-			"frames", st.Frames, "bytes", st.Bytes)
-	}
+	a.losses.report(time.Now())
+	a.sayUnsent(a.spool.Stats())
 	return errors.Join(sendErr, srcErrs())
+}
+
+// sayUnsent says what becomes of frames that were not sent.
+func (a *Agent) sayUnsent(st spool.Stats) {
+	if st.DiskFrames > 0 {
+		a.log.Info("agent stops with frames unsent; the next process sends them", "frames", st.DiskFrames)
+	}
+	if n := st.Frames - st.DiskFrames; n > 0 {
+		a.log.Warn("agent stops with frames unsent; they are missing from the log and will show as a gap", "frames", n)
+	}
 }
 
 // startSources starts everything that measures. errs is valid once they have

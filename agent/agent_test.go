@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func newLogbook(t *testing.T) *logbook {
 }
 
 // Send implements Sender: it tries until fail says nil.
-func (l *logbook) Send(ctx context.Context, frame []byte) error {
+func (l *logbook) Send(ctx context.Context, _ uint64, frame []byte) error {
 	for {
 		l.mu.Lock()
 		l.attempts++
@@ -256,5 +257,10 @@ func TestConfigurationMistakesAreRefused(t *testing.T) {
 	f("inputs:2:1: inputs.cpu", Config{Inputs: "[[inputs.cpu]]\n  nope = 1"})
 	f("missing.toml", Config{InputsFiles: []string{"missing.toml"}})
 	f("probes.jobs[0].probe", Config{Probes: probeConfig("sctp")})
-	f("spool.memory_bytes", Config{Spool: SpoolConfig{MemoryBytes: 1}})
+	f("spool.memory_bytes: must be at least 1048576", Config{Spool: SpoolConfig{MemoryBytes: 1}})
+	f("spool.disk_bytes: must be at least 8388608", Config{Spool: SpoolConfig{Dir: "spool", DiskBytes: 1}})
+	f("spool.disk_bytes: needs a directory", Config{Spool: SpoolConfig{DiskBytes: 1 << 30}})
+	f("spool.max_age: must lie within 1m and 47h", Config{Spool: SpoolConfig{MaxAge: 48 * time.Hour}})
+	f("spool.replay_speed: must lie within 2 and 1000", Config{Spool: SpoolConfig{ReplaySpeed: 1}})
+	f("spool.replay_speed", Config{Spool: SpoolConfig{ReplaySpeed: math.NaN()}})
 }

@@ -55,6 +55,9 @@ type Config struct {
 
 	// Dir is where relative paths start; Load sets it.
 	Dir string `yaml:"-"`
+	// StateDir is where relative paths of what the agent writes start; the
+	// program that runs it sets it.
+	StateDir string `yaml:"-"`
 	// inputsLine is where the inline TOML begins in the YAML file.
 	inputsLine int
 	file       string
@@ -65,6 +68,47 @@ type SpoolConfig struct {
 	// MemoryBytes is the most bytes of frames held in memory; 67108864 (64 MiB,
 	// some hours of a host's base metrics).
 	MemoryBytes int `yaml:"memory_bytes,omitempty"`
+	// Dir is where frames go that wait for long, so that they outlive the process;
+	// a relative path starts at the state directory. Empty keeps them in memory
+	// alone.
+	Dir string `yaml:"dir,omitempty"`
+	// DiskBytes is the most that they take there; 536870912 (512 MiB).
+	DiskBytes int64 `yaml:"disk_bytes,omitempty"`
+	// MaxAge is the longest that a frame waits, in memory or on disk; 24h. Below
+	// two days, for which a collector remembers what it had of an agent.
+	MaxAge time.Duration `yaml:"max_age,omitempty"`
+	// ReplaySpeed is how many seconds of samples leave in a second after Kafka was
+	// away; 10.
+	ReplaySpeed float64 `yaml:"replay_speed,omitempty"`
+}
+
+// Bounds of SpoolConfig.
+const (
+	minMemory, minDisk = 1 << 20, 8 << 20
+	minAge, maxAge     = time.Minute, 47 * time.Hour
+	minSpeed, maxSpeed = 2, 1000
+)
+
+// validate returns all that is wrong, joined.
+func (c SpoolConfig) validate() error {
+	var errs []error
+	bad := func(path, f string, a ...any) { errs = append(errs, fmt.Errorf("spool."+path+": "+f, a...)) }
+	if n := c.MemoryBytes; n != 0 && n < minMemory {
+		bad("memory_bytes", "must be at least %d (1 MiB), got %d", minMemory, n)
+	}
+	if n := c.DiskBytes; n != 0 && n < minDisk {
+		bad("disk_bytes", "must be at least %d (8 MiB), got %d", minDisk, n)
+	}
+	if c.DiskBytes != 0 && c.Dir == "" {
+		bad("disk_bytes", "needs a directory: set spool.dir, got %d", c.DiskBytes)
+	}
+	if d := c.MaxAge; d != 0 && (d < minAge || d > maxAge) {
+		bad("max_age", "must lie within 1m and 47h, because collectors forget an agent after 48h, got %s", d)
+	}
+	if v := c.ReplaySpeed; v != 0 && !(v >= minSpeed && v <= maxSpeed) {
+		bad("replay_speed", "must lie within %d and %d, or what waits would never be sent, got %g", minSpeed, maxSpeed, v)
+	}
+	return errors.Join(errs...)
 }
 
 // Names of Config.Readers.
@@ -143,9 +187,7 @@ func (c *Config) validateOwn() error {
 	default:
 		bad("readers", "must be kernel or telegraf, got %q", c.Readers)
 	}
-	if n := c.Spool.MemoryBytes; n != 0 && n < 1<<20 {
-		bad("spool.memory_bytes", "must be at least 1048576 (1 MiB), got %d", n)
-	}
+	errs = append(errs, yamlconf.Parts(c.Spool.validate())...)
 	for n, v := range c.Labels {
 		if !validLabel(n) {
 			bad("labels", "not a label name (letters, digits and _, not first a digit or __), got %q", n)
@@ -199,6 +241,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Spool.MemoryBytes == 0 {
 		c.Spool.MemoryBytes = 64 << 20
+	}
+	c.Spool.DiskBytes = cmp.Or(c.Spool.DiskBytes, 512<<20)
+	orDuration(&c.Spool.MaxAge, 24*time.Hour)
+	c.Spool.ReplaySpeed = cmp.Or(c.Spool.ReplaySpeed, 10)
+	if d := c.Spool.Dir; d != "" && !filepath.IsAbs(d) {
+		c.Spool.Dir = filepath.Join(c.StateDir, d)
 	}
 	return c, nil
 }

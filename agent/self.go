@@ -61,21 +61,16 @@ func (s *self) sent(bytes int) {
 	s.bytesSent.Add(uint64(bytes))
 }
 
-// dropped counts frames that the spool had no room for. The log says it when a
-// loss begins, at most once a minute.
+// dropped counts frames that the spool gave up, or that Kafka can never store.
 func (s *self) dropped(d spool.Drop) {
-	before := s.droppedFrames.Add(uint64(d.Frames)) - uint64(d.Frames)
+	s.droppedFrames.Add(uint64(d.Frames))
 	s.droppedBytes.Add(uint64(d.Bytes))
-	if before/60 != (before+uint64(d.Frames))/60 || before == 0 {
-		s.a.log.Error("spool is full: the oldest frames are dropped and will show as a gap",
-			"first_seq", d.FirstSeq, "last_seq", d.LastSeq, "from", time.UnixMilli(d.From), "to", time.UnixMilli(d.To), "dropped", before+uint64(d.Frames))
-	}
+	s.a.losses.add(d, time.Now())
 }
 
 func (s *self) refused(it spool.Item) {
 	s.refusedFrames.Add(1)
-	s.droppedFrames.Add(1)
-	s.droppedBytes.Add(uint64(len(it.Bytes)))
+	s.dropped(spool.DropOf(reasonRefused, it))
 }
 
 func (s *self) stepped(d time.Duration) {
@@ -93,6 +88,10 @@ func (s *self) run(ctx context.Context) {
 			return
 		}
 		s.a.framer.Sink(s.round(next))
+		if r, some := s.a.losses.round(next); some {
+			s.a.framer.Sink(r)
+			s.a.losses.report(time.Now())
+		}
 	}
 }
 
@@ -133,6 +132,7 @@ func (s *self) measure(series []telemetry.Series, values []float64) ([]telemetry
 	counter("nines_agent_refused_frames_total", s.refusedFrames.Load())
 	gauge("nines_agent_spool_frames", float64(st.Frames))
 	gauge("nines_agent_spool_bytes", float64(st.Bytes))
+	s.disk(st, gauge, counter)
 	counter("nines_agent_clock_steps_total", s.steps.Load())
 	gauge("nines_agent_clock_step_seconds", time.Duration(s.lastStep.Load()).Seconds())
 	cpu, rss := s.proc.Read()
@@ -141,6 +141,23 @@ func (s *self) measure(series []telemetry.Series, values []float64) ([]telemetry
 	s.inputs(put)
 	s.hostClock(gauge)
 	return series, values
+}
+
+// disk appends what the spool has on disk; what does not apply is absent.
+func (s *self) disk(st spool.Stats, gauge func(string, float64), counter func(string, uint64)) {
+	age, frames, bytes, failing := 0.0, math.NaN(), math.NaN(), math.NaN()
+	if st.OldestTime > 0 {
+		age = max(0, float64(s.a.clock.Now()-st.OldestTime)/1000)
+	}
+	if st.Disk {
+		frames, bytes, failing = float64(st.DiskFrames), float64(st.DiskBytes), truth(st.DiskFails)
+	}
+	gauge("nines_agent_spool_oldest_seconds", age)
+	gauge("nines_agent_spool_disk_frames", frames)
+	gauge("nines_agent_spool_disk_bytes", bytes)
+	gauge("nines_agent_spool_disk_failing", failing)
+	counter("nines_agent_spool_torn_total", st.Torn)
+	counter("nines_agent_spool_set_aside_total", st.SetAside)
 }
 
 // hostClock appends what the kernel says about the clock that everything is
@@ -184,10 +201,19 @@ func (s *self) export(set *metrics.Set) {
 		"nines_agent_dropped_frames_total": func() float64 { return float64(s.droppedFrames.Load()) },
 		"nines_agent_spool_frames":         func() float64 { return float64(s.a.spool.Stats().Frames) },
 		"nines_agent_spool_bytes":          func() float64 { return float64(s.a.spool.Stats().Bytes) },
+		"nines_agent_spool_disk_bytes":     func() float64 { return float64(s.a.spool.Stats().DiskBytes) },
+		"nines_agent_spool_disk_failing":   func() float64 { return truth(s.a.spool.Stats().DiskFails) },
 		"nines_agent_clock_steps_total":    func() float64 { return float64(s.steps.Load()) },
 	} {
 		set.NewGauge(name, f)
 	}
+}
+
+func truth(v bool) float64 {
+	if v {
+		return 1
+	}
+	return 0
 }
 
 func (s *self) close() { s.proc.Close() }

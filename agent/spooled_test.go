@@ -45,7 +45,7 @@ func TestSpoolOverflowIsCountedAndSchemasComeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.spool, err = spool.New(4000); err != nil {
+	if a.spool, err = spool.New(spool.Options{MemoryBytes: 4000}); err != nil {
 		t.Fatal(err)
 	}
 	s := schemaOf("x")
@@ -131,6 +131,7 @@ func TestConfigurationFileMistakesHavePositions(t *testing.T) {
 		}
 	}
 	f("agent: x\nintervall: 1s\n", "2:1: intervall")
+	f("agent: x\nspool:\n  dir: spool\n  max_age: 1s\n", "4:12: spool.max_age: must lie within")
 	f("agent: x\ninterval: 1ms\n", "2:11: interval: must lie within")
 	f("agent: x\nprobes:\n  jobs:\n    - name: a\n      probe: sctp\n      targets: [x]\n", "5:14: probes.jobs[0].probe")
 	f("agent: x\ninputs: |\n  [[inputs.mem]]\n  [[inputs.cpu]]\n    nope = 1\n", "5:1: inputs.cpu")

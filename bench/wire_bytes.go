@@ -112,7 +112,7 @@ type collect struct {
 	frames [][]byte
 }
 
-func (c *collect) Send(_ context.Context, frame []byte) error {
+func (c *collect) Send(_ context.Context, _ uint64, frame []byte) error {
 	c.frames = append(c.frames, bytes.Clone(frame))
 	if len(c.frames) == wireFrames {
 		c.stop()

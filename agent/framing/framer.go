@@ -27,8 +27,8 @@ const (
 
 var errTooLarge = errors.New("one round is larger than a frame may be")
 
-// Framer collects rounds and makes frames of them. Sink is safe for concurrent
-// use; everything else belongs to one goroutine.
+// Framer collects rounds and makes frames of them. Sink and Schema are safe for
+// concurrent use; everything else belongs to one goroutine.
 type Framer struct {
 	agent string
 	boot  uint64
@@ -39,6 +39,7 @@ type Framer struct {
 
 	mu      sync.Mutex
 	pending []telemetry.Round
+	defs    map[uint64]*telemetry.Schema // those in schema
 
 	spare  []telemetry.Round
 	seq    uint64 // of the last frame made
@@ -54,7 +55,7 @@ type Framer struct {
 func New(agent string, boot uint64, host telemetry.Labels) *Framer {
 	return &Framer{
 		agent: agent, boot: boot, host: host, limit: maxFrame,
-		urgent: make(chan struct{}, 1), schema: map[uint64]int64{},
+		urgent: make(chan struct{}, 1), schema: map[uint64]int64{}, defs: map[uint64]*telemetry.Schema{},
 	}
 }
 
@@ -96,6 +97,14 @@ func (f *Framer) Host() telemetry.Labels { return f.host }
 // Seq returns the number of the last frame made, 0 before the first.
 func (f *Framer) Seq() uint64 { return f.seq }
 
+// Schema returns the schema of a fingerprint in frames made lately, nil where
+// none had it.
+func (f *Framer) Schema(fingerprint uint64) *telemetry.Schema {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.defs[fingerprint]
+}
+
 // RepeatSchemas makes the next frame carry every schema again: frames that
 // carried them were lost.
 func (f *Framer) RepeatSchemas() { clear(f.schema) }
@@ -130,13 +139,13 @@ func (f *Framer) frame(bs []telemetry.Block, now int64) (spool.Item, error) {
 	if len(b) > f.limit {
 		return spool.Item{}, errTooLarge
 	}
-	for _, fp := range carried {
-		f.schema[fp] = now
+	if len(carried) > 0 {
+		f.carry(carried, bs, now)
+		f.expireSchemas(now)
 	}
-	f.expireSchemas(now)
 	f.seq++
 	f.size = len(b)
-	it := spool.Item{Seq: f.seq, Bytes: b, From: bs[0].Times[0], To: bs[0].Times[0]}
+	it := spool.Item{Boot: f.boot, Seq: f.seq, Bytes: b, From: bs[0].Times[0], To: bs[0].Times[0]}
 	for i := range bs {
 		it.From = min(it.From, bs[i].Times[0])
 		it.To = max(it.To, bs[i].Times[len(bs[i].Times)-1])
@@ -144,14 +153,34 @@ func (f *Framer) frame(bs []telemetry.Block, now int64) (spool.Item, error) {
 	return it, nil
 }
 
+// carry notes that a frame of these blocks carried schemas.
+func (f *Framer) carry(carried []uint64, bs []telemetry.Block, now int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fp := range carried {
+		f.schema[fp] = now
+	}
+	for i := range bs {
+		f.defs[bs[i].Fingerprint] = bs[i].Schema
+	}
+}
+
 // expireSchemas forgets schemas that no source uses any more.
 func (f *Framer) expireSchemas(now int64) {
-	if len(f.schema) < 256 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.defs) < 256 {
 		return
+	}
+	for fp := range f.defs {
+		if _, used := f.schema[fp]; !used {
+			delete(f.defs, fp)
+		}
 	}
 	for fp, last := range f.schema {
 		if now-last >= 2*schemaEvery {
 			delete(f.schema, fp)
+			delete(f.defs, fp)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -13,7 +14,7 @@ func frame(seq uint64, size int) Item {
 
 func mustNew(t testing.TB, limit int) *Spool {
 	t.Helper()
-	s, err := New(limit)
+	s, err := New(Options{MemoryBytes: limit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +22,7 @@ func mustNew(t testing.TB, limit int) *Spool {
 }
 
 func TestNewRejectsNoRoom(t *testing.T) {
-	if _, err := New(0); err == nil {
+	if _, err := New(Options{}); err == nil {
 		t.Fatal("a spool without room was created")
 	}
 }
@@ -34,8 +35,8 @@ func TestKafkaGoneFillsSpoolAndDropsOldest(t *testing.T) {
 		}
 	}
 	lost := s.Put(frame(4, 150))
-	want := Drop{FirstSeq: 1, LastSeq: 2, From: 1000, To: 2999, Frames: 2, Bytes: 200}
-	if lost != want {
+	want := Drop{Reason: ReasonMemory, FirstSeq: 1, LastSeq: 2, From: 1000, To: 2999, Frames: 2, Bytes: 200, Items: lost.Items}
+	if !reflect.DeepEqual(lost, want) || len(lost.Items) != 2 || len(lost.Items[1].Bytes) != 100 {
 		t.Fatalf("lost %+v, want %+v", lost, want)
 	}
 	st := s.Stats()
@@ -94,7 +95,8 @@ func TestOversizedFrameIsHeldAlone(t *testing.T) {
 // dropped, and the bytes never exceed the limit while more than one is held.
 func TestEveryFrameIsAccountedFor(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		s, _ := New(rapid.IntRange(1, 500).Draw(rt, "limit"))
+		limit := rapid.IntRange(1, 500).Draw(rt, "limit")
+		s, _ := New(Options{MemoryBytes: limit})
 		seen := map[uint64]bool{}
 		var next, lastAck uint64
 		mark := func(seq uint64) {
@@ -123,7 +125,7 @@ func TestEveryFrameIsAccountedFor(t *testing.T) {
 				s.Peek()
 			default:
 				next++
-				it, pinned := Item{}, s.pinned
+				it, pinned := Item{}, s.place != nowhere
 				if pinned {
 					it, _ = s.Peek()
 				}
@@ -139,8 +141,8 @@ func TestEveryFrameIsAccountedFor(t *testing.T) {
 				if gone != lost.Frames {
 					rt.Fatalf("drop %+v names %d frames", lost, gone)
 				}
-				if st := s.Stats(); st.Bytes > s.limit && st.Frames > 2 {
-					rt.Fatalf("holds %d bytes of %d", st.Bytes, s.limit)
+				if st := s.Stats(); st.Bytes > limit && st.Frames > 2 {
+					rt.Fatalf("holds %d bytes of %d", st.Bytes, limit)
 				}
 			}
 		}

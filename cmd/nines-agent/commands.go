@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,10 +21,14 @@ import (
 	"nines/agent/telegraf"
 )
 
-const defaultConfig = "/etc/nines/agent.yaml"
+const (
+	defaultConfig = "/etc/nines/agent.yaml"
+	defaultState  = "/var/lib/nines-agent"
+)
 
 type flags struct {
 	config string
+	state  string
 	level  string
 	format string
 }
@@ -49,6 +54,7 @@ Exit codes: 0 success, 1 failure while running, 2 wrong usage or configuration.`
 	root.SetErr(errOut)
 	p := root.PersistentFlags()
 	p.StringVar(&f.config, "config", defaultConfig, "the agent's YAML configuration")
+	p.StringVar(&f.state, "state-dir", cmp.Or(os.Getenv("STATE_DIRECTORY"), defaultState), "where the agent keeps what it writes: the spool")
 	p.StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
 	p.StringVar(&f.format, "log-format", "text", "text or json")
 	root.AddCommand(run, newTest(f, out, errOut), newCheck(out), newVersion(out))
@@ -65,17 +71,18 @@ func newRun(f *flags, errOut io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), f.config, log)
+			return runAgent(cmd.Context(), f.config, f.state, log)
 		},
 	}
 }
 
 // runAgent runs until the context ends.
-func runAgent(ctx context.Context, file string, log *slog.Logger) error {
+func runAgent(ctx context.Context, file, state string, log *slog.Logger) error {
 	cfg, err := agent.Load(file)
 	if err != nil {
 		return err
 	}
+	cfg.StateDir = state
 	a, err := agent.New(agent.Options{Config: cfg, Version: version, Log: log})
 	if err != nil {
 		return err

@@ -328,7 +328,7 @@ func (f *Fleet) boot(h *host) uint64 {
 // sent is lost.
 func (f *Fleet) framerOf(h *host) (err error) {
 	h.framer = framing.New(h.name, f.boot(h), h.labels)
-	h.spool, err = spool.New(f.spool)
+	h.spool, err = spool.New(spool.Options{MemoryBytes: f.spool})
 	return err
 }
 

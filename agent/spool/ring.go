@@ -1,0 +1,51 @@
+package spool
+
+import "time"
+
+// entry is a frame in memory and when it came, since the spool began.
+type entry struct {
+	Item
+	at time.Duration
+}
+
+// ring is a queue of frames in memory that grows.
+type ring struct {
+	items   []entry // n from head on
+	head, n int
+	bytes   int
+}
+
+func (r *ring) at(i int) *entry { return &r.items[(r.head+i)%len(r.items)] }
+func (r *ring) front() *entry   { return r.at(0) }
+
+func (r *ring) push(e entry) {
+	if r.n == len(r.items) {
+		bigger := make([]entry, max(16, 2*len(r.items)))
+		for i := range r.n {
+			bigger[i] = *r.at(i)
+		}
+		r.items, r.head = bigger, 0
+	}
+	r.n++
+	*r.at(r.n - 1) = e
+	r.bytes += len(e.Bytes)
+}
+
+func (r *ring) pop() entry {
+	e := *r.front()
+	*r.front() = entry{}
+	r.head = (r.head + 1) % len(r.items)
+	r.n--
+	r.bytes -= len(e.Bytes)
+	return e
+}
+
+// remove takes out the entry that i others are before; there are few of these.
+func (r *ring) remove(i int) entry {
+	e := *r.at(i)
+	for ; i > 0; i-- {
+		*r.at(i) = *r.at(i - 1)
+	}
+	*r.front() = e
+	return r.pop()
+}
