@@ -80,7 +80,7 @@ var table = []row{
 	{"internal/sim", 3, "agent/framing agent/spool internal/bus internal/hist internal/telemetry internal/topology internal/wire internal/yamlconf",
 		"plays a fleet with the agents' own framer and spool; it never sees a collector"},
 
-	{"internal/truth", 3, "internal/access internal/ledger internal/sla internal/slo internal/telemetry",
+	{"internal/truth", 3, "internal/access internal/ledger internal/sla internal/slo internal/telemetry internal/wire",
 		"what a simulation measured against the ledger; an oracle, so it knows no collector"},
 
 	{"web", 4, "internal/access internal/alert internal/hist internal/inventory internal/ledger internal/sla internal/slo internal/telemetry internal/wire internal/yamlconf rules statement",

@@ -189,6 +189,9 @@ func (f *Framer) expireSchemas(now int64) {
 // came. Times within a block ascend strictly; a round that would break that
 // begins another block.
 func blocks(rounds []telemetry.Round) []telemetry.Block {
+	if len(rounds) == 1 { // most frames of a host without probes
+		return []telemetry.Block{block([]*telemetry.Round{&rounds[0]})}
+	}
 	var order []uint64
 	by := make(map[uint64][]*telemetry.Round, 16)
 	for i := range rounds {

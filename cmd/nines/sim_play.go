@@ -46,9 +46,22 @@ func (p *simPlay) newFleet(start int64, salt uint64) (err error) {
 		o.Truth = func(x sim.Outcome) {
 			p.truth.Sample(x.Time, x.Host, x.Labels, x.Series, x.Value)
 		}
+		o.Fates = p.fate
 	}
 	p.fleet, err = sim.New(o)
 	return err
+}
+
+// fate writes down what became of a frame.
+func (p *simPlay) fate(x sim.Fate) {
+	switch x.Step {
+	case sim.Made:
+		p.truth.Framed(x.Host, x.Boot, x.Seq)
+	case sim.Sent:
+		p.truth.Sent(x.Host, x.Boot, x.Seq)
+	case sim.Lost:
+		p.truth.Lost(x.Host, x.Boot, x.Seq)
+	}
 }
 
 // run plays to Kafka.
@@ -58,7 +71,7 @@ func (p *simPlay) run(ctx context.Context, client *bus.Client, screen *os.File) 
 	if err := p.newFleet(start, rand.Uint64()); err != nil {
 		return err
 	}
-	end, closeTruth, err := p.openTruth(start)
+	end, closeTruth, err := p.openTruth(begin, start)
 	if err != nil {
 		return err
 	}
@@ -96,7 +109,7 @@ func (p *simPlay) run(ctx context.Context, client *bus.Client, screen *os.File) 
 
 // openTruth begins the file of what was measured, if one is wanted, and returns
 // when the play ends.
-func (p *simPlay) openTruth(start int64) (end int64, done func(complete bool) error, err error) {
+func (p *simPlay) openTruth(begin time.Time, start int64) (end int64, done func(complete bool) error, err error) {
 	end = 0
 	if p.req.lasts > 0 {
 		end = start + p.req.lasts.Milliseconds()
@@ -108,7 +121,7 @@ func (p *simPlay) openTruth(start int64) (end int64, done func(complete bool) er
 	if err != nil {
 		return 0, nil, fmt.Errorf("write truth: %w", err)
 	}
-	p.truth = truth.NewWriter(file, truth.Head{Start: start, Seed: p.cfg.Seed, Shard: fmt.Sprintf("%d/%d", p.req.part+1, p.req.parts), Hosts: p.fleet.Hosts()})
+	p.truth = truth.NewWriter(file, truth.Head{Start: start, Begin: begin.UnixMilli(), Speed: p.req.rate, Seed: p.cfg.Seed, Shard: fmt.Sprintf("%d/%d", p.req.part+1, p.req.parts), Hosts: p.fleet.Hosts()})
 	if end > 0 {
 		for _, o := range p.fleet.Occurrences(start, end) {
 			p.truth.Fault(truth.Fault{Fault: string(o.Fault.Kind), Name: o.Fault.Name, On: o.Fault.Strikes(), From: o.Start, Until: o.End})

@@ -42,6 +42,9 @@ type Options struct {
 	// Truth, where given, is told everything that is measured of services, in
 	// the order of time per host, before its frame is made.
 	Truth func(Outcome)
+	// Fates, where given, is told what becomes of the frames of hosts that measure
+	// services: it tells which of the truth can have reached a collector.
+	Fates func(Fate)
 	// Flush is how often frames leave, in milliseconds and a multiple of the
 	// interval; 0 is each interval.
 	Flush int64
@@ -71,6 +74,25 @@ type Outcome struct {
 	Value float64
 }
 
+// Step is what happens to a frame.
+type Step uint8
+
+// Steps of a frame: it is made of all that its host has measured since the frame
+// before, leaves for Kafka, or is lost because the host could keep no more or its
+// agent was killed.
+const (
+	Made Step = iota
+	Sent
+	Lost
+)
+
+// Fate is what became of a frame.
+type Fate struct {
+	Host      string
+	Boot, Seq uint64
+	Step      Step
+}
+
 // Frame is one frame of one simulated agent. Frames of an agent leave in order,
 // each after the one before is acknowledged.
 type Frame struct {
@@ -86,6 +108,7 @@ type Fleet struct {
 	top      *topology.Topology
 	bare     bool // services only
 	truth    func(Outcome)
+	fates    func(Fate)
 	salt     uint64
 	interval int64
 	flush    int64
@@ -110,7 +133,7 @@ func New(opt Options) (*Fleet, error) {
 		return nil, err
 	}
 	c := opt.Config
-	f := &Fleet{cfg: c, top: opt.Topology, bare: opt.ServicesOnly, truth: opt.Truth, salt: opt.Salt, interval: c.Interval.Milliseconds(), flush: opt.Flush,
+	f := &Fleet{cfg: c, top: opt.Topology, bare: opt.ServicesOnly, truth: opt.Truth, fates: opt.Fates, salt: opt.Salt, interval: c.Interval.Milliseconds(), flush: opt.Flush,
 		origin: opt.Start, next: opt.Start, names: map[string]*host{}, gpus: map[string]int{}, schemas: map[[3]int]*telemetry.Schema{}, spool: spoolBytes}
 	if f.flush == 0 {
 		f.flush = f.interval
@@ -284,7 +307,7 @@ func (f *Fleet) Advance(now int64) ([]Frame, error) {
 		f.next += f.interval
 		if (f.next-f.origin)%f.flush == 0 {
 			for _, h := range f.hosts {
-				out = h.send(out, w, f.next)
+				out = h.send(f, out, w)
 			}
 		}
 	}
@@ -327,9 +350,28 @@ func (f *Fleet) boot(h *host) uint64 {
 // framerOf begins a boot: frames are numbered from 1 again, and what was not
 // sent is lost.
 func (f *Fleet) framerOf(h *host) (err error) {
-	h.framer = framing.New(h.name, f.boot(h), h.labels)
+	for h.spool != nil {
+		it, ok := h.spool.Peek()
+		if !ok {
+			break
+		}
+		f.tell(h, it.Seq, it.Seq, Lost)
+		_ = h.spool.Ack(it.Seq) // the item just peeked
+	}
+	h.boot = f.boot(h)
+	h.framer = framing.New(h.name, h.boot, h.labels)
 	h.spool, err = spool.New(spool.Options{MemoryBytes: f.spool})
 	return err
+}
+
+// tell tells what became of frames of a host that measures services.
+func (f *Fleet) tell(h *host, first, last uint64, step Step) {
+	if f.fates == nil || len(h.meters) == 0 {
+		return
+	}
+	for seq := first; seq <= last; seq++ {
+		f.fates(Fate{h.name, h.boot, seq, step})
+	}
 }
 
 // label makes the labels of a series of a service.

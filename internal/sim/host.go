@@ -26,6 +26,7 @@ type host struct {
 
 	dice   *rand.Rand
 	boots  int
+	boot   uint64 // the one that runs
 	framer *framing.Framer
 	spool  *spool.Spool
 	meters []meter
@@ -37,6 +38,7 @@ type host struct {
 	heat     []float64 // of GPUs, degrees Celsius
 	xids     []float64 // events of GPUs
 	off      []bool    // GPUs that left the bus
+	values   []float64 // room for what it measures of itself
 }
 
 // reboot starts the agent.
@@ -83,13 +85,15 @@ func (h *host) step(f *Fleet, w *weather, t int64) error {
 
 // send moves what was measured into the spool, and out of it where the zone is
 // reached.
-func (h *host) send(out []Frame, w *weather, now int64) []Frame {
+func (h *host) send(f *Fleet, out []Frame, w *weather) []Frame {
 	if h.dead {
 		return out
 	}
-	for _, it := range h.framer.Flush(now + h.skew) {
+	for _, it := range h.framer.Flush(f.next + h.skew) {
+		f.tell(h, it.Seq, it.Seq, Made)
 		if lost := h.spool.Put(it); lost.Frames > 0 {
 			h.framer.RepeatSchemas()
+			f.tell(h, lost.FirstSeq, lost.LastSeq, Lost)
 		}
 	}
 	if _, dark := w.dark[h.zone]; dark && !h.outside {
@@ -101,6 +105,7 @@ func (h *host) send(out []Frame, w *weather, now int64) []Frame {
 			return out
 		}
 		out = append(out, Frame{Agent: h.name, Zone: h.zone, Host: h.name, Item: it})
+		f.tell(h, it.Seq, it.Seq, Sent)
 		_ = h.spool.Ack(it.Seq) // the item just peeked
 	}
 }
@@ -197,7 +202,11 @@ func (f *Fleet) hostSchema(cores, gpus, left int) *telemetry.Schema {
 func (h *host) base(f *Fleet, w *weather, t int64, load float64) {
 	left := h.leftOut()
 	s := f.hostSchema(h.cores, h.gpus, left)
-	v := make([]float64, 0, len(s.Series)+left)
+	v := h.values[:0]
+	if cap(v) < len(s.Series)+left || f.flush != f.interval { // else it was sent
+		v = make([]float64, 0, len(s.Series)+left)
+	}
+	h.values = v
 	seconds := float64(f.interval) / 1000
 	want := 0.1 + 0.5*load
 	if _, dark := w.dark[h.zone]; dark && !h.outside {

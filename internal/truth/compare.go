@@ -6,29 +6,37 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"nines/internal/access"
 	"nines/internal/ledger"
 	"nines/internal/sla"
 	"nines/internal/slo"
+	"nines/internal/wire"
 )
 
 // Difference is one slot of which the ledger says something else.
 type Difference struct {
 	Objective, Group string
-	// Start of the slot, Unix milliseconds.
+	// Start of the slot, Unix milliseconds; 0 for what belongs to no slot.
 	Start int64
-	// What differs, in words.
+	// What differs: the ledger's figures and the truth's, in words.
 	What string
-	// Explained by a gap: frames were lost, and the ledger says so.
-	Explained bool
+	// Possible where records that left the log unread, or that nobody could
+	// decode, may have held what the ledger has less: it does not know whose they
+	// were.
+	Possible bool
 }
 
 // String writes it on a line.
 func (d Difference) String() string {
-	at := time.UnixMilli(d.Start).UTC().Format("2006-01-02 15:04:05")
-	return fmt.Sprintf("%s {%s} at %s: %s", d.Objective, d.Group, at, d.What)
+	at := "in no slot"
+	if d.Start != 0 {
+		at = "at " + time.UnixMilli(d.Start).UTC().Format("2006-01-02 15:04:05")
+	}
+	return fmt.Sprintf("%s {%s} %s: %s", d.Objective, d.Group, at, d.What)
 }
 
 // Report is the outcome of a comparison.
@@ -36,47 +44,47 @@ type Report struct {
 	// Slots were compared, of which Same agree; Bad and Open are as the ledger
 	// has them.
 	Slots, Same, Bad, Open int
-	// Events of these slots, by the truth.
+	// Events that these slots should have.
 	Events int64
 	// Differences in order of time.
 	Differences []Difference
-	// Gaps that the ledger reports in the time of the simulation.
-	Gaps int
 }
 
-// Unexplained returns how many differences no gap accounts for.
-func (r *Report) Unexplained() (n int) {
+// Wrong returns how many differences nothing that the ledger reports accounts
+// for.
+func (r *Report) Wrong() (n int) {
 	for i := range r.Differences {
-		if !r.Differences[i].Explained {
+		if !r.Differences[i].Possible {
 			n++
 		}
 	}
 	return n
 }
 
-// Compare holds the slots of a ledger against the counts. Groups that the truth
-// does not know are somebody else's and are left alone.
+// Compare holds the slots of a ledger against the counts: each has the figures of
+// what arrived, no more and no less. Groups that the truth does not know are
+// somebody else's and are left alone.
 func (c *Counts) Compare(ctx context.Context, led *ledger.Ledger, set *slo.RuleSet) (*Report, error) {
-	gaps, err := led.Gaps(ctx, access.Local(), c.From, c.Until)
+	if err := c.whole(); err != nil {
+		return nil, err
+	}
+	unplaced, err := led.Unplaced(ctx, access.Local(), c.From-1, c.Until)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Gaps: len(gaps)}
 	names := map[string]string{}
 	for _, o := range set.Objectives {
 		names[o.StreamID] = cmp.Or(names[o.StreamID], o.Name)
 	}
+	r := &Report{}
 	for id, st := range c.streams {
 		if len(st.groups) == 0 {
 			continue
 		}
-		if err := st.compare(ctx, led, id, cmp.Or(names[id], id), c.From, c.Until, r); err != nil {
+		x := comparison{Counts: c, counter: st, name: cmp.Or(names[id], id), unplaced: unplaced, report: r}
+		if err := x.run(ctx, led, id); err != nil {
 			return nil, err
 		}
-	}
-	for i := range r.Differences {
-		d := &r.Differences[i]
-		d.Explained = slices.ContainsFunc(gaps, func(g ledger.GapRow) bool { return g.From <= d.Start+longest(set) && g.To >= d.Start })
 	}
 	slices.SortFunc(r.Differences, func(a, b Difference) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Objective, b.Objective), cmp.Compare(a.Group, b.Group))
@@ -84,63 +92,101 @@ func (c *Counts) Compare(ctx context.Context, led *ledger.Ledger, set *slo.RuleS
 	return r, nil
 }
 
-// longest is the length of the longest slots, in milliseconds.
-func longest(set *slo.RuleSet) (n int64) {
-	for _, st := range set.Streams {
-		n = max(n, st.Rule.Length)
-	}
-	return n
-}
-
-func (c *counter) compare(ctx context.Context, led *ledger.Ledger, id, name string, from, until int64, r *Report) error {
-	type slotID struct {
-		group string
-		start int64
-	}
-	seen := map[slotID]bool{}
-	from -= from % c.def.Rule.Length
-	err := led.Slots(ctx, access.Local(), id, from, until, func(g ledger.Group, slots []ledger.Slot) error {
-		want := c.groups[c.groupName(g.Labels)]
-		if want == nil {
-			return nil
+// whole tells whether there is a file of every part of each fleet: groups have
+// samples of all.
+func (c *Counts) whole() error {
+	have := map[[2]int64][]string{}
+	for _, h := range c.Parts {
+		id := [2]int64{h.Start, int64(h.Seed)}
+		if slices.Contains(have[id], h.Shard) {
+			return fmt.Errorf("two files are of shard %s of one fleet", h.Shard)
 		}
-		for i := range slots {
-			s := &slots[i]
-			seen[slotID{want.name, s.Start}] = true
-			t := want.slots[s.Start]
-			if t == nil {
-				t = &tally{}
-			}
-			r.slot(name, want.name, c.def, t, s)
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
-		return err
+		have[id] = append(have[id], h.Shard)
 	}
-	for _, g := range c.groups {
-		for start, t := range g.slots {
-			if t.total > 0 && !seen[slotID{g.name, start}] {
-				r.Slots++
-				r.Events += t.total
-				r.Differences = append(r.Differences, Difference{Objective: name, Group: g.name, Start: start,
-					What: fmt.Sprintf("the ledger has no slot, the truth is %d of %d good", t.goods(c.def), t.total)})
-			}
+	for id, parts := range have {
+		_, n, _ := strings.Cut(parts[0], "/")
+		if all, _ := strconv.Atoi(n); len(parts) < all {
+			return fmt.Errorf("only the shards %s of the fleet that began to measure at %s are here: name the files of all",
+				strings.Join(parts, ", "), time.UnixMilli(id[0]).UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
 }
 
-// goods returns the good events, by whichever of good and bad ones is counted.
-func (t *tally) goods(def *slo.Stream) int64 {
-	if def.Sample == nil && def.Good == nil {
-		return max(0, t.total-t.bad)
+// comparison is of one stream.
+type comparison struct {
+	*Counts
+	counter  *counter
+	name     string
+	unplaced []ledger.UnplacedRow
+	report   *Report
+}
+
+func (x *comparison) run(ctx context.Context, led *ledger.Ledger, id string) error {
+	type slotID struct {
+		group string
+		start int64
 	}
-	return t.good
+	seen := map[slotID]bool{}
+	known := map[string]bool{}
+	length := x.counter.def.Rule.Length
+	err := led.Slots(ctx, access.Local(), id, x.From-x.From%length-length, x.Until+length, func(g ledger.Group, slots []ledger.Slot) error {
+		want := x.counter.groups[x.counter.groupName(g.Labels)]
+		if want == nil {
+			return nil
+		}
+		known[want.name] = true
+		for i := range slots {
+			s := &slots[i]
+			seen[slotID{want.name, s.Start}] = true
+			x.slot(want, s)
+		}
+		x.outside(want, g.Key)
+		return nil
+	})
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	for _, g := range x.counter.groups {
+		for start, t := range g.slots {
+			if *t != (tally{}) && !seen[slotID{g.name, start}] {
+				x.slot(g, &ledger.Slot{Start: start, State: sla.Unknown})
+			}
+		}
+		if !known[g.name] && g.unplaced != (tally{}) {
+			x.outside(g, wire.GroupKey{})
+		}
+	}
+	return nil
+}
+
+// outside compares the sums of what belongs to no slot.
+func (x *comparison) outside(g *group, key wire.GroupKey) {
+	var got tally
+	for _, u := range x.unplaced {
+		if u.Group == key {
+			got.good, got.total = got.good+int64(u.Good), got.total+int64(u.Total)
+		}
+	}
+	want := tally{good: g.unplaced.good, total: g.unplaced.total}
+	if x.counter.countsBad() {
+		want.good = want.total - g.unplaced.bad
+	}
+	if got != want {
+		x.differ(g, 0, false, "the ledger has %d good of %d, the truth is %d of %d", got.good, got.total, want.good, want.total)
+	}
+}
+
+func (x *comparison) differ(g *group, start int64, possible bool, format string, args ...any) {
+	x.report.Differences = append(x.report.Differences, Difference{Objective: x.name, Group: g.name, Start: start, What: fmt.Sprintf(format, args...), Possible: possible})
 }
 
 // slot compares one slot.
-func (r *Report) slot(objective, group string, def *slo.Stream, t *tally, s *ledger.Slot) {
+func (x *comparison) slot(g *group, s *ledger.Slot) {
+	r, t := x.report, g.slots[s.Start]
+	if t == nil {
+		t = &tally{}
+	}
 	r.Slots++
 	r.Events += t.total
 	switch s.State {
@@ -149,20 +195,45 @@ func (r *Report) slot(objective, group string, def *slo.Stream, t *tally, s *led
 	case sla.Bad:
 		r.Bad++
 	}
-	differ := func(format string, args ...any) {
-		r.Differences = append(r.Differences, Difference{Objective: objective, Group: group, Start: s.Start, What: fmt.Sprintf(format, args...)})
-	}
-	good := t.goods(def)
+	want := x.counter.figures(t)
+	got := figures{int64(s.Good), int64(s.Total), int64(s.Owed), int64(s.Blind)}
 	switch {
-	case int64(s.Good) != good || int64(s.Total) != t.total:
-		differ("the ledger has %d of %d good, the truth is %d of %d", s.Good, s.Total, good, t.total)
-	case int64(s.Blind) != t.blind:
-		differ("the ledger has %d blind attempts, the truth is %d", s.Blind, t.blind)
-	case s.State == sla.Good && t.total > 0 && good == 0 && def.Rule.MinCount == 0:
-		differ("the ledger calls it good, and every one of its %d events failed", t.total)
-	case s.State == sla.Bad && t.total > 0 && good == t.total:
-		differ("the ledger calls it bad, and all of its %d events were good", t.total)
+	case got != want:
+		less := got.good <= want.good && got.total-got.good <= want.total-want.good && got.owed <= want.owed && got.blind <= want.blind
+		possible := less && x.gaps.may(x.Parts, s.Start, s.Start+x.counter.def.Rule.Length)
+		x.differ(g, s.Start, possible, "the ledger has %s, the truth is %s", got, want)
+	case s.State == sla.Good && want.total > 0 && want.good == 0 && x.counter.def.Rule.MinCount == 0:
+		x.differ(g, s.Start, false, "the ledger calls it good, and every one of its %d events failed", want.total)
+	case s.State == sla.Bad && want.total > 0 && want.good == want.total && want.owed == 0:
+		x.differ(g, s.Start, false, "the ledger calls it bad, and all of its %d events were good", want.total)
 	default:
 		r.Same++
 	}
+}
+
+// figures are a slot as a ledger writes it.
+type figures struct{ good, total, owed, blind int64 }
+
+// String writes them in words.
+func (f figures) String() string {
+	text := fmt.Sprintf("%d good of %d", f.good, f.total)
+	if f.owed > 0 {
+		text += fmt.Sprintf(", %d more bad than all", f.owed)
+	}
+	if f.blind > 0 {
+		text += fmt.Sprintf(", %d blind", f.blind)
+	}
+	return text
+}
+
+// countsBad tells whether bad events are counted, and not good ones.
+func (c *counter) countsBad() bool { return c.def.Sample == nil && c.def.Good == nil }
+
+// figures returns the good events by whichever of good and bad ones is counted.
+func (c *counter) figures(t *tally) figures {
+	f := figures{t.good, t.total, 0, t.blind}
+	if c.countsBad() {
+		f.good, f.owed = max(0, t.total-t.bad), max(0, t.bad-t.total)
+	}
+	return f
 }

@@ -2,7 +2,6 @@ package truth
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,10 +13,21 @@ import (
 // tally is what one slot should hold.
 type tally struct{ good, bad, total, blind int64 }
 
-// group is one group of a stream: its slots by their start.
+// group is one group of a stream: its slots by their start, and what belongs to
+// no slot.
 type group struct {
-	name  string
-	slots map[int64]*tally
+	name     string
+	slots    map[int64]*tally
+	unplaced tally
+}
+
+func (g *group) slot(start int64) *tally {
+	t := g.slots[start]
+	if t == nil {
+		t = &tally{}
+		g.slots[start] = t
+	}
+	return t
 }
 
 // counter counts the samples of one stream.
@@ -140,122 +150,8 @@ func (c *counter) group(ls telemetry.Labels) *group {
 	name := c.groupName(ls)
 	g := c.groups[name]
 	if g == nil {
-		g = &group{name, map[int64]*tally{}}
+		g = &group{name: name, slots: map[int64]*tally{}}
 		c.groups[name] = g
 	}
 	return g
-}
-
-// feed is one use of a series.
-type feed struct {
-	role   *role
-	group  *group
-	length int64
-	// Of a counter: the time of its last reading that counted, and what it grew by
-	// since.
-	last  int64
-	grown float64
-}
-
-// sample counts a sample in the slot of its time. A counter's growth happened
-// before its reading; one that is not later than the last, because the host's
-// clock was set back, counts nothing until time has caught up, see
-// docs/torture.md.
-func (f *feed) sample(at int64, v float64) {
-	if f.role.counter {
-		if f.grown += v; at <= f.last {
-			return
-		}
-		f.last, v, f.grown = at, f.grown, 0
-		at--
-	}
-	start := at - at%f.length
-	t := f.group.slots[start]
-	if t == nil {
-		t = &tally{}
-		f.group.slots[start] = t
-	}
-	f.role.add(t, v)
-}
-
-// Counts are samples of one or more files, counted by the objectives of a rule
-// set: a Sink.
-type Counts struct {
-	streams map[string]*counter
-	feeds   [][]feed // by series of the file that is being read
-	// Skipped says of streams why they are not compared, by ID.
-	Skipped map[string]string
-	// Samples were read, of which Fed belong to an objective.
-	Samples, Fed uint64
-	// Faults that were played.
-	Faults []Fault
-	// Files were read, of which Incomplete end before their time or with frames
-	// that nobody acknowledged.
-	Files, Incomplete int
-	// From and Until bound the samples' times, Unix milliseconds.
-	From, Until int64
-}
-
-// NewCounts counts by the streams of a rule set.
-func NewCounts(set *slo.RuleSet) (*Counts, error) {
-	c := &Counts{streams: map[string]*counter{}, Skipped: map[string]string{}}
-	for _, id := range slices.Sorted(maps.Keys(set.Streams)) {
-		s, why, err := newCounter(set.Streams[id])
-		if err != nil {
-			return nil, err
-		}
-		if why != "" {
-			c.Skipped[id] = why
-			continue
-		}
-		c.streams[id] = s
-	}
-	return c, nil
-}
-
-// Head begins a file.
-func (c *Counts) Head(Head) {
-	c.Files++
-	c.Incomplete++ // until its end says otherwise
-	c.feeds = nil
-}
-
-// Fault is kept once: each shard tells of all.
-func (c *Counts) Fault(f Fault) {
-	if !slices.Contains(c.Faults, f) {
-		c.Faults = append(c.Faults, f)
-	}
-}
-
-// Series finds the objectives that the series feeds.
-func (c *Counts) Series(_ int, s Series) {
-	var list []feed
-	for _, st := range c.streams {
-		if r := st.role(&s); r != nil {
-			list = append(list, feed{role: r, group: st.group(s.Labels), length: st.def.Rule.Length})
-		}
-	}
-	c.feeds = append(c.feeds, list)
-}
-
-// Sample counts.
-func (c *Counts) Sample(n int, at int64, v float64) {
-	c.Samples++
-	if c.From == 0 || at < c.From {
-		c.From = at
-	}
-	c.Until = max(c.Until, at+1)
-	for i := range c.feeds[n] {
-		c.feeds[n][i].sample(at, v)
-	}
-	if len(c.feeds[n]) > 0 {
-		c.Fed++
-	}
-}
-
-// End ends a file.
-func (c *Counts) End(e End) {
-	if e.Complete {
-		c.Incomplete--
-	}
 }

@@ -2,6 +2,7 @@ package truth
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ type anyLine struct {
 	Host  string            `json:"host"`
 	Kind  string            `json:"kind"`
 	Label map[string]string `json:"labels"`
+	Frame *uint64           `json:"frame"`
+	Boot  uint64            `json:"boot,string"`
+	Lost  bool              `json:"lost"`
 	S     *int              `json:"s"`
 	T     int64             `json:"t"`
 	V     number            `json:"v"`
@@ -69,6 +73,8 @@ type Sink interface {
 	// Series is called once for each, n counted from 0, before its samples.
 	Series(n int, s Series)
 	Sample(n int, at int64, v float64)
+	// Frame says that the samples since the frame before were in this one.
+	Frame(f Frame)
 	// End is called last, and not at all where the simulation was killed.
 	End(e End)
 }
@@ -96,6 +102,9 @@ func Read(name string, in io.Reader, to Sink) error {
 }
 
 func take(b []byte, introduced *int, head *bool, to Sink) error {
+	if n, at, v, ok := plainSample(b); ok && *head {
+		return sample(n, at, v, *introduced, to)
+	}
 	var l anyLine
 	if err := json.Unmarshal(b, &l); err != nil {
 		return fmt.Errorf("want a line of JSON: %w", err)
@@ -108,13 +117,9 @@ func take(b []byte, introduced *int, head *bool, to Sink) error {
 		*head = true
 		to.Head(l.Head)
 	case l.S != nil:
-		if *l.S < 0 || *l.S >= *introduced {
-			return fmt.Errorf("sample of series %d, which no line introduced", *l.S)
-		}
-		if l.T < 0 || l.T > math.MaxInt64/2 {
-			return fmt.Errorf("want a time in Unix milliseconds, got %d", l.T)
-		}
-		to.Sample(*l.S, l.T, float64(l.V))
+		return sample(*l.S, l.T, float64(l.V), *introduced, to)
+	case l.Frame != nil:
+		to.Frame(Frame{*l.Frame, l.Host, l.Boot, l.Lost})
 	case l.Intro != nil:
 		if *l.Intro != *introduced || l.Name == "" || l.Kind != "gauge" && l.Kind != "counter" {
 			return fmt.Errorf("want series %d with a name and a kind, gauge or counter", *introduced)
@@ -129,4 +134,37 @@ func take(b []byte, introduced *int, head *bool, to Sink) error {
 		return errors.New("want a line with s, series, fault or end")
 	}
 	return nil
+}
+
+func sample(n int, at int64, v float64, introduced int, to Sink) error {
+	if n < 0 || n >= introduced {
+		return fmt.Errorf("sample of series %d, which no line introduced", n)
+	}
+	if at < 0 || at > math.MaxInt64/2 {
+		return fmt.Errorf("want a time in Unix milliseconds, got %d", at)
+	}
+	to.Sample(n, at, v)
+	return nil
+}
+
+// plainSample reads a sample as Writer writes it, which is most of a file, in a
+// tenth of the time that JSON takes. Whatever else is left to JSON.
+func plainSample(b []byte) (n int, at int64, v float64, ok bool) {
+	rest, ok := bytes.CutPrefix(b, []byte(`{"s":`))
+	if !ok {
+		return 0, 0, 0, false
+	}
+	head, rest, ok := bytes.Cut(rest, []byte(`,"t":`))
+	if !ok {
+		return 0, 0, 0, false
+	}
+	mid, rest, ok := bytes.Cut(rest, []byte(`,"v":`))
+	last, closed := bytes.CutSuffix(rest, []byte("}\n"))
+	if !ok || !closed || len(last) == 0 || last[0] > '9' || last[0] < '0' {
+		return 0, 0, 0, false
+	}
+	n, errN := strconv.Atoi(string(head))
+	at, errT := strconv.ParseInt(string(mid), 10, 64)
+	v, errV := strconv.ParseFloat(string(last), 64)
+	return n, at, v, errN == nil && errT == nil && errV == nil
 }

@@ -17,6 +17,7 @@ type recorder struct {
 	samples []float64
 	times   []int64
 	faults  []Fault
+	frames  []Frame
 	end     *End
 }
 
@@ -26,7 +27,8 @@ func (r *recorder) Series(_ int, s Series) { r.series = append(r.series, s) }
 func (r *recorder) Sample(_ int, at int64, v float64) {
 	r.times, r.samples = append(r.times, at), append(r.samples, v)
 }
-func (r *recorder) End(e End) { r.end = &e }
+func (r *recorder) Frame(f Frame) { r.frames = append(r.frames, f) }
+func (r *recorder) End(e End)     { r.end = &e }
 
 func labels(kv ...string) telemetry.Labels {
 	m := map[string]string{}
@@ -49,6 +51,8 @@ func file(t testing.TB) []byte {
 		w.Sample(60_000+int64(i)*30_000, "h1", host, turn, v)
 	}
 	w.Sample(61_000, "h1", host, bad, 3)
+	w.Framed("h1", 9, 1)
+	w.Sent("h1", 9, 1)
 	if err := w.Close(End{End: 150_000, Frames: 3, Complete: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +64,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	if err := Read("truth", bytes.NewReader(file(t)), &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.series) != 2 || len(r.samples) != 4 || len(r.faults) != 1 || r.end == nil || !r.end.Complete {
+	if len(r.series) != 2 || len(r.samples) != 4 || len(r.faults) != 1 || len(r.frames) != 1 || r.frames[0] != (Frame{1, "h1", 9, false}) || r.end == nil || !r.end.Complete {
 		t.Fatalf("%+v", r)
 	}
 	s := r.series[0]
@@ -105,7 +109,7 @@ func TestCounts(t *testing.T) {
 		"raw":    {Sample: &slo.Selector{Metric: "turn_seconds"}, Op: slo.Success, Unit: 1_000_000, Rule: rule},
 		"errors": {Bad: &slo.Selector{Metric: "errors_total"}, Total: &slo.Selector{Metric: "requests_total"}, GroupBy: []string{"host"}, Rule: rule},
 	}}
-	c, err := NewCounts(set)
+	c, err := NewCounts(set, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,17 +129,30 @@ func TestCounts(t *testing.T) {
 }
 
 // A counter's growth belongs to the slot before its reading, and once a clock was
-// set back to that of the first reading that is later than those before.
+// set back to that of the first reading that is later than those before; what a
+// lost frame held comes with the next, in no slot where that is too late.
 func TestGrowthOfACounter(t *testing.T) {
-	f := feed{role: &role{counter: true, add: func(t *tally, v float64) { t.total += int64(v) }}, group: &group{"", map[int64]*tally{}}, length: 60_000}
-	for _, r := range []struct {
+	f := feed{role: &role{counter: true, add: func(t *tally, v float64) { t.total += int64(v) }}, group: &group{"", map[int64]*tally{}, tally{}}, length: 60_000}
+	h := &hostState{}
+	for i, r := range []struct {
 		at   int64
 		grew float64
-	}{{59_000, 1}, {60_000, 2}, {61_000, 4}, {58_000, 8}, {61_000, 16}, {62_000, 32}} {
-		f.sample(r.at, r.grew)
+		lost bool
+	}{{59_000, 1, false}, {60_000, 2, false}, {61_000, 4, false}, {58_000, 8, false}, {61_000, 16, false}, {62_000, 32, false},
+		{70_000, 64, true}, {122_000, 128, false}, {130_000, 256, true}, {182_001, 512, false}} {
+		if r.lost {
+			f.measured(1, r.grew)
+			continue
+		}
+		h.arrive(1, uint64(i+1), r.at, false)
+		f.arrived(h, r.at, r.grew)
 	}
-	if a, b := f.group.slots[0].total, f.group.slots[60_000].total; a != 1+2 || b != 4+8+16+32 {
-		t.Errorf("%d and %d", a, b)
+	if a, b, c, d := f.group.slots[0].total, f.group.slots[60_000].total, f.group.slots[120_000].total, f.group.unplaced.total; a != 1+2 || b != 4+8+16+32 || c != 64+128 || d != 256+512 {
+		t.Errorf("%d, %d and %d, outside %d", a, b, c, d)
+	}
+	h.arrive(2, 3, 190_000, true) // frames 1 and 2 of another boot are missing
+	if f.arrived(h, 190_000, 7); f.group.unplaced.total != 256+512+7 {
+		t.Errorf("outside %d", f.group.unplaced.total)
 	}
 }
 

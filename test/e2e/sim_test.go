@@ -50,7 +50,7 @@ func TestSimulatedFleet(t *testing.T) {
 	}
 	replaceIn(t, a, `,"v":1}`, `,"v":0}`)
 	code, text, errs := oneShot(t, binary, "sim", "verify", "--truth", a, "--truth", b, "--data-dir", s.dir)
-	if code != 1 || !strings.Contains(errs, "slots differ from the truth") {
+	if code != 1 || !strings.Contains(errs, "the ledger is not true") {
 		t.Errorf("a truth that was tampered with: code %d\n%s%s", code, text, errs)
 	}
 }
