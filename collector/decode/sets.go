@@ -72,8 +72,8 @@ func (s *Sets[C]) Next() (*Point, error) { return s.reader.Next() }
 func (s *Sets[C]) Find(p *Point) (*Known[C], error) {
 	h := xxhash.Sum64(p.Key) + uint64(s.record.Format)
 	set := s.among(h, p.Key)
-	if set != nil && set.hostless && set.record != s.key {
-		set = s.among(h^s.key, p.Key)
+	if set == nil {
+		set = s.among(h^s.key, p.Key) // those without a host lie there
 	}
 	if set != nil {
 		return set, nil
@@ -83,7 +83,7 @@ func (s *Sets[C]) Find(p *Point) (*Known[C], error) {
 
 func (s *Sets[C]) among(h uint64, key []byte) *Known[C] {
 	set := s.known[h]
-	for set != nil && !(set.format == s.record.Format && bytes.Equal(set.key, key)) {
+	for set != nil && !(set.format == s.record.Format && bytes.Equal(set.key, key) && (!set.hostless || set.record == s.key)) {
 		set = set.next
 	}
 	return set
@@ -102,8 +102,8 @@ func (s *Sets[C]) describe(h uint64, p *Point) (*Known[C], error) {
 	if len(s.known) >= maxSets {
 		clear(s.known)
 	}
-	if s.among(h, p.Key) != nil {
-		h ^= s.key // of another record's key
+	if set.hostless {
+		h ^= s.key
 	}
 	set.next, s.known[h] = s.known[h], set
 	return set, nil
