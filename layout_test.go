@@ -69,7 +69,7 @@ var table = []row{
 	{"collector/evaluate", 3, "internal/access internal/alert internal/bus internal/deadletter internal/hist internal/inventory internal/ledger internal/rulelog internal/sla internal/sla/clauses internal/slo internal/telemetry internal/wire",
 		"partials to slots, alerts and the ledger"},
 	{"collector/notary", 3, "internal/alert internal/ledger", "signs the ledger's log; what reaches people is its caller's choice"},
-	{"collector/forward", 3, "collector/promseries internal/bus internal/telemetry internal/wire internal/yamlconf",
+	{"collector/forward", 3, "collector/decode collector/promseries internal/bus internal/telemetry internal/wire internal/yamlconf",
 		"telemetry to other stores; what it means there is their business"},
 	{"collector/ruler", 3, "collector/decode collector/promseries internal/alert internal/bus internal/telemetry internal/wire internal/yamlconf",
 		"telemetry to series and alerts; objectives are none of its business"},

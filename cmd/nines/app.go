@@ -278,7 +278,8 @@ func (a *app) rulerPart() (service.Part, error) {
 }
 
 func (a *app) forwardPart() (service.Part, error) {
-	f, err := forward.New(forward.Options{Config: a.cfg.Forward, Client: a.client, Topics: a.cfg.Topics.regions(), Log: a.log.With("role", roleForward), Metrics: a.metrics()})
+	formats, _ := aggregate.ParseFormats(a.cfg.Topics.Formats) // what is wrong was told when the file was read
+	f, err := forward.New(forward.Options{Config: a.cfg.Forward, Client: a.client, Formats: formats, Log: a.log.With("role", roleForward), Metrics: a.metrics()})
 	if err != nil {
 		return service.Part{}, failed(err)
 	}

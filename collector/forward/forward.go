@@ -1,5 +1,5 @@
-// Package forward sends the series of nines.telemetry on by Prometheus remote
-// write: to VictoriaMetrics, Prometheus, Mimir and what else takes it. The log is
+// Package forward sends the series of nines.telemetry, of the topics of regions
+// and of other fleets' topics on by Prometheus remote write: to VictoriaMetrics, Prometheus, Mimir and what else takes it. The log is
 // its queue: it keeps none of its own.
 //
 // What it promises:
@@ -13,8 +13,9 @@
 //   - Trouble with the receiver is retried for ever; what it refuses for its
 //     content is narrowed down, counted by status and named in the log.
 //
-// Histograms are sent as running sums. They begin at zero with each life of the
-// loop that sends them, and say so.
+// Histograms, and what other fleets send as differences, are sent as running sums.
+// They begin at zero with each life of the loop that sends them, and say so. Of
+// other fleets' values, repeats by series and time are dropped.
 //
 // Goroutines of Run: one group per target, and one loop per partition that it
 // owns, which has that partition's agents and its batch.
@@ -25,10 +26,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"nines/collector/decode"
 	"nines/internal/bus"
 	"nines/internal/wire"
 )
@@ -39,11 +43,12 @@ const GroupPrefix = "nines-forward-"
 // Options are what New needs.
 type Options struct {
 	Config Config
-	// Client reaches nines.telemetry and the Topics.
+	// Client reaches nines.telemetry and the topics of Formats.
 	Client *bus.Client
-	// Topics are those of regions, which are sent besides nines.telemetry.
-	Topics []string
-	Log    *slog.Logger
+	// Formats are how other fleets write, by topic; 0 is that of our own agents, for
+	// the topics of regions. These topics are sent besides nines.telemetry.
+	Formats map[string]decode.Format
+	Log     *slog.Logger
 	// Metrics takes the role's own metrics; nil for none.
 	Metrics *metrics.Set
 }
@@ -58,11 +63,12 @@ type Forward struct {
 // target is one receiver.
 type target struct {
 	Target
-	client *bus.Client
-	send   *sender
-	log    *slog.Logger
-	m      *meters
-	loads  *bus.Loads
+	client  *bus.Client
+	formats map[string]decode.Format
+	send    *sender
+	log     *slog.Logger
+	m       *meters
+	loads   *bus.Loads
 }
 
 // New checks the configuration, reads certificates, and starts nothing.
@@ -79,7 +85,7 @@ func New(o Options) (*Forward, error) {
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
 	}
-	f := &Forward{client: o.Client, topics: append([]string{wire.TopicTelemetry}, o.Topics...)}
+	f := &Forward{client: o.Client, topics: topics(o.Formats)}
 	for _, t := range o.Config.Targets {
 		t = t.withDefaults()
 		log, m := o.Log.With("target", t.Name), newMeters(o.Metrics, t.Name)
@@ -87,10 +93,16 @@ func New(o Options) (*Forward, error) {
 		if err != nil {
 			return nil, fmt.Errorf("start forward: %w", err)
 		}
-		f.targets = append(f.targets, &target{Target: t, client: o.Client, send: send, log: log, m: m,
+		f.targets = append(f.targets, &target{Target: t, client: o.Client, formats: o.Formats, send: send, log: log, m: m,
 			loads: bus.NewLoads("forward", wire.TopicTelemetry, o.Metrics).Labelled("target", t.Name)})
 	}
 	return f, nil
+}
+
+// topics returns what is sent, nines.telemetry first.
+func topics(formats map[string]decode.Format) []string {
+	all := slices.DeleteFunc(slices.Sorted(maps.Keys(formats)), func(t string) bool { return t == wire.TopicTelemetry })
+	return append([]string{wire.TopicTelemetry}, all...)
 }
 
 // Run sends until ctx ends. It may be called once.

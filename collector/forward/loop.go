@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"nines/collector/decode"
 	"nines/internal/bus"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
@@ -150,28 +151,39 @@ type loop struct {
 
 // take adds what the records hold to the batch.
 func (l *loop) take(recs []bus.Record) {
+	now := time.Now().UnixMilli()
 	for i := range recs {
 		rec := &recs[i]
-		l.logTime = max(l.logTime, rec.Time)
-		if wire.TypeOf(rec.Value, nil) != wire.TypeFrame {
-			continue
-		}
-		quiet := rec.Offset < l.write
-		if err := l.dec.DecodeFrame(rec.Value, &l.frame, l.schemas); err != nil {
-			if !quiet {
-				l.m.undecoded.Inc()
-			}
-			continue
-		}
-		if len(l.batch) == 0 {
+		l.logTime = max(l.logTime, min(rec.Time, now)) // a sender's clock may be years ahead
+		n := len(l.batch)
+		l.record(rec)
+		if n == 0 && len(l.batch) > 0 {
 			l.oldest = time.Now()
 		}
-		l.batch = l.tr.frame(l.batch, &l.frame, l.logTime, quiet)
 	}
 	if l.logTime-l.swept > silentFor/10 {
 		l.swept = l.logTime
 		l.tr.forget(l.logTime)
 	}
+}
+
+func (l *loop) record(rec *bus.Record) {
+	quiet := rec.Offset < l.write
+	typ, other := decode.TypeOf(rec, l.formats[l.from.topic])
+	if other != nil {
+		l.batch = l.tr.foreign(l.batch, other, l.logTime, quiet)
+		return
+	}
+	if typ != wire.TypeFrame {
+		return
+	}
+	if err := l.dec.DecodeFrame(rec.Value, &l.frame, l.schemas); err != nil {
+		if !quiet {
+			l.m.undecoded.Inc()
+		}
+		return
+	}
+	l.batch = l.tr.frame(l.batch, &l.frame, l.logTime, quiet)
 }
 
 // patience is how long a fetch may wait for news.

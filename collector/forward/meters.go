@@ -14,6 +14,8 @@ type meters struct {
 	sent, requests, bytes, retries *metrics.Counter
 	noSchema, noHistogram, repeats *metrics.Counter
 	undecoded, lost                *metrics.Counter
+	repeatedSamples, unfit         *metrics.Counter
+	late, future                   *metrics.Counter
 	took                           *metrics.Histogram
 }
 
@@ -24,6 +26,7 @@ func newMeters(set *metrics.Set, target string) *meters {
 	}
 	m.sent, m.requests, m.bytes, m.retries = c("samples_total"), c("requests_total"), c("request_bytes_total"), c("retries_total")
 	m.repeats, m.undecoded, m.lost = c("frame_repeats_total"), c("records_undecoded_total"), c("records_lost_total")
+	m.repeatedSamples, m.late, m.future, m.unfit = c("sample_repeats_total"), m.dropped("late"), m.dropped("future"), m.dropped("unfit_histogram")
 	m.noSchema, m.noHistogram = m.dropped("schema"), m.dropped("native_histogram")
 	m.took = set.GetOrCreateHistogram(fmt.Sprintf("nines_forward_request_seconds{target=%q}", target))
 	return m

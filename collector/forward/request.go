@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 
+	"nines/collector/decode"
 	"nines/internal/telemetry"
 )
 
@@ -16,8 +17,14 @@ type sample struct {
 	series *series
 	time   int64 // Unix milliseconds
 	value  float64
-	hist   *histogram.Histogram // of histograms, in place of value
+	// Of histograms, in place of value.
+	hist  *histogram.Histogram
+	float *histogram.FloatHistogram
+	start int64 // since when the value counts, Unix milliseconds; 0 where unknown
 }
+
+// native tells whether the sample is a histogram.
+func (s *sample) native() bool { return s.hist != nil || s.float != nil }
 
 // version is that of the remote-write protocol.
 type version int
@@ -66,14 +73,17 @@ func (b *body) v2(samples []sample) *writev2.Request {
 			b.seat[s.series] = at
 			req.Timeseries = append(req.Timeseries, writev2.TimeSeries{
 				LabelsRefs: b.symbols.SymbolizeLabels(s.series.labels, nil),
-				Metadata:   writev2.Metadata{Type: writev2.FromMetadataType(metricType(s.series.kind))},
+				Metadata:   writev2.Metadata{Type: writev2.FromMetadataType(s.series.kind)},
 			})
 		}
 		ts := &req.Timeseries[at]
-		if s.hist != nil {
-			ts.Histograms = append(ts.Histograms, writev2.FromIntHistogram(s.series.start, s.time, s.hist))
-		} else {
-			ts.Samples = append(ts.Samples, writev2.Sample{Value: s.value, Timestamp: s.time})
+		switch {
+		case s.hist != nil:
+			ts.Histograms = append(ts.Histograms, writev2.FromIntHistogram(s.start, s.time, s.hist))
+		case s.float != nil:
+			ts.Histograms = append(ts.Histograms, writev2.FromFloatHistogram(s.start, s.time, s.float))
+		default:
+			ts.Samples = append(ts.Samples, writev2.Sample{Value: s.value, Timestamp: s.time, StartTimestamp: s.start})
 		}
 	}
 	req.Symbols = b.symbols.Symbols()
@@ -92,13 +102,22 @@ func (b *body) v1(samples []sample) *prompb.WriteRequest {
 			req.Timeseries = append(req.Timeseries, prompb.TimeSeries{Labels: prompb.FromLabels(s.series.labels, nil)})
 		}
 		ts := &req.Timeseries[at]
-		if s.hist != nil {
+		switch {
+		case s.hist != nil:
 			ts.Histograms = append(ts.Histograms, prompb.FromIntHistogram(s.time, s.hist))
-		} else {
+		case s.float != nil:
+			ts.Histograms = append(ts.Histograms, prompb.FromFloatHistogram(s.time, s.float))
+		default:
 			ts.Samples = append(ts.Samples, prompb.Sample{Value: s.value, Timestamp: s.time})
 		}
 	}
 	return req
+}
+
+// series is one series of one agent as it is sent.
+type series struct {
+	labels labels.Labels
+	kind   model.MetricType
 }
 
 func metricType(k telemetry.Kind) model.MetricType {
@@ -111,10 +130,14 @@ func metricType(k telemetry.Kind) model.MetricType {
 	return model.MetricTypeGauge
 }
 
-// series is one series of one agent as it is sent.
-type series struct {
-	labels labels.Labels
-	kind   telemetry.Kind
-	// start is since when a histogram counts, Unix milliseconds; 0 where unknown.
-	start int64
+func foreignType(k decode.Kind) model.MetricType {
+	switch k {
+	case decode.Gauge:
+		return model.MetricTypeGauge
+	case decode.Counter, decode.Delta:
+		return model.MetricTypeCounter
+	case decode.Native, decode.NativeDelta:
+		return model.MetricTypeHistogram
+	}
+	return model.MetricTypeUnknown
 }

@@ -155,9 +155,9 @@ func (s *sender) fitting(v version, samples []sample) []sample {
 		return samples
 	}
 	out := make([]sample, 0, len(samples))
-	for _, x := range samples {
-		if x.hist == nil {
-			out = append(out, x)
+	for i := range samples {
+		if !samples[i].native() {
+			out = append(out, samples[i])
 		}
 	}
 	return out

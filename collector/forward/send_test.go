@@ -12,12 +12,12 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 
-	"nines/internal/telemetry"
 	"nines/internal/yamlconf"
 )
 
@@ -107,13 +107,13 @@ func delivered(t *testing.T, target Target, answer func(n int, v version, values
 		t.Fatal(err)
 	}
 	defer send.post.client.CloseIdleConnections()
-	one := &series{labels: labels.FromStrings("__name__", "m"), kind: telemetry.Gauge}
-	sum := &series{labels: labels.FromStrings("__name__", "m", "of", "histogram"), kind: telemetry.Histogram, start: 5}
+	one := &series{labels: labels.FromStrings("__name__", "m"), kind: model.MetricTypeGauge}
+	sum := &series{labels: labels.FromStrings("__name__", "m", "of", "histogram"), kind: model.MetricTypeHistogram}
 	var samples []sample
 	for i := range int64(8) {
 		samples = append(samples, sample{series: one, time: i + 1, value: float64(i) / 3})
 	}
-	samples = append(samples, sample{series: sum, time: 9, hist: &histogram.Histogram{Schema: 3, Count: 2, Sum: 2,
+	samples = append(samples, sample{series: sum, time: 9, start: 5, hist: &histogram.Histogram{Schema: 3, Count: 2, Sum: 2,
 		PositiveSpans: []histogram.Span{{Offset: 1, Length: 1}}, PositiveBuckets: []int64{2}}})
 	if err := send.deliver(context.Background(), newBody(), samples); err != nil {
 		t.Fatal(err)
