@@ -58,7 +58,7 @@ func (r *Role) awaitClock(ctx context.Context) error {
 
 func (r *Role) compareClock(ctx context.Context) error {
 	var all []source
-	for _, topic := range r.o.topics() {
+	for _, topic := range decode.Topics(r.o.Formats) {
 		n, err := r.o.Client.Partitions(ctx, topic)
 		if err != nil {
 			return err

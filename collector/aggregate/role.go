@@ -93,7 +93,7 @@ func (r *Role) Run(ctx context.Context) error {
 		}
 		member, leave := context.WithCancel(ctx)
 		r.leave.Store(&leave)
-		g := r.o.Client.Group(bus.GroupOptions{ID: Group, Topics: r.o.topics(), OnGeneration: r.generation,
+		g := r.o.Client.Group(bus.GroupOptions{ID: Group, Topics: decode.Topics(r.o.Formats), OnGeneration: r.generation,
 			WatchPartitionChanges: growthWatch})
 		err := g.Run(member)
 		left := member.Err() != nil && ctx.Err() == nil
@@ -109,7 +109,7 @@ func (r *Role) generation(ctx context.Context, gen *bus.Generation) error {
 		return fmt.Errorf("read checkpoints: %w", err)
 	}
 	sources := 0
-	for _, topic := range r.o.topics() {
+	for _, topic := range decode.Topics(r.o.Formats) {
 		n, err := r.o.Client.Partitions(ctx, topic)
 		if err != nil {
 			return err
@@ -124,7 +124,7 @@ func (r *Role) generation(ctx context.Context, gen *bus.Generation) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	for _, topic := range r.o.topics() {
+	for _, topic := range decode.Topics(r.o.Formats) {
 		for _, p := range gen.Assigned[topic] {
 			wg.Go(func() { r.own(ctx, gen, source{topic, p}, sources, sinks) })
 		}

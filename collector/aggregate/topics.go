@@ -35,17 +35,6 @@ func (s source) number() int32 {
 	return int32(1+xxhash.Sum64String(s.topic)%0x7ffe)<<16 | s.partition
 }
 
-// topics returns the topics that are aggregated, nines.telemetry first.
-func (o *Options) topics() []string {
-	all := []string{wire.TopicTelemetry}
-	for _, t := range slices.Sorted(maps.Keys(o.Formats)) {
-		if t != wire.TopicTelemetry {
-			all = append(all, t)
-		}
-	}
-	return all
-}
-
 // OwnFormat is the name of the format in which nines' agents write: that of the
 // topics of regions, nines.telemetry.REGION.
 const OwnFormat = "nines"

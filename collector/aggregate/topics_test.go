@@ -34,7 +34,7 @@ func TestTopicsAndTheirFormats(t *testing.T) {
 	f("telegraf", "graphite", 0, "must be one of")
 
 	formats, _ := ParseFormats(map[string]string{"nines.telemetry.eu-nl": OwnFormat, "nines.telemetry.eu-de": OwnFormat})
-	got := strings.Join((&Options{Formats: formats}).topics(), " ")
+	got := strings.Join(decode.Topics(formats), " ")
 	if want := "nines.telemetry nines.telemetry.eu-de nines.telemetry.eu-nl"; got != want {
 		t.Errorf("aggregated: %s", got)
 	}

@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,6 +30,13 @@ type Record struct {
 	Key, Value []byte
 	// Time is the record's own, Unix milliseconds: that of values without one.
 	Time int64
+}
+
+// Topics returns what is read where other fleets write in these formats, by
+// topic: nines.telemetry first. Format 0 is that of our own agents.
+func Topics(formats map[string]Format) []string {
+	all := slices.DeleteFunc(slices.Sorted(maps.Keys(formats)), func(t string) bool { return t == wire.TopicTelemetry })
+	return append([]string{wire.TopicTelemetry}, all...)
 }
 
 // TypeOf returns what a record is: of a type of ours, or foreign. Without

@@ -26,8 +26,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -85,7 +83,7 @@ func New(o Options) (*Forward, error) {
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
 	}
-	f := &Forward{client: o.Client, topics: topics(o.Formats)}
+	f := &Forward{client: o.Client, topics: decode.Topics(o.Formats)}
 	for _, t := range o.Config.Targets {
 		t = t.withDefaults()
 		log, m := o.Log.With("target", t.Name), newMeters(o.Metrics, t.Name)
@@ -97,12 +95,6 @@ func New(o Options) (*Forward, error) {
 			loads: bus.NewLoads("forward", wire.TopicTelemetry, o.Metrics).Labelled("target", t.Name)})
 	}
 	return f, nil
-}
-
-// topics returns what is sent, nines.telemetry first.
-func topics(formats map[string]decode.Format) []string {
-	all := slices.DeleteFunc(slices.Sorted(maps.Keys(formats)), func(t string) bool { return t == wire.TopicTelemetry })
-	return append([]string{wire.TopicTelemetry}, all...)
 }
 
 // Run sends until ctx ends. It may be called once.

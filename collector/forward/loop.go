@@ -75,7 +75,7 @@ func (t *target) once(ctx context.Context, gen *bus.Generation, from source, loa
 		return err
 	}
 	l := &loop{target: t, gen: gen, from: from, tr: tr, body: newBody(), schemas: wire.NewSchemaCache(wire.DefaultSchemas),
-		write: write, done: write, committed: write}
+		lost: refusals{log: t.log.With("topic", from.topic, "partition", from.partition)}, write: write, done: write, committed: write}
 	defer l.leave()
 	rd := t.client.Reader(from.topic, from.partition, read)
 	defer rd.Measure(load)()
@@ -110,17 +110,24 @@ func (t *target) startAt(ctx context.Context, gen *bus.Generation, from source) 
 		return 0, 0, err
 	}
 	since, _ := strconv.ParseInt(metadata, 10, 64) // 0, from the start, where it says nothing
+	log := t.log.With("topic", from.topic, "partition", from.partition)
+	was, lost := at, int64(0)
 	switch {
-	case at < 0 || at > next: // new, or of another log
+	case at < 0: // new
 		at, since = next, time.Now().UnixMilli()
+	case at > next:
+		log.Error("the log is shorter than what was sent of it: the topic was made anew; beginning at its start", "sent", at, "log_ends", next)
+		at, since = first, 0
+	case at < first:
+		log.Error("records were deleted from the log before they were sent", "records", first-at, "sent_until", time.UnixMilli(since).UTC())
+		at, lost = first, first-at
+	}
+	if at != was { // stored, so that a loss is told and counted once
 		if err := gen.Commit(ctx, from.topic, from.partition, at, strconv.FormatInt(since, 10)); err != nil {
 			return 0, 0, err
 		}
-	case at < first:
-		t.m.lost.Add(int(first - at))
-		t.log.Error("records were deleted from the log before they were sent", "topic", from.topic, "partition", from.partition, "records", first-at)
-		at = first
 	}
+	t.m.lost.Add(int(lost))
 	read, err = t.client.OffsetAt(ctx, from.topic, from.partition, since-schemaEvery)
 	return max(first, min(read, at)), at, err
 }
@@ -135,6 +142,7 @@ type loop struct {
 	dec     wire.Decoder
 	frame   telemetry.Frame
 	schemas *wire.SchemaCache
+	lost    refusals
 
 	write   int64 // records before it were sent by an earlier life
 	batch   []sample
@@ -157,6 +165,9 @@ func (l *loop) take(recs []bus.Record) {
 		l.logTime = max(l.logTime, min(rec.Time, now)) // a sender's clock may be years ahead
 		n := len(l.batch)
 		l.record(rec)
+		for k := n; k < len(l.batch); k++ {
+			l.batch[k].offset = rec.Offset
+		}
 		if n == 0 && len(l.batch) > 0 {
 			l.oldest = time.Now()
 		}
@@ -199,9 +210,10 @@ func (l *loop) flush(ctx context.Context) error {
 	if n := len(l.batch); n > 0 && n < l.MaxSamples && time.Since(l.oldest) < l.MaxAge.D() {
 		return nil
 	}
-	if err := l.send.deliver(ctx, l.body, l.batch); err != nil {
+	if err := l.send.deliver(ctx, l.body, l.batch, &l.lost); err != nil {
 		return err
 	}
+	l.lost.say(time.Now())
 	clear(l.batch) // what it points to may go
 	l.batch = l.batch[:0]
 	l.done, l.sentTo = l.next, l.logTime
@@ -225,6 +237,8 @@ func (l *loop) commit(ctx context.Context) error {
 // leave commits what was sent: the coordinator still takes it from a generation
 // that has just ended.
 func (l *loop) leave() {
+	l.lost.said = time.Time{}
+	l.lost.say(time.Now())
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	if err := l.commit(ctx); err != nil && !errors.Is(err, bus.ErrFenced) {

@@ -59,7 +59,8 @@ func (c TLS) config() (*tls.Config, error) {
 type answer struct {
 	code       int
 	words      string
-	counts     bool // it said what it wrote, as 2.0 demands
+	counts     bool // it said how many samples it wrote, as 2.0 demands
+	wrote      int
 	retryAfter time.Duration
 }
 
@@ -115,7 +116,12 @@ func (p *poster) send(ctx context.Context, v version, data []byte) (*answer, err
 		return nil, fmt.Errorf("read the answer of %s: %w", p.t.URL, err)
 	}
 	a := &answer{code: resp.StatusCode, words: strings.TrimSpace(string(words)), retryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
-	a.counts = resp.Header.Get("X-Prometheus-Remote-Write-Samples-Written") != "" || resp.Header.Get("X-Prometheus-Remote-Write-Histograms-Written") != ""
+	for _, name := range []string{"X-Prometheus-Remote-Write-Samples-Written", "X-Prometheus-Remote-Write-Histograms-Written"} {
+		if n, err := strconv.Atoi(resp.Header.Get(name)); err == nil {
+			a.counts = true
+			a.wrote += n
+		}
+	}
 	return a, nil
 }
 

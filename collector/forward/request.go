@@ -21,6 +21,8 @@ type sample struct {
 	hist  *histogram.Histogram
 	float *histogram.FloatHistogram
 	start int64 // since when the value counts, Unix milliseconds; 0 where unknown
+	// offset is that of the record that it came in.
+	offset int64
 }
 
 // native tells whether the sample is a histogram.

@@ -41,13 +41,14 @@ func newSender(t Target, log *slog.Logger, m *meters) (*sender, error) {
 	return s, nil
 }
 
-// deliver returns when the receiver has taken or refused every sample. The error
-// is the context's, or says that samples cannot be written as a request.
-func (s *sender) deliver(ctx context.Context, b *body, samples []sample) error {
+// deliver returns when the receiver has taken or refused every sample; lost takes
+// those that it refused. The error is the context's, or says that samples cannot
+// be written as a request.
+func (s *sender) deliver(ctx context.Context, b *body, samples []sample, lost *refusals) error {
 	for len(samples) > 0 {
 		n := min(len(samples), s.t.MaxSamples)
 		left := splits
-		if err := s.part(ctx, b, samples[:n], &left); err != nil {
+		if err := s.part(ctx, b, samples[:n], &left, lost); err != nil {
 			return err
 		}
 		samples = samples[n:]
@@ -56,24 +57,25 @@ func (s *sender) deliver(ctx context.Context, b *body, samples []sample) error {
 }
 
 // part delivers one request. Where the receiver refuses it for what is in it, its
-// halves go alone: one bad sample must not take the others with it.
-func (s *sender) part(ctx context.Context, b *body, samples []sample, left *int) error {
+// halves go alone: one bad sample must not take the others with it. A receiver
+// that says how many it wrote nevertheless has taken what it ever will.
+func (s *sender) part(ctx context.Context, b *body, samples []sample, left *int, lost *refusals) error {
 	refused, err := s.insist(ctx, b, samples)
 	if err != nil || refused == nil {
 		return err
 	}
-	if len(samples) > 1 && *left > 0 {
+	wrote := min(refused.wrote, len(samples))
+	s.m.sent.Add(wrote)
+	if wrote == 0 && len(samples) > 1 && *left > 0 {
 		*left -= 2
 		half := len(samples) / 2
-		if err := s.part(ctx, b, samples[:half], left); err != nil {
+		if err := s.part(ctx, b, samples[:half], left, lost); err != nil {
 			return err
 		}
-		return s.part(ctx, b, samples[half:], left)
+		return s.part(ctx, b, samples[half:], left, lost)
 	}
-	s.m.dropped("refused_" + strconv.Itoa(refused.code)).Add(len(samples))
-	first := &samples[0]
-	s.log.Warn("the receiver refused samples; they are dropped and counted", "samples", len(samples), "status", refused.code,
-		"says", refused.words, "first", first.series.labels.String(), "at", time.UnixMilli(first.time).UTC())
+	s.m.dropped("refused_" + strconv.Itoa(refused.code)).Add(len(samples) - wrote)
+	lost.add(refused, samples, wrote)
 	return nil
 }
 
@@ -136,7 +138,7 @@ func (s *sender) fallsBack(v version, a *answer, err error) bool {
 	if err != nil || v != version2 {
 		return false
 	}
-	if a.code/100 == 2 && a.counts {
+	if a.counts {
 		s.confirmed.Store(true)
 	}
 	if s.t.Protocol != protocolAuto || s.confirmed.Load() && a.code != http.StatusUnsupportedMediaType {

@@ -25,6 +25,7 @@ import (
 type store struct {
 	t      *testing.T
 	answer func(n int, v version, values map[int64]float64) (code int, counts bool)
+	wrote  string // what it says it wrote, where it says it
 	n      int
 	got    map[int64]float64
 	hists  []writev2.Histogram
@@ -46,7 +47,7 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.spoke = append(s.spoke, v)
 	code, counts := s.answer(s.n, v, values)
 	if counts {
-		w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", "1")
+		w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", s.wrote)
 	}
 	if code == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "0")
@@ -94,9 +95,12 @@ func (s *store) read(data []byte, content string) (map[int64]float64, []writev2.
 }
 
 // delivered sends eight samples, times 1 to 8, to a store that answers so.
-func delivered(t *testing.T, target Target, answer func(n int, v version, values map[int64]float64) (int, bool)) (*store, *meters) {
+func delivered(t *testing.T, target Target, answer func(n int, v version, values map[int64]float64) (int, bool), wrote ...string) (*store, *meters) {
 	t.Helper()
-	s := &store{t: t, answer: answer, got: map[int64]float64{}}
+	s := &store{t: t, wrote: "9", answer: answer, got: map[int64]float64{}}
+	if len(wrote) > 0 {
+		s.wrote = wrote[0]
+	}
 	srv := httptest.NewServer(s)
 	defer srv.Close()
 	target.Name, target.URL = "store", srv.URL
@@ -115,7 +119,7 @@ func delivered(t *testing.T, target Target, answer func(n int, v version, values
 	}
 	samples = append(samples, sample{series: sum, time: 9, start: 5, hist: &histogram.Histogram{Schema: 3, Count: 2, Sum: 2,
 		PositiveSpans: []histogram.Span{{Offset: 1, Length: 1}}, PositiveBuckets: []int64{2}}})
-	if err := send.deliver(context.Background(), newBody(), samples); err != nil {
+	if err := send.deliver(context.Background(), newBody(), samples, &refusals{log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	return s, m
@@ -190,6 +194,52 @@ func TestOnlyWhatIsRefusedIsDropped(t *testing.T) {
 	complete(t, s, 7)
 	if n := m.dropped("refused_400").Get(); n != 1 {
 		t.Errorf("%d dropped, want 1", n)
+	}
+}
+
+// A receiver of 2.0 writes what it can and says how much that was: the rest is
+// refused, nothing is sent again, and it still speaks 2.0.
+func TestPartialWritesAreNotSentAgain(t *testing.T) {
+	s, m := delivered(t, Target{}, func(n int, v version, _ map[int64]float64) (int, bool) {
+		if v != version2 || n > 1 {
+			t.Errorf("request %d by version %d", n, v)
+		}
+		return 400, true
+	}, "7")
+	if sent, dropped := m.sent.Get(), m.dropped("refused_400").Get(); sent != 7 || dropped != 2 || len(s.spoke) != 1 {
+		t.Errorf("%d sent, %d dropped, %d requests", sent, dropped, len(s.spoke))
+	}
+}
+
+// One that wrote nothing may have refused all for one: halves go alone.
+func TestNothingWrittenIsNarrowedDown(t *testing.T) {
+	s, m := delivered(t, Target{}, func(_ int, _ version, values map[int64]float64) (int, bool) {
+		_, bad := values[6]
+		if bad {
+			return 400, true
+		}
+		return 204, true
+	}, "0")
+	complete(t, s, 7)
+	if dropped := m.dropped("refused_400").Get(); dropped != 1 || s.spoke[len(s.spoke)-1] != version2 {
+		t.Errorf("%d dropped, versions %v", dropped, s.spoke)
+	}
+}
+
+// The log tells where what was refused came from, once for many.
+func TestRefusalsAreSaidTogether(t *testing.T) {
+	var out strings.Builder
+	r := refusals{log: slog.New(slog.NewTextHandler(&out, nil))}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	one := &series{labels: labels.FromStrings("__name__", "m")}
+	for i := range int64(5) {
+		r.add(&answer{code: 400, words: "too old"}, []sample{{series: one, time: 1000 * i, offset: 40 + i}}, 0)
+		r.say(now.Add(time.Duration(i) * time.Second))
+	}
+	r.say(now.Add(sayEvery))
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[1], "samples=4 offset_first=41 offset_last=44 status=400 says=\"too old\"") {
+		t.Errorf("says\n%s", out.String())
 	}
 }
 

@@ -31,9 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,13 +64,6 @@ type Options struct {
 	Log     *slog.Logger
 	// Metrics takes the ruler's own metrics; nil for none.
 	Metrics *metrics.Set
-}
-
-// topics returns what is tailed, nines.telemetry first.
-func topics(formats map[string]decode.Format) []string {
-	all := slices.Sorted(maps.Keys(formats))
-	all = slices.DeleteFunc(all, func(t string) bool { return t == wire.TopicTelemetry })
-	return append([]string{wire.TopicTelemetry}, all...)
 }
 
 // Ruler is the role. Its methods are safe for concurrent use.
@@ -133,7 +124,7 @@ func New(o Options) (*Ruler, error) {
 		return nil, err
 	}
 	m := newCounters(o.Metrics)
-	r := &Ruler{cfg: cfg, keep: keep, topics: topics(o.Formats), formats: o.Formats, client: o.Client, log: o.Log, m: m, files: files,
+	r := &Ruler{cfg: cfg, keep: keep, topics: decode.Topics(o.Formats), formats: o.Formats, client: o.Client, log: o.Log, m: m, files: files,
 		loads: bus.NewLoads("ruler", wire.TopicTelemetry, o.Metrics)}
 	r.box = newOutbox(o.Publish, o.Log, m)
 	r.registerGauges(o.Metrics)
