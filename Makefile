@@ -77,6 +77,13 @@ fuzz: ## fuzz every target for FUZZTIME (60s)
 bench: ## measure: prints a table, writes bench/results.json (ONLY=name,name RUNS=5)
 	go run ./bench -runs $(RUNS) -only '$(ONLY)'
 
+# Figures against other programs, by name: make compare ONLY=vs_prometheus RUNS=3.
+VERSUS = vs_telegraf_native,vs_telegraf_line,telegraf_defaults_samples_per_second,vs_victoriametrics_vmalert,vs_prometheus
+
+.PHONY: compare
+compare: ## measure side by side with other programs, about ten minutes: writes bench/RESULTS.md (ONLY=name,name RUNS=5)
+	go run ./bench -runs $(RUNS) -only '$(or $(ONLY),$(VERSUS))' -report bench/RESULTS.md
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi

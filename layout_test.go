@@ -94,6 +94,8 @@ var table = []row{
 	{"cmd/nines", 5, "*", "wires everything"},
 	{"cmd/nines-agent", 5, "agent agent/telegraf", "the agent alone stays lean"},
 	{"bench", 5, "*", "measures anything"},
+	{"bench/collector", 4, "agent/framing internal/bus internal/rulelog internal/telemetry internal/topology internal/wire rules test/kafka test/module",
+		"writes what agents write and starts programs; nothing of a collector runs in it"},
 
 	{"test/module", 0, "", "builds other projects' programs for tests, whatever they are fed"},
 	{"test/postgres", 0, "", "starts Debian's PostgreSQL for tests, whatever they store there"},

@@ -2,6 +2,7 @@
 // of this process, so that other work on the machine matters little:
 //
 //	go run ./bench [-only frame_decode,frame_encode] [-runs 5] [-out bench/results.json]
+//	go run ./bench -only vs_telegraf_native,vs_prometheus -report bench/RESULTS.md
 //
 // A benchmark is a method of suite, in a file of its own; adding the file adds
 // the benchmark.
@@ -39,25 +40,30 @@ func main() {
 	} else if was {
 		return
 	}
-	only := flag.String("only", "", "comma-separated names; all where empty")
+	side := &sideBySide{}
+	only := flag.String("only", "", "comma-separated names; where empty, all but those against other programs")
 	runs := flag.Int("runs", 5, "runs of each benchmark; the median counts")
 	out := flag.String("out", filepath.Join("bench", "results.json"), "where to write the results as JSON")
+	flag.StringVar(&side.report, "report", "", "where to write the report on benchmarks against other programs, such as bench/RESULTS.md")
+	flag.IntVar(&side.hosts, "hosts", 0, "hosts in benchmarks against other programs (default 10000); 200 to try them out")
+	flag.IntVar(&side.seconds, "seconds", 0, "how much those hosts have sent, an eighth of it for the slower programs (default 30)")
 	flag.Parse()
-	if err := run(os.Stdout, *only, *runs, *out); err != nil {
+	if err := run(os.Stdout, side, *only, *runs, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(w io.Writer, only string, runs int, out string) error {
+func run(w io.Writer, side *sideBySide, only string, runs int, out string) (err error) {
 	if runs < 1 {
 		return fmt.Errorf("-runs must be at least 1, got %d", runs)
 	}
-	chosen, err := choose(benchmarks(), only)
+	chosen, err := choose(benchmarks(side), only)
 	if err != nil {
 		return err
 	}
 	var results []result
+	defer func() { err = errors.Join(err, side.close(results, os.Args[1:])) }()
 	for _, b := range chosen {
 		r, err := measure(b, runs)
 		if err != nil {
@@ -71,10 +77,11 @@ func run(w io.Writer, only string, runs int, out string) error {
 	return save(out, results)
 }
 
-// choose returns the benchmarks named in only, in their own order.
+// choose returns the benchmarks named in only, in its order, or all that are not
+// apart.
 func choose(all []benchmark, only string) ([]benchmark, error) {
 	if strings.TrimSpace(only) == "" {
-		return all, nil
+		return slices.DeleteFunc(slices.Clone(all), func(b benchmark) bool { return b.Apart }), nil
 	}
 	var chosen []benchmark
 	var errs []error

@@ -18,7 +18,7 @@ func fake(name string, values ...float64) benchmark {
 
 func TestEveryBenchmarkSaysWhatItMeasures(t *testing.T) {
 	var seen []string
-	for _, b := range benchmarks() {
+	for _, b := range benchmarks(&sideBySide{}) {
 		if b.Name == "" || b.Unit == "" || b.Prepare == nil || b.Better != higher && b.Better != lower || slices.Contains(seen, b.Name) {
 			t.Errorf("benchmark %+v is incomplete or doubled", b)
 		}

@@ -24,16 +24,19 @@ type benchmark struct {
 	Prepare func() (run func() (float64, error), err error)
 	// Clean, where set, removes what Prepare left, also after it failed.
 	Clean func()
+	// Apart runs it only where it is named: it takes minutes, and programs that
+	// are not ours.
+	Apart bool
 }
 
 // suite carries the benchmarks: each exported method that returns a benchmark
 // is one.
-type suite struct{}
+type suite struct{ side *sideBySide }
 
 // benchmarks returns all, in the order of the methods' names.
-func benchmarks() []benchmark {
+func benchmarks(side *sideBySide) []benchmark {
 	var all []benchmark
-	v := reflect.ValueOf(suite{})
+	v := reflect.ValueOf(suite{side})
 	for i := range v.NumMethod() {
 		if f, ok := v.Method(i).Interface().(func() benchmark); ok {
 			all = append(all, f())

@@ -1,0 +1,90 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"nines/test/module"
+)
+
+// tools are the contestants' programs.
+type tools struct {
+	nines, agent, telegraf, victoria, vmalert string
+	prometheus, promtool, alertmanager        string
+}
+
+const (
+	telegrafPkg = "github.com/influxdata/telegraf/cmd/telegraf"
+	victoriaPkg = "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics"
+	vmalertPkg  = "github.com/VictoriaMetrics/VictoriaMetrics/app/vmalert"
+)
+
+// telegrafTags are the plugins that Telegraf is built with: those that it runs.
+func telegrafTags() []string {
+	return []string{"custom", "inputs.kafka_consumer", "outputs.discard", "outputs.http", "outputs.influxdb", "parsers.influx", "serializers.prometheusremotewrite"}
+}
+
+// build builds nines from the repository and the others from the modules that
+// pin them, and finds Debian's programs.
+func build(ctx context.Context, root, into string) (t tools, err error) {
+	if err := os.MkdirAll(into, 0o755); err != nil {
+		return t, err
+	}
+	// The page is embedded: without one that was built, an empty folder serves.
+	if err := os.MkdirAll(filepath.Join(root, "web", "dist"), 0o755); err != nil {
+		return t, err
+	}
+	t.nines, t.agent = filepath.Join(into, "nines"), filepath.Join(into, "nines-agent")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", into, "./cmd/nines", "./cmd/nines-agent")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return t, fmt.Errorf("build nines: %w\n%s", err, out)
+	}
+	var errs []error
+	add := func(to *string, dir, pkg string, tags ...string) {
+		binary, err := module.Into(into, filepath.Join(root, "test", dir), pkg, tags...)
+		*to, errs = binary, append(errs, err)
+	}
+	add(&t.telegraf, "telegraf", telegrafPkg, telegrafTags()...)
+	add(&t.victoria, "victoriametrics", victoriaPkg)
+	add(&t.vmalert, "victoriametrics", vmalertPkg)
+	for name, to := range map[string]*string{"prometheus": &t.prometheus, "promtool": &t.promtool, "prometheus-alertmanager": &t.alertmanager} {
+		*to, err = exec.LookPath(name)
+		if err != nil {
+			err = fmt.Errorf("%w (Debian's packages prometheus and prometheus-alertmanager have it)", err)
+		}
+		errs = append(errs, err)
+	}
+	return t, errors.Join(errs...)
+}
+
+// versions are what the programs say they are.
+func (t *tools) versions(ctx context.Context, root string) (lines []string) {
+	first := func(name string, args ...string) string {
+		cmd := exec.CommandContext(ctx, name, args...)
+		cmd.Dir = root
+		out, _ := cmd.CombinedOutput() // what it says counts, not how it ends
+		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		return line
+	}
+	mod := func(dir, path string) string {
+		b, _ := os.ReadFile(filepath.Join(root, "test", dir, "go.mod"))
+		_, rest, _ := strings.Cut(string(b), path+" ")
+		version, _, _ := strings.Cut(rest, "\n")
+		return version
+	}
+	vm := mod("victoriametrics", "github.com/VictoriaMetrics/VictoriaMetrics")
+	return []string{
+		"nines " + first("git", "describe", "--tags", "--always"),
+		"Telegraf " + mod("telegraf", "github.com/influxdata/telegraf") + " (built with the plugins that it runs)",
+		"VictoriaMetrics and vmalert " + vm,
+		first(t.prometheus, "--version"),
+		first(t.alertmanager, "--version"),
+		first("go", "version"),
+	}
+}

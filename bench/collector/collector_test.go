@@ -1,0 +1,190 @@
+package collector
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"nines/internal/telemetry"
+	"nines/rules"
+)
+
+func testFleet(t *testing.T) *fleet {
+	t.Helper()
+	f, err := newFleet("../..", 200, partitions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// Both forms carry the same hundred series and the same values: what is compared
+// is the same work.
+func TestLinesAndFramesAreTheSameSamples(t *testing.T) {
+	f := testFleet(t)
+	if f.series != 100 {
+		t.Errorf("a host has %d series, want 100", f.series)
+	}
+	h := &f.hosts[17]
+	values := f.second(nil, h, 42)
+	var fr telemetry.Frame
+	frame(&fr, h, f.schemas(), values, 1_700_000_000_250, 43)
+	ours := map[string]float64{}
+	for _, b := range fr.Blocks {
+		for i, s := range b.Schema.Series {
+			ours[s.Name+s.Labels.With(fr.Host).String()] = b.Values[i]
+		}
+	}
+	n := 0
+	for _, line := range f.lines(h, values, 1_700_000_000_250) {
+		parts := strings.Fields(string(line))
+		if len(parts) != 3 || parts[2] != "1700000000250000000" {
+			t.Fatalf("line %q", line)
+		}
+		name, tags, _ := strings.Cut(parts[0], ",")
+		labels := map[string]string{}
+		for tag := range strings.SplitSeq(tags, ",") {
+			k, v, _ := strings.Cut(tag, "=")
+			labels[k] = v
+		}
+		for pair := range strings.SplitSeq(parts[1], ",") {
+			k, v, _ := strings.Cut(pair, "=")
+			want, ok := ours[name+"_"+k+telemetry.NewLabels(labels).String()]
+			if got, _ := metric("x "+strings.TrimSuffix(v, "i"), "x"); !ok || got != want {
+				t.Errorf("%s of %q is %v in the line, %v in the frame", k, parts[0], got, want)
+			}
+			n++
+		}
+	}
+	if n != f.series || len(ours) != f.series {
+		t.Errorf("%d values in lines, %d in the frame, want %d", n, len(ours), f.series)
+	}
+}
+
+func TestCountersNeverFall(t *testing.T) {
+	f := testFleet(t)
+	h := &f.hosts[3]
+	last := f.second(nil, h, 0)
+	for age := 1; age < 200; age++ {
+		now := f.second(nil, h, age)
+		i := 0
+		for _, in := range f.inputs {
+			for _, fd := range in.fields {
+				if fd.counter() && now[i] < last[i] {
+					t.Fatalf("%s_%s falls from %v to %v", in.measurement, fd.name, last[i], now[i])
+				}
+				i++
+			}
+		}
+		last = now
+	}
+}
+
+// What nines is given compiles, and Prometheus' own tool takes the rules.
+func TestObjectivesAndRulesAreValid(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	all := objectives()
+	set, err := rules.Load([]string{write("objectives.yaml", openSLO(all))})
+	if err != nil || len(set.Warnings) > 0 {
+		t.Fatalf("%v, warnings %v", err, set.Warnings)
+	}
+	if got := len(set.RuleSet.Objectives); got != len(all) {
+		t.Errorf("nines reads %d objectives of %d", got, len(all))
+	}
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is not installed: the rules stay unchecked")
+	}
+	out, err := exec.Command(promtool, "check", "rules", write("recordings.yaml", recordings(all)), write("alerts.yaml", alerts(all))).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"SUCCESS: 147 rules found", "SUCCESS: 84 rules found"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("promtool says %s, want %s", out, want)
+		}
+	}
+}
+
+func TestAProcessIsMeasuredAndEnds(t *testing.T) {
+	dir := t.TempDir()
+	p, err := start(dir, "shell", "/bin/sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo done; exec sleep 60")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	err = until(ctx, "the shell has counted", []*process{p}, func() (bool, error) {
+		b, err := os.ReadFile(p.log)
+		return strings.Contains(string(b), "done"), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := p.usage()
+	if err != nil || u.CPU < 20*time.Millisecond || u.RSS < 1<<18 {
+		t.Errorf("used %+v, %v", u, err)
+	}
+	p.stop()
+	if _, err := p.usage(); err == nil {
+		t.Error("a process that has ended is still measured")
+	}
+	q, err := start(dir, "false", "/bin/sh", "-c", "echo went wrong; exit 3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.wait(ctx); err == nil || !strings.Contains(err.Error(), "went wrong") {
+		t.Errorf("a failure is told as %v", err)
+	}
+}
+
+func TestMetricSumsTheSeries(t *testing.T) {
+	text := "# HELP x of it\nx{a=\"1\"} 2\nx{a=\"2\"} 3\nxy 7\nz 1e3\n"
+	f := func(name string, want float64, found bool) {
+		t.Helper()
+		if got, ok := metric(text, name); got != want || ok != found {
+			t.Errorf("%s is %v, %v; want %v, %v", name, got, ok, want, found)
+		}
+	}
+	f("x", 5, true)
+	f(`x{a="2"}`, 3, true)
+	f("z", 1000, true)
+	f("y", 0, false)
+}
+
+func TestTheReportHasEveryRun(t *testing.T) {
+	s := New(Options{Root: "../.."})
+	s.fleet = testFleet(t)
+	s.tools.prometheus, s.tools.alertmanager = "true", "true"
+	c := Contestant{Name: "ours", What: "reads"}
+	s.order = []Contestant{c}
+	for _, ms := range []int{100, 300, 200} {
+		s.measured["ours"] = append(s.measured["ours"], Measurement{Contestant: "ours", Samples: 1_000_000, Shown: []string{"ours --fast\n"},
+			Processes: []Usage{{"a", time.Duration(ms) * time.Millisecond, 10e6}, {"b", 100 * time.Millisecond, 5e6}}})
+	}
+	path := filepath.Join(t.TempDir(), "RESULTS.md")
+	if err := s.Report(path, []Figure{{Name: "vs", Unit: "times", Min: 1, Median: 2, Max: 3, Runs: 3, Target: "≥ 1 kept"}}, []string{"-only", "vs"}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| vs, times | 2 | 1 | 3 | 3 | ≥ 1 kept |", "| ours | reads | 1 | 0.3000 | 0.2000 | 0.4000 | 15 |",
+		"| ours | a | 0.2000 | 10 |", "| ours | 2 | 0.40 | 1 | 0.4000 | 15 | 0.0 |", "ours --fast"} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("the report lacks %q:\n%s", want, b)
+		}
+	}
+}

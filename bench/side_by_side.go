@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"nines/bench/collector"
+)
+
+// sideBySide is what the benchmarks against other programs share: one Kafka with
+// one log, and what was measured on it, so that each contestant is measured once
+// a run whoever asks.
+type sideBySide struct {
+	// hosts and seconds are the size of the log; 0 for the usual one.
+	hosts, seconds int
+	// report is where the report goes; nowhere where empty.
+	report  string
+	session *collector.Session
+}
+
+func (s *sideBySide) open() (*collector.Session, error) {
+	if s.session == nil {
+		root, err := filepath.Abs(".")
+		if err != nil {
+			return nil, err
+		}
+		s.session = collector.New(collector.Options{Root: root, Hosts: s.hosts, Seconds: s.seconds, Log: os.Stderr})
+	}
+	return s.session, nil
+}
+
+// close writes the report of what was measured, if anything was, and removes
+// what it took.
+func (s *sideBySide) close(results []result, args []string) error {
+	if s.session == nil {
+		return nil
+	}
+	var figures []collector.Figure
+	for _, r := range results {
+		figures = append(figures, collector.Figure{Name: r.Name, Unit: r.Unit, Min: r.Min, Median: r.Median, Max: r.Max, Runs: r.Runs, Target: r.target()})
+	}
+	var err error
+	if s.report != "" && len(figures) > 0 {
+		err = s.session.Report(s.report, figures, args)
+	}
+	if e := s.session.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// times returns the benchmark that says how many times less CPU time ours takes
+// than theirs, run by run.
+func (s *sideBySide) times(name string, target float64, ours, theirs collector.Contestant) benchmark {
+	return benchmark{Name: name, Unit: "times", Better: higher, Target: target, Apart: true, Prepare: func() (func() (float64, error), error) {
+		session, err := s.open()
+		n := -1
+		return func() (float64, error) {
+			n++
+			ctx := context.Background()
+			them, err := session.Measure(ctx, theirs, n)
+			if err != nil {
+				return 0, err
+			}
+			us, err := session.Measure(ctx, ours, n)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", name, err)
+			}
+			return them.PerMillion() / us.PerMillion(), nil
+		}, err
+	}}
+}
+
+// VsTelegrafNative is how many times less CPU time nines takes from fetch to
+// evaluated objectives on its own frames than Telegraf to fetch the same samples
+// in line protocol, parse and discard them.
+func (s suite) VsTelegrafNative() benchmark {
+	return s.side.times("vs_telegraf_native", 20, collector.Native(), collector.Telegraf(true))
+}
+
+// VsTelegrafLine is the same where nines reads Telegraf's line protocol too.
+func (s suite) VsTelegrafLine() benchmark {
+	return s.side.times("vs_telegraf_line", 3, collector.Lines(), collector.Telegraf(true))
+}
+
+// TelegrafDefaults is how many samples of line protocol a second Telegraf takes
+// in with its defaults, for the report.
+func (s suite) TelegrafDefaults() benchmark {
+	return benchmark{Name: "telegraf_defaults_samples_per_second", Unit: "k samples/s", Better: higher, Apart: true, Prepare: func() (func() (float64, error), error) {
+		session, err := s.side.open()
+		n := -1
+		return func() (float64, error) {
+			n++
+			m, err := session.Measure(context.Background(), collector.Telegraf(false), n)
+			if err != nil {
+				return 0, err
+			}
+			return float64(m.Samples) / m.Wall.Seconds() / 1e3, nil
+		}, err
+	}}
+}
+
+// VsVictoriametricsVmalert is nines on its own frames against Telegraf,
+// VictoriaMetrics and vmalert with the same objectives as rules.
+func (s suite) VsVictoriametricsVmalert() benchmark {
+	return s.side.times("vs_victoriametrics_vmalert", 25, collector.Native(), collector.Victoria())
+}
+
+// VsPrometheus is nines on its own frames against Telegraf and Prometheus with
+// the same objectives as recording rules.
+func (s suite) VsPrometheus() benchmark {
+	return s.side.times("vs_prometheus", 25, collector.Native(), collector.Prometheus())
+}
