@@ -32,16 +32,15 @@ type Pacer struct {
 	due    time.Time // when the next frame may leave
 }
 
-// Wait returns how long a frame waits before it is sent. now is the agent's
-// clock, for whose difference from the samples' times sampled stands: Unix
-// milliseconds.
+// Wait returns how long a frame waits before it is sent. now tells how time
+// passes; sampled is what the clock shows that times samples, Unix milliseconds.
 func (p *Pacer) Wait(it *Item, now time.Time, sampled int64) time.Duration {
 	age := time.Duration(sampled-it.To) * time.Millisecond
 	if age < paceAfter {
 		p.behind, p.last = false, it.To
 		return 0
 	}
-	if !p.behind {
+	if !p.behind || now.Sub(p.due) > paceAfter { // the broker is back, or back again
 		p.behind, p.due = true, now.Add(time.Duration(p.Draw*float64(min(age/paceSpread, paceSpreadMost))))
 	} else {
 		step := min(max(time.Duration(it.To-p.last)*time.Millisecond, 0), paceHole)

@@ -54,6 +54,21 @@ func TestPaceDoesNotWaitForHoles(t *testing.T) {
 	}
 }
 
+// An agent that was started during the outage waits for the broker with the first
+// frame of another's backlog: the second is spread as any other agent's.
+func TestBacklogOfAnotherProcessIsSpreadToo(t *testing.T) {
+	p := &Pacer{Speed: 10, Draw: 0.5}
+	now := time.UnixMilli(1_790_000_000_000)
+	send := func(ago time.Duration) time.Duration {
+		return p.Wait(&Item{To: now.Add(-ago).UnixMilli()}, now, now.UnixMilli())
+	}
+	send(4 * time.Minute)
+	now = now.Add(6 * time.Minute)
+	if d := send(599 * time.Second); d < 10*time.Second || d > 15*time.Second {
+		t.Errorf("the second frame waits %s", d)
+	}
+}
+
 // A broker slower than the pace leaves nothing to be made up for.
 func TestPaceKeepsNoCredit(t *testing.T) {
 	p := &Pacer{Speed: 10}

@@ -10,12 +10,12 @@ type entry struct {
 
 // ring is a queue of frames in memory that grows.
 type ring struct {
-	items   []entry // n from head on
+	items   []entry // n from head on; a power of two
 	head, n int
 	bytes   int
 }
 
-func (r *ring) at(i int) *entry { return &r.items[(r.head+i)%len(r.items)] }
+func (r *ring) at(i int) *entry { return &r.items[(r.head+i)&(len(r.items)-1)] }
 func (r *ring) front() *entry   { return r.at(0) }
 
 func (r *ring) push(e entry) {
@@ -26,18 +26,17 @@ func (r *ring) push(e entry) {
 		}
 		r.items, r.head = bigger, 0
 	}
+	*r.at(r.n) = e
 	r.n++
-	*r.at(r.n - 1) = e
 	r.bytes += len(e.Bytes)
 }
 
-func (r *ring) pop() entry {
-	e := *r.front()
-	*r.front() = entry{}
-	r.head = (r.head + 1) % len(r.items)
-	r.n--
+func (r *ring) pop() {
+	e := r.front()
 	r.bytes -= len(e.Bytes)
-	return e
+	*e = entry{}
+	r.head = (r.head + 1) & (len(r.items) - 1)
+	r.n--
 }
 
 // remove takes out the entry that i others are before; there are few of these.
@@ -47,5 +46,6 @@ func (r *ring) remove(i int) entry {
 		*r.at(i) = *r.at(i - 1)
 	}
 	*r.front() = e
-	return r.pop()
+	r.pop()
+	return e
 }

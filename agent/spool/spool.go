@@ -123,6 +123,7 @@ const (
 type Spool struct {
 	opt   Options
 	start time.Time
+	ages  bool // something depends on how long frames wait
 	ready chan struct{}
 	wake  chan struct{}
 	disk  *disk // nil without a directory; its lock comes before mu
@@ -157,9 +158,9 @@ func New(opt Options) (*Spool, error) {
 	if opt.Dropped == nil {
 		opt.Dropped = func(Drop) {}
 	}
-	s := &Spool{opt: opt, start: opt.Now(), ready: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	s := &Spool{opt: opt, start: opt.Now(), ages: opt.MaxAge > 0 || opt.Dir != "", ready: make(chan struct{}, 1)}
 	if opt.Dir != "" {
-		s.disk = newDisk(opt.Dir, opt.DiskBytes)
+		s.disk, s.wake = newDisk(opt.Dir, opt.DiskBytes), make(chan struct{}, 1)
 		s.stats.Disk = true
 	}
 	return s, nil
@@ -169,7 +170,10 @@ func New(opt Options) (*Spool, error) {
 // being sent nor written until the bytes fit; lost says which, its Frames are
 // zero where none were.
 func (s *Spool) Put(it Item) (lost Drop) {
-	at := s.opt.Now().Sub(s.start)
+	at := time.Duration(0)
+	if s.ages {
+		at = s.opt.Now().Sub(s.start)
+	}
 	s.mu.Lock()
 	for s.opt.MaxAge > 0 && s.memory.n > 0 && at-s.memory.front().at > s.opt.MaxAge {
 		if !s.dropOldest(&lost, ReasonAge) {

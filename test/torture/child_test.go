@@ -67,6 +67,8 @@ type agentConf struct {
 	Name, Zone, Broker string
 	// Dir takes the truth, one file a boot.
 	Dir string
+	// Spool is the directory of frames that wait; empty keeps them in memory.
+	Spool string
 	// Epoch is when the run began and Reset when the host's counters last
 	// began at zero: Unix milliseconds by the machine's clock.
 	Epoch, Reset int64
@@ -85,7 +87,7 @@ func agentChild(ctx context.Context, c agentConf) error {
 	g := newGenerator(c)
 	wall := &atomic.Int64{}
 	wall.Store(int64(c.Step))
-	cfg := agent.Config{Agent: c.Name, Labels: map[string]string{"zone": c.Zone, "region": "r1"}, Spool: agent.SpoolConfig{MemoryBytes: 1 << 20},
+	cfg := agent.Config{Agent: c.Name, Labels: map[string]string{"zone": c.Zone, "region": "r1"}, Spool: agent.SpoolConfig{MemoryBytes: 1 << 20, Dir: c.Spool},
 		Kafka: bus.Config{Brokers: []string{c.Broker}, DialTimeout: time.Second, RequestTimeout: 3 * time.Second}}
 	a, err := agent.New(agent.Options{Config: cfg, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Wall:   func() time.Time { return time.Now().Round(0).Add(time.Duration(wall.Load())) },

@@ -92,6 +92,9 @@ func newSite(t *testing.T, seed uint64, sh shape) *site {
 		if i == 0 {
 			a.conf.Bulk = 3000
 		}
+		if i%2 == 1 {
+			a.conf.Spool = filepath.Join(s.dir, "spool-"+a.conf.Name)
+		}
 		a.process = s.process(a.conf.Name, func() *exec.Cmd { a.conf.Seed += 1000; return child("agent", a.conf) })
 		s.agents = append(s.agents, a)
 	}
