@@ -126,7 +126,7 @@ var only = []struct{ path, users, why string }{
 	{"github.com/influxdata/telegraf/agent", "", "its buffers and goroutines are what the agent does without"},
 	{"github.com/influxdata/telegraf/plugins/inputs/all", "", "links every plugin there is"},
 	{"github.com/influxdata/telegraf", "agent agent/telegraf", "inputs are used as a library in one place"},
-	{"github.com/prometheus/prometheus", "collector/ruler collector/forward collector/promseries bench", "series, PromQL and remote write have one library; a benchmark writes requests as Prometheus does"},
+	{"github.com/prometheus/prometheus", "collector/ruler collector/forward collector/promseries test/remotewrite bench", "series, PromQL and remote write have one library; a benchmark writes requests as Prometheus does"},
 	{"github.com/prometheus/otlptranslator", "collector/decode", "OpenTelemetry's names become labels in one place"},
 	{"github.com/prometheus/alertmanager", "alerting", "routing and silences are notify's"},
 	{"modernc.org/sqlite", "internal/ledger", "one reader and writer of the ledger"},

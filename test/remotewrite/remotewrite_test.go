@@ -3,90 +3,41 @@
 package remotewrite
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"net"
-	"net/http"
-	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
-	"syscall"
+	"strings"
 	"testing"
 	"time"
 
+	"nines/collector/decode"
 	"nines/collector/forward"
 	"nines/internal/bus"
+	"nines/internal/hist"
 	"nines/internal/telemetry"
 	"nines/internal/wire"
 	"nines/internal/yamlconf"
 	"nines/test/kafka"
-	"nines/test/module"
 )
 
-// receiver is a program that can be stopped and started again where it was.
-type receiver struct {
-	t    *testing.T
-	addr string
-	args []string
-	cmd  *exec.Cmd
+// store is a receiver that can be stopped and started again where it was.
+type store interface {
+	start()
+	stop()
+	url() string
+	// samples returns what it holds of a metric.
+	samples(name string) ([]point, error)
 }
 
-func (r *receiver) start() {
-	r.t.Helper()
-	var log bytes.Buffer
-	r.cmd = exec.Command(r.args[0], r.args[1:]...)
-	r.cmd.Stdout, r.cmd.Stderr = &log, &log
-	if err := r.cmd.Start(); err != nil {
-		r.t.Fatal(err)
-	}
-	eventually(r.t, "the receiver answers", func() bool {
-		_, err := r.query("vector(1)", 0)
-		return err == nil
-	})
+// point is a sample: Unix milliseconds and a value.
+type point struct {
+	at    int64
+	value float64
 }
 
-func (r *receiver) stop() {
-	if r.cmd == nil {
-		return
-	}
-	r.cmd.Process.Signal(syscall.SIGTERM)
-	r.cmd.Wait()
-	r.cmd = nil
-}
-
-// query returns the values of the series that an instant query finds, in seconds.
-func (r *receiver) query(expr string, at int64) ([][2]string, error) {
-	resp, err := http.Get(fmt.Sprintf("http://%s/api/v1/query?query=%s&time=%d", r.addr, url.QueryEscape(expr), at))
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	var out struct {
-		Data struct {
-			Result []struct {
-				Values [][2]json.RawMessage
-			}
-		}
-	}
-	if resp.StatusCode != 200 {
-		return nil, fmt.Errorf("status %d", resp.StatusCode)
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return nil, err
-	}
-	var vals [][2]string
-	for _, s := range out.Data.Result {
-		for _, v := range s.Values {
-			vals = append(vals, [2]string{string(v[0]), string(v[1])})
-		}
-	}
-	return vals, nil
-}
+// lines is the topic of another fleet, which writes line protocol.
+const lines = "telegraf"
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -112,130 +63,168 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func prometheus(t *testing.T) *receiver {
-	t.Helper()
-	binary, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Skip("no prometheus here (apt-get install prometheus)")
-	}
-	dir, addr := t.TempDir(), freeAddr(t)
-	config := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(config, []byte("global: {scrape_interval: 1h}\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return &receiver{t: t, addr: addr, args: []string{binary, "--config.file=" + config, "--storage.tsdb.path=" + filepath.Join(dir, "data"),
-		"--web.listen-address=" + addr, "--web.enable-remote-write-receiver"}}
-}
-
-// victoriametrics builds VictoriaMetrics from its module, or takes the binary
-// that NINES_VICTORIAMETRICS names.
-func victoriametrics(t *testing.T) *receiver {
-	t.Helper()
-	binary := os.Getenv("NINES_VICTORIAMETRICS")
-	if binary == "" {
-		binary = module.Build(t, "../victoriametrics", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics")
-	}
-	addr := freeAddr(t)
-	return &receiver{t: t, addr: addr, args: []string{binary, "-storageDataPath=" + t.TempDir(), "-httpListenAddr=" + addr, "-search.latencyOffset=0s"}}
-}
-
 func TestPrometheusMissesNothing(t *testing.T) {
-	missesNothing(t, prometheus(t), func(v float64) float64 { return v })
+	missesNothing(t, prometheus(t), "auto", func(v float64) float64 { return v })
 }
 
 // VictoriaMetrics keeps some fifteen decimal digits of a value: whole numbers
 // are what it holds exactly.
-func TestVictoriaMetricsMissesNothing(t *testing.T) { missesNothing(t, victoriametrics(t), math.Round) }
+func TestVictoriaMetricsMissesNothing(t *testing.T) {
+	missesNothing(t, victoriametrics(t), "auto", math.Round)
+}
 
-// The receiver is stopped while frames come, and started again; meanwhile the
-// role is stopped and another life of it goes on. Afterwards the receiver holds
-// each sample, bit by bit.
-func missesNothing(t *testing.T, r *receiver, value func(float64) float64) {
-	broker := kafka.Serve(t)
-	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{broker.Addr}}})
+// site is a broker with an agent, a host of another fleet, and the role.
+type site struct {
+	t      *testing.T
+	client *bus.Client
+	cfg    forward.Config
+	value  func(float64) float64
+	enc    wire.Encoder
+	schema *telemetry.Schema
+	base   int64
+	seq    int
+	want   map[int64]float64
+}
+
+func newSite(t *testing.T, url, protocol string, value func(float64) float64) *site {
+	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{kafka.Serve(t).Addr}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	if _, err := client.EnsureTopic(t.Context(), bus.Topic{Name: wire.TopicTelemetry, Partitions: 1}); err != nil {
-		t.Fatal(err)
-	}
-	r.start()
-	t.Cleanup(r.stop)
-	cfg := forward.Config{Targets: []forward.Target{{Name: "store", URL: "http://" + r.addr + "/api/v1/write",
-		Match: []string{`{__name__=~"kept.*"}`}, MaxSamples: 50, MaxAge: yamlconf.Duration(50 * time.Millisecond), MaxBackoff: yamlconf.Duration(200 * time.Millisecond)}}}
-	run := func() (stop func()) {
-		f, err := forward.New(forward.Options{Config: cfg, Client: client})
-		if err != nil {
+	for _, name := range []string{wire.TopicTelemetry, lines} {
+		if _, err := client.EnsureTopic(t.Context(), bus.Topic{Name: name, Partitions: 1}); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- f.Run(ctx) }()
-		return func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}
 	}
-	committed := func() int64 {
-		at, _, err := client.Committed(t.Context(), forward.GroupPrefix+"store", wire.TopicTelemetry, 0)
-		if err != nil {
-			return -1
-		}
-		return at
-	}
-	stop := run()
-	eventually(t, "the group has a position", func() bool { return committed() == 0 })
+	return &site{t: t, client: client, value: value, want: map[int64]float64{},
+		base: time.Now().Add(-10*time.Minute).UnixMilli() / 1000 * 1000,
+		schema: telemetry.NewSchema([]telemetry.Series{{Name: "kept_value", Kind: telemetry.Gauge}, {Name: "left_value", Kind: telemetry.Gauge},
+			{Name: "kept_time", Kind: telemetry.Histogram}}),
+		cfg: forward.Config{Targets: []forward.Target{{Name: "store", URL: url, Protocol: protocol, Match: []string{`{__name__=~"kept.*"}`},
+			MaxSamples: 50, MaxAge: yamlconf.Duration(50 * time.Millisecond), MaxBackoff: yamlconf.Duration(200 * time.Millisecond)}}}}
+}
 
-	base := time.Now().Add(-10*time.Minute).UnixMilli() / 1000 * 1000
-	sc := telemetry.NewSchema([]telemetry.Series{{Name: "kept_value", Kind: telemetry.Gauge}, {Name: "left_value", Kind: telemetry.Gauge}})
-	want := map[string]float64{}
-	var enc wire.Encoder
-	seq := 0
-	send := func(n int) {
-		for range n {
-			at, v := base+int64(seq)*1000, value(math.Sin(float64(seq))*1e7)
-			seq++
-			want[strconv.FormatInt(at/1000, 10)] = v
-			f := &telemetry.Frame{Agent: "web-1", Boot: 7, Seq: uint64(seq), SendTime: at, Host: telemetry.NewLabels(map[string]string{"host": "web-1"}),
-				Blocks: []telemetry.Block{{Fingerprint: sc.Fingerprint, Schema: sc, Times: []int64{at}, Values: []float64{v, v}}}}
-			b := enc.AppendFrame(nil, f, func(uint64) bool { return seq == 1 })
-			if _, err := client.Producer(wire.TopicTelemetry, 0).Produce(t.Context(), []bus.Record{{Value: b, Time: at}}); err != nil {
-				t.Fatal(err)
-			}
+// run runs the role until stop is called.
+func (s *site) run() (stop func()) {
+	f, err := forward.New(forward.Options{Config: s.cfg, Client: s.client, Formats: map[string]decode.Format{lines: decode.Influx}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Error(err)
 		}
 	}
-	send(100)
-	eventually(t, "the first hundred are sent", func() bool { return committed() == 100 })
-	r.stop()
-	send(100)
-	stop() // in the middle of retrying
-	if at := committed(); at != 100 {
-		t.Errorf("position %d while the receiver was away, want 100", at)
+}
+
+// at tells whether both topics' positions are n.
+func (s *site) at(n int64) bool {
+	for topic, per := range map[string]int64{wire.TopicTelemetry: 1, lines: 2} {
+		at, _, err := s.client.Committed(s.t.Context(), forward.GroupPrefix+"store", topic, 0)
+		if err != nil || at != n*per {
+			return false
+		}
 	}
-	stop = run()
-	defer func() { stop() }()
-	send(100)
+	return true
+}
+
+// send sends n rounds: of each a frame, and a line that is sent twice.
+func (s *site) send(n int) {
+	s.t.Helper()
+	var frames, others []bus.Record
+	for range n {
+		at, v := s.base+int64(s.seq)*1000, s.value(math.Sin(float64(s.seq))*1e7)
+		s.seq++
+		s.want[at] = v
+		var d hist.Histogram
+		d.Observe(0.25)
+		d.Observe(float64(s.seq))
+		f := &telemetry.Frame{Agent: "web-1", Boot: 7, Seq: uint64(s.seq), SendTime: at, Host: telemetry.NewLabels(map[string]string{"host": "web-1"}),
+			Blocks: []telemetry.Block{{Fingerprint: s.schema.Fingerprint, Schema: s.schema, Times: []int64{at}, Values: []float64{v, v, 0}, Hists: []*hist.Histogram{nil, nil, &d}}}}
+		b := s.enc.AppendFrame(nil, f, func(uint64) bool { return s.seq == 1 })
+		line := fmt.Appendf(nil, "kept,host=db-1 line=%v %d\nleft line=1 %d", v, at*1e6, at*1e6)
+		frames = append(frames, bus.Record{Value: b, Time: at})
+		again := bus.Record{Key: []byte("db-1"), Value: line, Time: at}
+		others = append(others, again, again)
+	}
+	for _, few := range []int{0, n / 2} { // not all in one batch
+		s.produce(wire.TopicTelemetry, frames[few:few+n/2]...)
+		s.produce(lines, others[2*few:2*few+n]...)
+	}
+}
+
+func (s *site) produce(topic string, recs ...bus.Record) {
+	s.t.Helper()
+	if _, err := s.client.Producer(topic, 0).Produce(s.t.Context(), recs); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// The receiver is stopped while records come, and started again; meanwhile the
+// role is stopped and another life of it goes on. Afterwards the receiver holds
+// each sample, bit by bit, once.
+func missesNothing(t *testing.T, r store, protocol string, value func(float64) float64) {
 	r.start()
-	eventually(t, "all are sent", func() bool { return committed() == 300 })
-
-	var got [][2]string
-	eventually(t, "the receiver shows all", func() bool {
-		got, err = r.query(`kept_value{host="web-1"}[1h]`, time.Now().Unix())
-		return err == nil && len(got) >= len(want)
-	})
-	if len(got) != len(want) {
-		t.Errorf("%d samples, want %d", len(got), len(want))
+	t.Cleanup(r.stop)
+	s := newSite(t, r.url(), protocol, value)
+	stop := s.run()
+	eventually(t, "the group has positions", func() bool { return s.at(0) })
+	s.send(100)
+	eventually(t, "the first hundred are sent", func() bool { return s.at(100) })
+	r.stop()
+	s.send(100)
+	stop() // in the middle of retrying
+	if !s.at(100) {
+		t.Error("the position moved while the receiver was away")
 	}
-	for _, v := range got {
-		text, _ := strconv.Unquote(v[1])
-		if n, err := strconv.ParseFloat(text, 64); err != nil || n != want[v[0]] {
-			t.Errorf("at %s: %s, want %v", v[0], v[1], want[v[0]])
+	stop = s.run()
+	defer func() { stop() }()
+	s.send(100)
+	r.start()
+	eventually(t, "all are sent", func() bool { return s.at(300) })
+
+	for _, name := range []string{"kept_value", "kept_line"} {
+		var got []point
+		eventually(t, "the receiver shows all of "+name, func() (ok bool) {
+			var err error
+			got, err = r.samples(name)
+			return err == nil && len(got) >= len(s.want)
+		})
+		if len(got) != len(s.want) {
+			t.Errorf("%d samples of %s, want %d", len(got), name, len(s.want))
+		}
+		for _, p := range got {
+			if p.value != s.want[p.at] {
+				t.Errorf("%s at %d: %v, want %v", name, p.at, p.value, s.want[p.at])
+			}
 		}
 	}
-	if left, err := r.query(`left_value[1h]`, time.Now().Unix()); err != nil || len(left) > 0 {
-		t.Errorf("%d samples that were not chosen (%v)", len(left), err)
+	for _, name := range []string{"left_value", "left_line"} {
+		if left, err := r.samples(name); err != nil || len(left) > 0 {
+			t.Errorf("%d samples of %s, which were not chosen (%v)", len(left), name, err)
+		}
 	}
+}
+
+// Prometheus' own handler of today, over its own store, speaks both protocols.
+func TestTodaysPrometheusMissesNothing(t *testing.T) {
+	f := func(accepts, protocol, spoken string) {
+		t.Run(strings.ReplaceAll(accepts, " ", "+")+" "+protocol, func(t *testing.T) {
+			h := newHandler(t, accepts)
+			missesNothing(t, h, protocol, func(v float64) float64 { return v })
+			if got := h.lastSpoken(); got != spoken {
+				t.Errorf("spoke %s, want %s", got, spoken)
+			}
+			h.checkHistograms(spoken == "2.0")
+		})
+	}
+	f("1.0 2.0", "auto", "2.0")
+	f("2.0", "2.0", "2.0")
+	f("1.0 2.0", "1.0", "1.0")
+	f("1.0", "auto", "1.0") // refuses 2.0 by 415
 }
