@@ -30,6 +30,7 @@ type simRequest struct {
 	lasts          time.Duration
 	truth          string
 	seed           uint64
+	regions        bool // a topic for each
 	dry            bool
 	rate           float64   // of speed
 	part, parts    int       // of shard
@@ -85,6 +86,7 @@ verify holds a ledger against it. See docs/sim.md.`,
 	f.IntVar(&q.series, "frame-samples", 100, "samples that each host takes of itself in each frame")
 	f.StringVar(&q.shard, "shard", "1/1", "part of the fleet to play, I/N: several side by side play it all")
 	f.StringVar(&q.begin, "begin", "", "when to begin, RFC 3339, the same for all shards (default once collectors are there)")
+	f.BoolVar(&q.regions, "region-topics", false, "send to nines.telemetry.REGION of each host's region; collectors need these topics in topics.formats")
 	f.BoolVar(&q.dry, "dry-run", false, "say what would be played, and how dear it is on this machine; send nothing")
 	cmd.AddCommand(newSimVerify(log))
 	return cmd

@@ -66,7 +66,7 @@ func (p *simPlay) fate(x sim.Fate) {
 
 // run plays to Kafka.
 func (p *simPlay) run(ctx context.Context, client *bus.Client, screen *os.File) error {
-	p.awaitCollectors(ctx, client)
+	p.awaitCollectors(ctx, client, sim.Topics(p.cfg.Regions(p.top), p.req.regions))
 	begin, start := p.req.start(time.Now())
 	if err := p.newFleet(start, rand.Uint64()); err != nil {
 		return err
@@ -80,7 +80,7 @@ func (p *simPlay) run(ctx context.Context, client *bus.Client, screen *os.File) 
 	if now := time.Now(); now.After(began) {
 		began = now
 	}
-	player, err := sim.NewPlayer(sim.PlayerOptions{Fleet: p.fleet, Client: client, Begin: begin, Rate: p.req.rate, Until: end, Log: p.log, Progress: func(at sim.Progress) {
+	player, err := sim.NewPlayer(sim.PlayerOptions{Fleet: p.fleet, Client: client, RegionTopics: p.req.regions, Begin: begin, Rate: p.req.rate, Until: end, Log: p.log, Progress: func(at sim.Progress) {
 		p.last = at
 		took := max(time.Since(began).Seconds(), 1e-3)
 		b.note = fmt.Sprintf("%d hosts  %s samples/s  %s behind", p.fleet.Hosts(), thousands(float64(at.Samples)/took), at.Lag.Round(100*time.Millisecond))

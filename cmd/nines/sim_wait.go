@@ -13,42 +13,56 @@ import (
 // ticksWait is how long it waits for collectors.
 const ticksWait = 15 * time.Second
 
-// awaitCollectors waits a moment for a tick of a collector on every partition,
-// from now on, because objectives count from the first one; a broker that has no
-// collector is played to all the same.
-func (p *simPlay) awaitCollectors(ctx context.Context, client *bus.Client) {
+// awaitCollectors waits a moment for a tick of a collector on every partition of
+// the topics, from now on, because objectives count from the first one; a broker
+// that has no collector is played to all the same.
+func (p *simPlay) awaitCollectors(ctx context.Context, client *bus.Client, topics []string) {
 	wait, stop := context.WithTimeout(ctx, ticksWait)
 	defer stop()
-	n := 0
-	for n == 0 && wait.Err() == nil {
-		if known, err := client.Partitions(wait, wire.TopicTelemetry); err == nil && known > 0 {
-			n = known
-			break
-		}
-		pause(wait)
-	}
+	missing := make([]string, len(topics))
 	var all sync.WaitGroup
-	for partition := range n {
-		all.Go(func() { awaitTick(wait, client, int32(partition)) })
+	for i, topic := range topics {
+		all.Go(func() {
+			if awaitTopic(wait, client, topic); wait.Err() != nil {
+				missing[i] = topic
+			}
+		})
 	}
 	all.Wait()
-	if wait.Err() != nil && ctx.Err() == nil {
-		p.log.Warn("no collector writes to all of the topic's partitions: objectives will not count what is played before one does", "topic", wire.TopicTelemetry, "partitions", n, "waited", ticksWait)
+	if missing = slices.DeleteFunc(missing, func(topic string) bool { return topic == "" }); len(missing) > 0 && ctx.Err() == nil {
+		p.log.Warn("no collector writes to all partitions: objectives will not count what is played before one does", "topics", missing, "waited", ticksWait)
+	}
+}
+
+// awaitTopic waits for the next tick of each partition of a topic.
+func awaitTopic(ctx context.Context, client *bus.Client, topic string) {
+	for ctx.Err() == nil {
+		n, err := client.Partitions(ctx, topic)
+		if err != nil || n == 0 {
+			pause(ctx)
+			continue
+		}
+		var all sync.WaitGroup
+		for partition := range n {
+			all.Go(func() { awaitTick(ctx, client, topic, int32(partition)) })
+		}
+		all.Wait()
+		return
 	}
 }
 
 // awaitTick waits for the next tick of a partition, among whatever else is
 // written to it, until ctx ends.
-func awaitTick(ctx context.Context, client *bus.Client, partition int32) {
+func awaitTick(ctx context.Context, client *bus.Client, topic string, partition int32) {
 	var reader *bus.Reader
 	for ctx.Err() == nil {
 		if reader == nil {
-			_, next, err := client.Offsets(ctx, wire.TopicTelemetry, partition)
+			_, next, err := client.Offsets(ctx, topic, partition)
 			if err != nil {
 				pause(ctx)
 				continue
 			}
-			reader = client.Reader(wire.TopicTelemetry, partition, next)
+			reader = client.Reader(topic, partition, next)
 		}
 		records, err := reader.Fetch(ctx, time.Second)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -97,6 +98,8 @@ type Fate struct {
 // each after the one before is acknowledged.
 type Frame struct {
 	Agent string
+	// Region is where it stands, which may have a topic of its own.
+	Region string
 	// Zone and Host choose the partition, see framing.Partition.
 	Zone, Host string
 	Item       spool.Item
@@ -252,6 +255,22 @@ func mix(seed uint64, name string) uint64 {
 
 // Hosts returns how many hosts there are, vantage points included.
 func (f *Fleet) Hosts() int { return len(f.hosts) }
+
+// Regions returns where the hosts of a configuration stand, in order.
+func (c Config) Regions(t *topology.Topology) []string {
+	seen := map[string]bool{}
+	for _, h := range c.Hosts {
+		for _, r := range t.Regions {
+			if slices.ContainsFunc(r.Zones, func(z topology.Zone) bool { return len(h.Zones) == 0 || slices.Contains(h.Zones, z.ID) }) {
+				seen[r.ID] = true
+			}
+		}
+	}
+	for _, v := range c.Vantage {
+		seen[v.Region] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
 
 // Vantage returns the names of the hosts that measure services.
 func (f *Fleet) Vantage() []string {

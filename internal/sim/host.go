@@ -104,7 +104,7 @@ func (h *host) send(f *Fleet, out []Frame, w *weather) []Frame {
 		if !ok {
 			return out
 		}
-		out = append(out, Frame{Agent: h.name, Zone: h.zone, Host: h.name, Item: it})
+		out = append(out, Frame{Agent: h.name, Region: h.region, Zone: h.zone, Host: h.name, Item: it})
 		f.tell(h, it.Seq, it.Seq, Sent)
 		_ = h.spool.Ack(it.Seq) // the item just peeked
 	}

@@ -25,8 +25,10 @@ const (
 // PlayerOptions configure a Player.
 type PlayerOptions struct {
 	Fleet *Fleet
-	// Client is where frames go, to nines.telemetry.
-	Client *bus.Client
+	// Client is where frames go: to nines.telemetry or, with RegionTopics, each to
+	// nines.telemetry.REGION of its host.
+	Client       *bus.Client
+	RegionTopics bool
 	// Begin is when Run begins to play, and from when on it counts how far it is
 	// behind; it waits where that lies ahead. Zero is the fleet's own start at
 	// real time, else when Run is called.
@@ -94,27 +96,30 @@ func (p *Player) Frames() uint64 { return p.frames.Load() }
 // Run plays until ctx ends, then waits up to a second for what is under way; or
 // until its end, then waits for all of it. The fleet is Run's alone meanwhile.
 func (p *Player) Run(ctx context.Context) error {
-	partitions, err := p.partitions(ctx)
+	lanes, err := p.lanes(ctx)
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	p.log.Info("simulated agents send frames", "hosts", p.opt.Fleet.Hosts(), "topic", wire.TopicTelemetry, "partitions", partitions)
 	sendCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	queues := make([]chan []Frame, partitions)
-	failed := make(chan error, partitions)
+	failed := make(chan error, lanes.count())
 	var wg sync.WaitGroup
-	for i := range queues {
-		queues[i] = make(chan []Frame, 2)
-		wg.Go(func() {
-			if err := p.sender(sendCtx, int32(i), queues[i]); err != nil && sendCtx.Err() == nil {
-				failed <- err
-			}
-		})
+	for topic, queues := range lanes {
+		p.log.Info("simulated agents send frames", "hosts", p.opt.Fleet.Hosts(), "topic", topic, "partitions", len(queues))
+		for i := range queues {
+			queues[i] = make(chan []Frame, 2)
+			wg.Go(func() {
+				if err := p.sender(sendCtx, topic, int32(i), queues[i]); err != nil && sendCtx.Err() == nil {
+					failed <- err
+				}
+			})
+		}
 	}
-	err = p.play(ctx, queues, failed)
-	for _, q := range queues {
-		close(q)
+	err = p.play(ctx, lanes, failed)
+	for _, queues := range lanes {
+		for _, q := range queues {
+			close(q)
+		}
 	}
 	if err != nil {
 		stop()
@@ -132,7 +137,7 @@ func (p *Player) Run(ctx context.Context) error {
 }
 
 // play advances the fleet at each interval.
-func (p *Player) play(ctx context.Context, queues []chan []Frame, failed <-chan error) error {
+func (p *Player) play(ctx context.Context, lanes lanes, failed <-chan error) error {
 	fleet := p.opt.Fleet
 	p.began, p.origin = time.Now(), fleet.Now()
 	switch {
@@ -156,7 +161,7 @@ func (p *Player) play(ctx context.Context, queues []chan []Frame, failed <-chan 
 				if err != nil {
 					return err
 				}
-				if err := hand(ctx, frames, queues, failed); err != nil {
+				if err := p.hand(ctx, frames, lanes, failed); err != nil {
 					return err
 				}
 				p.tell(false)
@@ -196,20 +201,59 @@ func (p *Player) tell(anyway bool) {
 	p.opt.Progress(Progress{Now: at, Samples: p.opt.Fleet.Samples(), Frames: p.frames.Load(), Lag: max(0, lag)})
 }
 
+// lanes are the queues of a topic's partitions, by topic.
+type lanes map[string][]chan []Frame
+
+func (l lanes) count() (n int) {
+	for _, queues := range l {
+		n += len(queues)
+	}
+	return n
+}
+
+// Topics returns where the frames of hosts in these regions go.
+func Topics(regions []string, each bool) (out []string) {
+	if !each {
+		return []string{wire.TopicTelemetry}
+	}
+	for _, r := range regions {
+		out = append(out, topicOf(r, each))
+	}
+	return out
+}
+
+func topicOf(region string, each bool) string {
+	if !each || region == "" {
+		return wire.TopicTelemetry
+	}
+	return wire.TopicTelemetry + "." + region
+}
+
+// lanes asks how many partitions each topic has.
+func (p *Player) lanes(ctx context.Context) (lanes, error) {
+	all := lanes{}
+	for _, topic := range Topics(p.opt.Fleet.cfg.Regions(p.opt.Fleet.top), p.opt.RegionTopics) {
+		n, err := p.partitions(ctx, topic)
+		if err != nil || ctx.Err() != nil {
+			return nil, err
+		}
+		all[topic] = make([]chan []Frame, n)
+	}
+	return all, nil
+}
+
 // hand gives the frames to their partitions, and waits where a partition is
 // behind.
-func hand(ctx context.Context, frames []Frame, queues []chan []Frame, failed <-chan error) error {
-	by := make([][]Frame, len(queues))
+func (p *Player) hand(ctx context.Context, frames []Frame, lanes lanes, failed <-chan error) error {
+	by := map[chan []Frame][]Frame{}
 	for _, f := range frames {
-		i := framing.Partition(f.Zone, f.Host, len(queues))
-		by[i] = append(by[i], f)
+		queues := lanes[topicOf(f.Region, p.opt.RegionTopics)]
+		q := queues[framing.Partition(f.Zone, f.Host, len(queues))]
+		by[q] = append(by[q], f)
 	}
-	for i, list := range by {
-		if len(list) == 0 {
-			continue
-		}
+	for q, list := range by {
 		select {
-		case queues[i] <- list:
+		case q <- list:
 		case err := <-failed:
 			return err
 		case <-ctx.Done():
@@ -221,8 +265,8 @@ func hand(ctx context.Context, frames []Frame, queues []chan []Frame, failed <-c
 
 // sender sends what comes for one partition, in requests of bounded size, one
 // after the other.
-func (p *Player) sender(ctx context.Context, partition int32, queue <-chan []Frame) error {
-	producer := p.opt.Client.Producer(wire.TopicTelemetry, partition)
+func (p *Player) sender(ctx context.Context, topic string, partition int32, queue <-chan []Frame) error {
+	producer := p.opt.Client.Producer(topic, partition)
 	for frames := range queue {
 		for len(frames) > 0 {
 			n, bytes := 1, len(frames[0].Item.Bytes)
@@ -265,9 +309,9 @@ func (p *Player) produce(ctx context.Context, producer *bus.Producer, frames []F
 
 // partitions asks how many partitions there are until Kafka answers, 0 where
 // ctx ends before.
-func (p *Player) partitions(ctx context.Context) (int, error) {
+func (p *Player) partitions(ctx context.Context, topic string) (int, error) {
 	for said := false; ; said = true {
-		n, err := p.opt.Client.Partitions(ctx, wire.TopicTelemetry)
+		n, err := p.opt.Client.Partitions(ctx, topic)
 		switch {
 		case err == nil && n > 0:
 			return n, nil
@@ -276,7 +320,7 @@ func (p *Player) partitions(ctx context.Context) (int, error) {
 		case errors.Is(err, bus.ErrClosed):
 			return 0, err
 		case !said:
-			p.log.Warn("cannot see the telemetry topic, trying again", "topic", wire.TopicTelemetry, "error", err)
+			p.log.Warn("cannot see the telemetry topic, trying again", "topic", topic, "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -88,3 +88,30 @@ func TestSimStops(t *testing.T) {
 		t.Errorf("%v\n%s", err, d.out.String())
 	}
 }
+
+// TestSimulatedRegions plays to a topic for each region, and the ledger has what
+// was measured.
+func TestSimulatedRegions(t *testing.T) {
+	s := newSite(t)
+	conf := filepath.Join(s.dir, "config")
+	copyFile(t, fleetExample+"objectives.yaml", filepath.Join(conf, "objectives", "fleet.yaml"))
+	replaceIn(t, filepath.Join(conf, "nines.yaml"), "topics:\n", "topics:\n  formats: {nines.telemetry.me-east-1: nines, nines.telemetry.ap-southeast-1: nines}\n")
+	s.ready(t, s.start(t))
+	script, file := filepath.Join(s.dir, "script.yaml"), filepath.Join(s.dir, "truth.jsonl")
+	if err := os.WriteFile(script, []byte("apiVersion: nines/v1\nkind: Simulation\nspec:\n  hosts:\n    - {zones: [me-east-1a, me-east-1b, ap-southeast-1a], count: 2, series: 40, probers: 1}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := oneShot(t, binary, "sim", "--data-dir", s.dir, "--script", script, "--region-topics", "--speed", "60x", "--duration", "3m", "--truth", file)
+	if code != 0 || !strings.Contains(out, "played 3m of 6 hosts") || strings.Contains(errs, "no collector") {
+		t.Fatalf("nines sim: code %d\n%s%s", code, out, errs)
+	}
+	eventually(t, 60*time.Second, "the ledger has what was measured", func() error {
+		if code, text, errs := oneShot(t, binary, "sim", "verify", "--truth", file, "--data-dir", s.dir); code != 0 {
+			return errorOf(text + errs)
+		}
+		return nil
+	})
+	if _, text, _ := oneShot(t, binary, "cat", "nines.telemetry.ap-southeast-1", "--data-dir", s.dir, "--count", "200"); !strings.Contains(text, "host-ap-southeast-1a-0001") {
+		t.Errorf("nothing of the region on its topic:\n%.500s", text)
+	}
+}
