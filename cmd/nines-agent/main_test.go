@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // command runs a command line and returns its exit code and output.
@@ -74,5 +75,33 @@ func TestTestFailsWhereAnInputFails(t *testing.T) {
 	code, out := command(t, "test", "--config", file)
 	if code != exitFailure || !strings.Contains(out, "conntrack: FAILED") || !strings.Contains(out, "mem_total ") {
 		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
+// What an agent measured without Kafka is below its state directory when it
+// ends.
+func TestFramesWaitInTheStateDirectory(t *testing.T) {
+	state := t.TempDir()
+	file := write(t, "agent.yaml", "agent: x\nself_interval: 100ms\nspool: {dir: spool}\nkafka: {brokers: [\"127.0.0.1:1\"]}\n")
+	ctx, cancel := context.WithCancel(context.Background())
+	root := newRoot(&bytes.Buffer{}, &bytes.Buffer{})
+	root.SetArgs([]string{"run", "--config", file, "--state-dir", state, "--log-level", "error"})
+	done := make(chan error, 1)
+	go func() { done <- root.ExecuteContext(ctx) }()
+	segments := func() int {
+		found, _ := filepath.Glob(filepath.Join(state, "spool", "*.seg"))
+		return len(found)
+	}
+	for deadline := time.Now().Add(30 * time.Second); segments() == 0; <-time.After(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the agent writes nothing")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if n := segments(); n != 1 {
+		t.Errorf("%d segments are left", n)
 	}
 }

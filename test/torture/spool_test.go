@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -10,12 +11,16 @@ import (
 	"nines/internal/access"
 	"nines/internal/ledger"
 	"nines/internal/wire"
+	brokers "nines/test/kafka"
 )
 
 // TestSpoolOutlivesTheAgent takes the broker away, kills the agent meanwhile,
 // and brings the broker back: what was measured before the kill and after it is
 // in the ledger, but for what the killed process had not written yet.
 func TestSpoolOutlivesTheAgent(t *testing.T) {
+	if brokers.Apache() && os.Getenv("DURATION") == "" {
+		t.Skip("takes two minutes on Apache Kafka, which TestExactness kills too; make torture runs it")
+	}
 	const seed = 77
 	s := newSite(t, seed, shape{Agents: 2, Collectors: 1})
 	a := s.agents[1] // of the two that which has a directory
