@@ -43,7 +43,7 @@ type foreignSeries[S any] struct {
 	times  decode.Times
 	next   *foreignSeries[S] // of the same hash
 
-	// Of differences: the running sum, and whether it has begun.
+	// Of differences: the running sum, and whether it was handed on.
 	sum   float64
 	hist  *histogram.FloatHistogram
 	began bool
@@ -152,7 +152,11 @@ func (sr *foreignSeries[S]) take(p *decode.Point, v *decode.Value, b *Bounds, t 
 		s.Start = floorMilliseconds(p.Start)
 	}
 	delta := sr.kind == decode.Delta || sr.kind == decode.NativeDelta
-	switch is := sr.times.Add(p.Time); {
+	at := s.Time // Prometheus keeps one value a millisecond
+	if delta {
+		at = p.Time
+	}
+	switch is := sr.times.Add(at); {
 	case is == decode.TimeRepeated:
 		t.Repeats++
 		return
@@ -180,6 +184,7 @@ func (sr *foreignSeries[S]) take(p *decode.Point, v *decode.Value, b *Bounds, t 
 			t.Samples++ // it came late, and shows in the next sum
 			return
 		}
+		sr.began = true
 	}
 	if hist != nil {
 		if sr.kind == decode.Gauge {
@@ -193,7 +198,7 @@ func (sr *foreignSeries[S]) take(p *decode.Point, v *decode.Value, b *Bounds, t 
 
 // add adds a difference to the running sum, and puts that into the sample.
 func (sr *foreignSeries[S]) add(s *Sample, hist *histogram.FloatHistogram) *histogram.FloatHistogram {
-	s.First, sr.began = !sr.began, true
+	s.First = !sr.began
 	if hist == nil {
 		sr.sum += s.Number
 		s.Number = sr.sum

@@ -70,7 +70,7 @@ func TestLinesOfTelegraf(t *testing.T) {
 		t.Errorf("%d repeats, want 4", seen.Repeats)
 	}
 	r.want()
-	r.read(decode.Influx, "a", []byte("cpu,host=a usage=7 1500000000\ncpu,host=a load=3 1500000000"), false)
+	r.read(decode.Influx, "a", []byte("cpu,host=a usage=7 1500000000\ncpu,host=a usage=8 1500000999\ncpu,host=a load=3 1500000000"), false)
 	r.want(`{__name__="cpu_usage", host="a"} 7@1500`, `{__name__="cpu_load", host="a"} 3@1500`)
 	if seen := r.read(decode.Influx, "a", []byte("cpu,host=a usage=5 3000000000\nthis is no line\n"), false); seen.Bad != 1 {
 		t.Errorf("%d bad parts, want 1", seen.Bad)
@@ -129,6 +129,7 @@ func TestDifferencesBecomeSums(t *testing.T) {
 	read := func(seconds, n int64, quiet bool) { r.read(decode.OTLP, "shop", differences(t, seconds, n), quiet) }
 	const paid, took = `{__name__="paid_total", host="shop"}`, `{__name__="took", host="shop"}`
 	read(10, 4, true)
+	read(5, 0, false) // late, and the first of this life: the next one begins
 	r.want()
 	read(20, 3, false)
 	r.want(paid+" 3@20000 first", took+" n=3 sum=3 reset@20000 first")
