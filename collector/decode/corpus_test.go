@@ -26,7 +26,18 @@ type corpus struct {
 			Result []corpusPoint
 		}
 	}
+	Encode map[string]struct {
+		Input  struct{ Point corpusPoint }
+		Output struct {
+			Error  string
+			Result raw
+		}
+	}
 }
+
+// precisions are the units of the corpus' times. Producers to Kafka write
+// nanoseconds, as the reader takes them.
+var precisions = map[string]int64{"1ns": 1, "1µs": 1000, "1ms": 1_000_000, "1s": 1_000_000_000}
 
 type corpusPoint struct {
 	Time   int64
@@ -58,7 +69,7 @@ func (r *raw) UnmarshalJSON(b []byte) error {
 
 // readLines reads a whole record: its points as the corpus writes them, and the
 // first error.
-func readLines(text string, defaultTime int64) (points []corpusPoint, values [][]Value, err error) {
+func readLines(text string, defaultTime, unit int64) (points []corpusPoint, values [][]Value, err error) {
 	var r Reader
 	r.Open(Influx, []byte(text))
 	for {
@@ -74,9 +85,9 @@ func readLines(text string, defaultTime int64) (points []corpusPoint, values [][
 			e = errors.Join(e, why)
 			return points, values, e
 		}
-		cp := corpusPoint{Time: p.Time, Name: raw(name)}
+		cp := corpusPoint{Time: p.Time * unit, Name: raw(name)}
 		if !p.Timed {
-			cp.Time = defaultTime
+			cp.Time = defaultTime - defaultTime%unit
 		}
 		for _, t := range tags {
 			cp.Tags = append(cp.Tags, struct{ Key, Value raw }{raw(t.key), raw(t.value)})
@@ -96,14 +107,14 @@ func TestLineProtocolCorpus(t *testing.T) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		t.Fatal(err)
 	}
-	valid, invalid, skipped := 0, 0, 0
+	valid, invalid := 0, 0
 	for key, tc := range c.Decode {
-		if tc.Input.Precision != "1ns" {
-			skipped++ // producers to Kafka write nanoseconds
-			continue
+		unit, ok := precisions[tc.Input.Precision]
+		if !ok {
+			t.Fatalf("%s: precision %q is not known", key, tc.Input.Precision)
 		}
 		text := string(tc.Input.Text)
-		points, values, err := readLines(text, tc.Input.DefaultTime)
+		points, values, err := readLines(text, tc.Input.DefaultTime, unit)
 		if tc.Output.Error != "" {
 			invalid++
 			if err == nil {
@@ -126,10 +137,30 @@ func TestLineProtocolCorpus(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d valid, %d invalid, %d of other precisions left out", valid, invalid, skipped)
-	if valid < 150 || invalid < 2500 {
+	encoded := wantEncoded(t, &c)
+	t.Logf("%d valid, %d invalid, %d written by other implementations", valid, invalid, encoded)
+	if valid != 192 || invalid != 3105 || encoded != 60 {
 		t.Error("the corpus is not the one that is meant")
 	}
+}
+
+// wantEncoded reads what other implementations wrote of a point, and returns how
+// many of them there are.
+func wantEncoded(t *testing.T, c *corpus) (n int) {
+	t.Helper()
+	for key, tc := range c.Encode {
+		if tc.Output.Error != "" {
+			continue // a point that has no lines
+		}
+		n++
+		points, values, err := readLines(string(tc.Output.Result), 0, 1)
+		if err != nil || len(points) != 1 {
+			t.Errorf("%s: %q: %d points, %v", key, tc.Output.Result, len(points), err)
+		} else if why := differs(&points[0], values[0], &tc.Input.Point); why != "" {
+			t.Errorf("%s: %q: %s", key, tc.Output.Result, why)
+		}
+	}
+	return n
 }
 
 // differs returns how a point differs from the corpus' word, "" if it does not.
