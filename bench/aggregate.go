@@ -60,7 +60,9 @@ func (suite) AggregateStartCPUSeconds() benchmark {
 // run in a copy of its own, so that each finds a fresh log without checkpoints.
 type fleetLog struct {
 	frames, rounds int // of a host; of a frame
-	dir            string
+	// lines has Telegrafs write line protocol instead.
+	lines bool
+	dir   string
 }
 
 func (f *fleetLog) prepare() error {
@@ -94,7 +96,11 @@ func (f *fleetLog) remove() { os.RemoveAll(f.dir) }
 // time.
 func (f *fleetLog) rate() (float64, error) {
 	seconds, err := f.seconds()
-	return float64(benchHosts*f.frames*f.rounds*100) / seconds / 1e6, err
+	samples := benchHosts * f.frames * f.rounds * 100
+	if f.lines {
+		samples = lineHosts * lineRounds * foreignSamples
+	}
+	return float64(samples) / seconds / 1e6, err
 }
 
 // seconds returns the CPU time that it takes a fresh role to read the log.
@@ -111,7 +117,7 @@ func (f *fleetLog) seconds() (float64, error) {
 		return 0, err
 	}
 	defer stop()
-	cpu, err := childRole(ctx, addr)
+	cpu, err := childRole(ctx, addr, f.lines)
 	if err != nil {
 		return 0, err
 	}
@@ -131,14 +137,18 @@ func (f *fleetLog) fill(ctx context.Context, client *bus.Client, hosts [benchPar
 	if err := rules.Load(ctx); err != nil {
 		return err
 	}
-	id, err := rules.Publish(ctx, benchRules())
+	set, fill := benchRules(), f.fillPartition
+	if f.lines {
+		set, fill = lineRules(), fillLines
+	}
+	id, err := rules.Publish(ctx, set)
 	if err != nil {
 		return err
 	}
 	errs := make([]error, benchPartitions)
 	var wg sync.WaitGroup
 	for p := range benchPartitions {
-		wg.Go(func() { errs[p] = f.fillPartition(ctx, client.Producer(wire.TopicTelemetry, int32(p)), hosts[p], id) })
+		wg.Go(func() { errs[p] = fill(ctx, client.Producer(wire.TopicTelemetry, int32(p)), hosts[p], id) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

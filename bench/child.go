@@ -17,9 +17,11 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"nines/collector/aggregate"
+	"nines/collector/decode"
 	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/internal/rulelog"
+	"nines/internal/wire"
 )
 
 // This program starts itself again as other programs, so that the CPU time of
@@ -29,6 +31,8 @@ const (
 	brokerEnv = "NINES_BENCH_BROKER"
 	// roleEnv makes it a collector with the role aggregate; it names the broker.
 	roleEnv = "NINES_BENCH_ROLE"
+	// linesEnv says that what comes without headers is line protocol.
+	linesEnv = "NINES_BENCH_LINES"
 	// profileEnv names the file for the collector's CPU profile.
 	profileEnv = "NINES_BENCH_PROFILE"
 )
@@ -101,10 +105,14 @@ func serveBroker(dir string) error {
 	return b.Run(ctx)
 }
 
-// childRole lets a fresh collector read the log to its end, and returns the CPU
-// time that this took.
-func childRole(ctx context.Context, addr string) (time.Duration, error) {
-	out, stop, err := startChild(ctx, roleEnv+"="+addr)
+// childRole lets a fresh collector read the log, of frames or of lines, to its
+// end, and returns the CPU time that this took.
+func childRole(ctx context.Context, addr string, lines bool) (time.Duration, error) {
+	env := []string{roleEnv + "=" + addr}
+	if lines {
+		env = append(env, linesEnv+"=1")
+	}
+	out, stop, err := startChild(ctx, env...)
 	if err != nil {
 		return 0, err
 	}
@@ -146,8 +154,12 @@ func serveRole(addr string) error {
 	if err := rules.Load(ctx); err != nil {
 		return err
 	}
+	formats := map[string]decode.Format{}
+	if os.Getenv(linesEnv) != "" {
+		formats[wire.TopicTelemetry] = decode.Influx
+	}
 	set := metrics.NewSet()
-	role, err := aggregate.New(aggregate.Options{Client: client, Rules: rules, Owner: "bench", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Metrics: set})
+	role, err := aggregate.New(aggregate.Options{Client: client, Rules: rules, Formats: formats, Owner: "bench", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Metrics: set})
 	if err != nil {
 		return err
 	}
