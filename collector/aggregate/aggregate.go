@@ -106,6 +106,9 @@ type State struct {
 	// before, 0 where there was none, and whether those before it were missed.
 	before int64
 	missed bool
+	// doubted is the log time until which a schema that is new here may have been
+	// sent before; see Doubt.
+	doubted int64
 	// unjudged says that it brought histograms of which nothing was said yet.
 	unjudged bool
 }
@@ -133,6 +136,7 @@ type boot struct {
 	region  *region
 	heard   bool // since the last sketch cut
 	gone    bool // forgotten
+	whole   bool // its first frame was read here
 	seen    sighting
 }
 
@@ -283,8 +287,10 @@ func (s *State) loss(first, last int64) wire.Gap {
 }
 
 // Reincarnate begins a new life of the log at position pos: the topic was
-// recreated or cut back, and what had not been read is lost.
+// recreated or cut back, and what had not been read is lost. How much of it an
+// owner before read nobody knows.
 func (s *State) Reincarnate(pos int64) {
+	s.Doubt()
 	s.gaps = append(s.gaps, s.loss(s.pos, s.pos))
 	s.incarnation++
 	s.pos, s.from = pos, pos
@@ -309,6 +315,7 @@ func (s *State) tick(t *wire.Tick) error {
 	if s.logTime == 0 {
 		s.beginTime(now)
 	}
+	s.trust(now)
 	s.logTime = now
 	// A state that began without a checkpoint learns the life of the log here.
 	s.incarnation = max(s.incarnation, t.Incarnation)

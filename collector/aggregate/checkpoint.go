@@ -34,6 +34,8 @@ type checkpoint struct {
 	BootBytes []byte
 	// Foreign is what foreign.save writes; likewise.
 	Foreign []byte
+	// Doubted is until when schemas may be older than they seem.
+	Doubted int64
 }
 
 type savedStream struct {
@@ -92,7 +94,7 @@ func CRC(value []byte) uint32 { return crc32.Checksum(value, crc32.MakeTable(crc
 // record that led to it.
 func (s *State) Checkpoint(last uint32) ([]byte, error) {
 	c := checkpoint{Source: s.source, Incarnation: s.incarnation, Pos: s.pos, LogTime: s.logTime,
-		SketchMark: s.sketchMark, Swept: s.swept, LastCRC: last, RuleSet: s.rules.id}
+		SketchMark: s.sketchMark, Swept: s.swept, LastCRC: last, RuleSet: s.rules.id, Doubted: s.doubted}
 	for _, st := range s.rules.streams {
 		c.Streams = append(c.Streams, savedStream{st.id, *st.def, st.From, st.Until})
 	}
@@ -148,7 +150,7 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 		return nil, 0, fmt.Errorf("decode checkpoint: %w", err)
 	}
 	s := NewState(c.Source, sources, c.Incarnation, c.Pos, rules)
-	s.logTime, s.sketchMark, s.swept = c.LogTime, c.SketchMark, c.Swept
+	s.logTime, s.sketchMark, s.swept, s.doubted = c.LogTime, c.SketchMark, c.Swept, c.Doubted
 	s.rules = &ruleSet{id: c.RuleSet}
 	for i := range c.Streams {
 		sv := &c.Streams[i]

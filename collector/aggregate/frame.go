@@ -78,7 +78,7 @@ func (s *State) see(b *boot, f *telemetry.Frame) *sighting {
 func (s *State) inOrder(key bootKey, b *boot, f *telemetry.Frame, oldest int64) *boot {
 	last, from := uint64(0), int64(0)
 	if b == nil {
-		b = &boot{key: key}
+		b = &boot{key: key, whole: f.Seq == 1}
 		s.boots[key] = b
 		prev, had := s.newest[key.Agent]
 		s.newest[key.Agent] = key

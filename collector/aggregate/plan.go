@@ -128,7 +128,7 @@ func (s *State) resolve(b *boot, res *resolved, def *telemetry.Schema) *resolved
 	}
 	res.plan = s.plan(b, def)
 	if p := res.plan; p.counters+len(p.pairs) > 0 {
-		res.cumulated = s.cumulatedOf(b.key, p, known)
+		res.cumulated = s.cumulatedOf(b.key, p, known || s.doubtful(b))
 	}
 	s.unjudged = s.unjudged || !res.judged && len(res.plan.tallies) > 0
 	return res

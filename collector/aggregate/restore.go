@@ -41,6 +41,7 @@ func (o *owner) restore(ctx context.Context) error {
 	case first > st.Position():
 		o.log.Warn("records left the log before they were read; they are recorded as a gap",
 			"position", st.Position(), "first", first)
+		st.Doubt()
 		return o.lost(ctx, first)
 	}
 	return nil
