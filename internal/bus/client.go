@@ -85,7 +85,7 @@ func New(o Options) (*Client, error) {
 	if err := c.newCodecs(); err != nil {
 		return nil, fmt.Errorf("prepare zstd: %w", err)
 	}
-	c.conns = newConns(cfg.DialTimeout, cfg.RequestTimeout+maxFetchWait, cfg.TLS)
+	c.conns = newConns(cfg, cfg.RequestTimeout+maxFetchWait)
 	c.conns.connect = c.m.connects.Inc
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop

@@ -22,19 +22,63 @@ type conns struct {
 	mu     sync.Mutex
 	open   map[*conn]struct{}
 	closed bool
+	// silent are addresses that did not answer, with the time of that.
+	silent map[string]time.Time
 }
 
-func newConns(dial, limit time.Duration, tls TLSConfig) *conns {
-	return &conns{
-		dialer: net.Dialer{Timeout: dial, KeepAlive: 15 * time.Second},
-		tls:    tls,
+// Of several brokers one may be cut off, and the library tries them in turn: one
+// that did not answer is given little time for a while.
+const (
+	silentFor   = 20 * time.Second
+	silentLimit = 400 * time.Millisecond
+)
+
+// keepAlive finds out that the other machine is gone while an answer is awaited:
+// within five seconds, before Kafka has another leader.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Second, Interval: time.Second, Count: 3}
+
+func newConns(cfg Config, limit time.Duration) *conns {
+	s := &conns{
+		dialer: net.Dialer{Timeout: cfg.DialTimeout, KeepAliveConfig: keepAlive, Control: sockopts},
+		tls:    cfg.TLS,
 		limit:  limit,
 		open:   map[*conn]struct{}{},
+		silent: map[string]time.Time{},
+	}
+	if len(cfg.Brokers) > 1 {
+		s.dialer.Timeout /= 2 // the library's limit is for all of them together
+	}
+	return s
+}
+
+// patience is how long the address may take to answer.
+func (s *conns) patience(address string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, ok := s.silent[address]; ok && time.Since(at) < silentFor {
+		return min(silentLimit, s.dialer.Timeout)
+	}
+	return s.dialer.Timeout
+}
+
+// heard notes whether the address answered. One that was given little time
+// remains as it was.
+func (s *conns) heard(address string, patience time.Duration, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err == nil || !isTimeout(err):
+		delete(s.silent, address)
+	case patience == s.dialer.Timeout:
+		s.silent[address] = time.Now()
 	}
 }
 
 func (s *conns) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	nc, err := s.dialer.DialContext(ctx, network, address)
+	dialer := s.dialer
+	dialer.Timeout = s.patience(address)
+	nc, err := dialer.DialContext(ctx, network, address)
+	s.heard(address, dialer.Timeout, err)
 	if err != nil {
 		return nil, &dialError{addr: address, err: err}
 	}

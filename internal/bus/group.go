@@ -97,14 +97,18 @@ func (g *Group) Run(ctx context.Context) error {
 	if err := g.awaitTopics(ctx); err != nil {
 		return nil //nolint:nilerr // only the context ends the wait
 	}
-	conns := newConns(g.c.cfg.DialTimeout, g.o.RebalanceTimeout+coordinatorTimeout+g.c.cfg.RequestTimeout, g.c.cfg.TLS)
+	conns := newConns(g.c.cfg, g.o.RebalanceTimeout+coordinatorTimeout+g.c.cfg.RequestTimeout)
 	conns.connect, conns.wrap = g.c.conns.connect, g.c.conns.wrap
 	defer conns.closeAll(true)
 	cg, err := kafka.NewConsumerGroup(g.config(conns))
 	if err != nil {
 		return fmt.Errorf("join group %s: %w", g.o.ID, err)
 	}
-	var running sync.WaitGroup
+	var running, banishing sync.WaitGroup
+	bctx, cancel := context.WithCancel(ctx)
+	defer banishing.Wait()
+	defer cancel()
+	member := "" // who we are in the group
 	for {
 		gen, err := cg.Next(ctx)
 		if ctx.Err() != nil {
@@ -113,9 +117,14 @@ func (g *Group) Run(ctx context.Context) error {
 		if err != nil {
 			if !errors.Is(err, kafka.RebalanceInProgress) {
 				g.trouble.fail(g.c.explain(err))
+				if former := member; former != "" {
+					banishing.Go(func() { g.banish(bctx, former) })
+				}
+				member = ""
 			}
 			continue
 		}
+		member = gen.MemberID
 		g.trouble.ok()
 		g.c.m.generations.Inc()
 		g.start(ctx, gen, &running)

@@ -10,10 +10,10 @@ import (
 
 const (
 	minBackoff = 50 * time.Millisecond
-	maxBackoff = 2 * time.Second
+	maxBackoff = time.Second
 )
 
-// backoff doubles from 50 ms to 2 s, each wait between half and all of it, so
+// backoff doubles from 50 ms to 1 s, each wait between half and all of it, so
 // that a fleet does not come back as one.
 type backoff struct{ next time.Duration }
 
