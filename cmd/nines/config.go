@@ -58,10 +58,12 @@ type BrokerConfig struct {
 
 // TopicsConfig says how topics are created that are absent.
 type TopicsConfig struct {
-	TelemetryPartitions int               `yaml:"telemetry_partitions,omitempty"`
-	PartialsPartitions  int               `yaml:"partials_partitions,omitempty"`
-	Replication         int               `yaml:"replication,omitempty"`
-	Retention           yamlconf.Duration `yaml:"retention,omitempty"`
+	TelemetryPartitions int `yaml:"telemetry_partitions,omitempty"`
+	PartialsPartitions  int `yaml:"partials_partitions,omitempty"`
+	// Replication is the number of copies; 0 leaves it to the broker's
+	// default.replication.factor.
+	Replication int               `yaml:"replication,omitempty"`
+	Retention   yamlconf.Duration `yaml:"retention,omitempty"`
 	// Formats are how other fleets write, by topic, and which regions' topics
 	// nines' own agents write to.
 	Formats map[string]string `yaml:"formats,omitempty"`
@@ -136,7 +138,7 @@ func (c *Config) Check(doc *yamlconf.Doc) yamlconf.Errors {
 	}
 	least("topics.telemetry_partitions", cmp.Or(c.Topics.TelemetryPartitions, 1), 1)
 	least("topics.partials_partitions", cmp.Or(c.Topics.PartialsPartitions, 1), 1)
-	least("topics.replication", cmp.Or(c.Topics.Replication, 1), 1)
+	least("topics.replication", c.Topics.Replication, 0)
 	if n := c.Topics.PartialsPartitions; n > 1 && c.Ledger.Postgres == "" {
 		bad("topics.partials_partitions", n, "more than one needs a ledger on PostgreSQL: set ledger.postgres, or 1")
 	}
@@ -258,7 +260,6 @@ func (c *Config) complete(dataDir, listen string) error {
 	c.Ruler.ExternalURL = cmp.Or(c.Ruler.ExternalURL, c.Alerting.ExternalURL)
 	c.Topics.TelemetryPartitions = cmp.Or(c.Topics.TelemetryPartitions, 2)
 	c.Topics.PartialsPartitions = cmp.Or(c.Topics.PartialsPartitions, 1)
-	c.Topics.Replication = cmp.Or(c.Topics.Replication, 1)
 	c.Topics.Retention = cmp.Or(c.Topics.Retention, yamlconf.Duration(24*time.Hour))
 	return nil
 }
