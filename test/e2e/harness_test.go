@@ -314,23 +314,26 @@ func (p *process) kill() {
 
 // get reads a JSON document of the API.
 func (s *site) get(path string, into any) error {
+	body, err := s.text(path)
+	if err != nil || into == nil {
+		return err
+	}
+	return json.Unmarshal([]byte(body), into)
+}
+
+// text reads a page.
+func (s *site) text(path string) (string, error) {
 	c := http.Client{Timeout: 5 * time.Second}
 	resp, err := c.Get(s.url + path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s: %s", path, resp.Status, body)
 	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s: %s", path, resp.Status, body)
-	}
-	if into == nil {
-		return nil
-	}
-	return json.Unmarshal(body, into)
+	return string(body), err
 }
 
 type overview struct {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ func TestOutage(t *testing.T) {
 	p := s.start(t)
 	s.ready(t, p)
 	s.inState(t, "up")
-	began := s.target.last()
+	began, missed := s.target.last(), s.missed(t)
 	eventually(t, 20*time.Second, "ten attempts", func() error {
 		if n := len(s.target.attempts()); n < 10 {
 			return fmt.Errorf("%d attempts", n)
@@ -70,17 +71,35 @@ func TestOutage(t *testing.T) {
 		}
 		return nil
 	})
-	s.compare(t, began+1000, resumed+2000, third-3000, back, stopped, resumed)
+	silent := s.compare(t, began+1000, resumed+2000, third-3000, back, stopped, resumed)
+	if said := s.missed(t) - missed; silent > said+1 { // one at the edge of standing still
+		t.Errorf("%d slots had no attempt, nines says that it missed %d attempts", silent, said)
+	}
 	if n := len(s.receiver.of("ConfirmedDown", "firing")); n != 1 {
 		t.Errorf("%d pages for one outage", n)
 	}
 	p.stop(t)
 }
 
+// missed is how many attempts nines says were not started in time.
+func (s *site) missed(t *testing.T) (n int) {
+	t.Helper()
+	text, err := s.text("/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(text, "\nnines_probe_missed_total ")
+	if _, err := fmt.Sscan(after, &n); !ok || err != nil {
+		t.Fatalf("/metrics says nothing of missed attempts: %v", err)
+	}
+	return n
+}
+
 // compare holds the ledger's slots against the target's log: good where an
 // attempt arrived, bad where the target was down, unknown where nines stood
-// still.
-func (s *site) compare(t *testing.T, start, end, downFrom, downTo, blindFrom, blindTo int64) {
+// still or, on a machine that is too busy, started no attempt. It returns how
+// many slots had none.
+func (s *site) compare(t *testing.T, start, end, downFrom, downTo, blindFrom, blindTo int64) (silent int) {
 	t.Helper()
 	start, end = start-start%1000, end-end%1000
 	arrived := map[int64]bool{}
@@ -100,6 +119,11 @@ func (s *site) compare(t *testing.T, start, end, downFrom, downTo, blindFrom, bl
 		case sl.T+1000 > blindFrom && sl.T <= blindTo:
 			want = "unknown"
 			unknown++
+			silent++
+		default:
+			want = "unknown"
+			silent++
+			t.Logf("no attempt of %d (%+d ms from the outage) reached the target: nines was late", sl.T, sl.T-downFrom)
 		}
 		if sl.S != want {
 			t.Errorf("slot %d (%+d ms from the outage) is %s, done was %q", sl.T, sl.T-downFrom, sl.S, want)
@@ -109,6 +133,7 @@ func (s *site) compare(t *testing.T, start, end, downFrom, downTo, blindFrom, bl
 	if good < 10 || bad < 3 || unknown < 4 {
 		t.Errorf("the test saw too little: %d good, %d bad, %d unknown", good, bad, unknown)
 	}
+	return silent
 }
 
 // TestKilledWhileDown kills nines after it has paged: the next process pages
