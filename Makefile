@@ -64,10 +64,16 @@ race: setup build ## run all Go tests under the race detector
 	go test -race ./...
 
 .PHONY: torture
-torture: setup ## for DURATION (10m) on each broker: kill everything and compare with the truth; then a whole quiet night
-	DURATION=$(DURATION) go test -count=1 -v -timeout 0 ./test/torture
-	NINES_KAFKA=apache DURATION=$(DURATION) go test -count=1 -v -timeout 0 ./test/torture
+torture: setup ## for DURATION (10m) on each kind of broker: kill everything and compare with the truth; then a whole quiet night
+	DURATION=$(DURATION) go test -count=1 -v -timeout 0 -run TestExactness ./test/torture
+	NINES_KAFKA=apache DURATION=$(DURATION) go test -count=1 -v -timeout 0 -run TestExactness ./test/torture
+	NINES_KAFKA=apache3 DURATION=$(DURATION) go test -count=1 -v -timeout 0 -run TestExactness ./test/torture
 	go test -count=1 -v -timeout 0 -run 'TestANight|TestOutages' ./test/quiet -whole -limit $(or $(DURATION),10m)
+
+.PHONY: faults
+faults: setup ## every fault of Kafka on a cluster of three nodes, then the suites that need a broker on such a cluster
+	NINES_KAFKA=apache3 FAULTS=all go test -count=1 -v -timeout 30m -run TestFaults ./test/torture
+	NINES_KAFKA=apache3 go test -count=1 -timeout 60m -p 1 -skip TestFaults $(BROKERED) ./test/torture
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (60s)

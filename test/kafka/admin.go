@@ -172,3 +172,28 @@ func (c *Cluster) AwaitInSync(ctx context.Context) error {
 		return nil
 	})
 }
+
+// Describe says which nodes there are, and who leads each partition and is in
+// sync: for people who look at a test that failed.
+func (c *Cluster) Describe(ctx context.Context) string {
+	a, done := c.admin()
+	defer done()
+	m, err := a.Metadata(ctx, &client.MetadataRequest{})
+	if err != nil {
+		return "describe the cluster: " + err.Error()
+	}
+	var b strings.Builder
+	ids := func(nodes []client.Broker) (out []int) {
+		for _, n := range nodes {
+			out = append(out, n.ID)
+		}
+		return out
+	}
+	fmt.Fprintf(&b, "nodes %v, controller %d\n", ids(m.Brokers), m.Controller.ID)
+	for _, t := range m.Topics {
+		for _, p := range t.Partitions {
+			fmt.Fprintf(&b, "%s/%d is led by %d, of %v %v are in sync\n", t.Name, p.ID, p.Leader.ID, ids(p.Replicas), ids(p.Isr))
+		}
+	}
+	return b.String()
+}

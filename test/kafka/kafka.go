@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -164,9 +165,13 @@ func (c *Cluster) create() error {
 	return nil
 }
 
-// startAll starts the nodes together: a controller waits for its majority.
+// startAll starts the nodes that do not run, together: a controller waits for its
+// majority.
 func (c *Cluster) startAll() error {
 	for _, n := range c.nodes {
+		if n.Running() {
+			continue
+		}
 		if err := n.spawn(); err != nil {
 			return err
 		}
@@ -177,6 +182,30 @@ func (c *Cluster) startAll() error {
 		}
 	}
 	return nil
+}
+
+// stopAll ends all nodes. Those that are left without a majority cannot hand
+// over and would wait for it: they are killed, which loses nothing that was
+// acknowledged.
+func (c *Cluster) stopAll() error {
+	for _, n := range c.nodes {
+		n.signal(syscall.SIGCONT)
+		n.signal(syscall.SIGTERM)
+	}
+	limit := stopLimit
+	if len(c.nodes) > 1 {
+		limit = 3 * time.Second
+	}
+	var err error
+	for i, n := range c.nodes {
+		if !n.ended(limit) {
+			n.Kill()
+			if len(c.nodes) == 1 {
+				err = fmt.Errorf("node %d did not end within %s and was killed", i+1, limit)
+			}
+		}
+	}
+	return err
 }
 
 // Addrs are the addresses that clients connect to, by node.

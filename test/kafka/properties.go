@@ -85,6 +85,8 @@ func (n *Node) base() map[string]string {
 		"share.coordinator.state.topic.replication.factor": strconv.Itoa(copies),
 		"share.coordinator.state.topic.min.isr":            strconv.Itoa(inSync),
 
+		"broker.session.timeout.ms": "5000", // what docs/operate.md tells operators to set
+
 		"group.initial.rebalance.delay.ms": "0",
 		"num.network.threads":              "2",
 		"num.io.threads":                   "2",

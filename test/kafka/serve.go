@@ -11,12 +11,24 @@ import (
 	"nines/internal/broker"
 )
 
-// Environment names the variable that says what Serve starts: "apache", or
-// "embedded" (also when it is not set).
+// Environment names the variable that says what Serve starts: "apache" (one
+// node), "apache3" (three nodes), or "embedded" (also when it is not set).
 const Environment = "NINES_KAFKA"
 
 // Apache tells whether the suite runs against Apache Kafka.
-func Apache() bool { return os.Getenv(Environment) == "apache" }
+func Apache() bool { return Nodes() > 0 }
+
+// Nodes is how many nodes of Apache Kafka the suite runs against: 1, 3, or 0 on
+// the embedded broker.
+func Nodes() int {
+	switch os.Getenv(Environment) {
+	case "apache":
+		return 1
+	case "apache3":
+		return 3
+	}
+	return 0
+}
 
 // ApacheOnly skips a test that starts a broker of its own, in runs against the
 // embedded one: once in make test is enough of what takes a minute.
@@ -30,7 +42,7 @@ func ApacheOnly(t testing.TB) {
 // shared is the one Apache Kafka of a test binary, for all its tests in turn. It
 // ends with the process.
 var shared = sync.OnceValues(func() (*lease, error) {
-	c, err := Launch(Options{})
+	c, err := Launch(Options{Nodes: Nodes()})
 	return &lease{c: c, turn: make(chan struct{}, 1)}, err
 })
 
@@ -84,8 +96,8 @@ type Server struct {
 // Serve starts a broker for a test. With users it asks for a password.
 func Serve(t testing.TB, users ...broker.User) *Server {
 	t.Helper()
-	if kind := os.Getenv(Environment); kind != "" && kind != "embedded" && kind != "apache" {
-		t.Fatalf("%s: want embedded or apache, got %q", Environment, kind)
+	if kind := os.Getenv(Environment); kind != "" && kind != "embedded" && !Apache() {
+		t.Fatalf("%s: want embedded, apache or apache3, got %q", Environment, kind)
 	}
 	s := &Server{t: t, opts: broker.Options{Config: broker.Config{DataDir: t.TempDir()}, Users: users}}
 	switch {
@@ -109,6 +121,7 @@ func Serve(t testing.TB, users ...broker.User) *Server {
 // own starts a cluster for this server alone.
 func (s *Server) own(o Options) {
 	s.t.Helper()
+	o.Nodes = Nodes()
 	s.apache = Start(s.t, o)
 	s.Addr = s.apache.nodes[0].Addr()
 }
@@ -131,9 +144,7 @@ func (s *Server) borrow() {
 		}
 	})
 	s.apache, s.Addr = l.c, l.c.nodes[0].Addr()
-	if !l.c.nodes[0].Running() {
-		s.Start()
-	}
+	s.Start()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := l.c.Empty(ctx); err != nil {
@@ -145,7 +156,7 @@ func (s *Server) borrow() {
 func (s *Server) Start() {
 	s.t.Helper()
 	if s.apache != nil {
-		if err := s.apache.nodes[0].Start(); err != nil {
+		if err := s.apache.startAll(); err != nil {
 			s.t.Fatal(err)
 		}
 		return
@@ -169,7 +180,7 @@ func (s *Server) Start() {
 func (s *Server) Stop() {
 	s.t.Helper()
 	if s.apache != nil {
-		if err := s.apache.nodes[0].Stop(); err != nil {
+		if err := s.apache.stopAll(); err != nil {
 			s.t.Error(err)
 		}
 		return
@@ -191,7 +202,9 @@ func (s *Server) Wipe() {
 		s.opts.Config.DataDir = s.t.TempDir()
 		return
 	}
-	if err := s.apache.nodes[0].Wipe(); err != nil {
-		s.t.Fatal(err)
+	for _, n := range s.apache.nodes {
+		if err := n.Wipe(); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 }

@@ -64,7 +64,8 @@ func brokerChild(ctx context.Context, c broker.Config) error {
 
 // agentConf is one boot of an agent.
 type agentConf struct {
-	Name, Zone, Broker string
+	Name, Zone string
+	Brokers    []string
 	// Dir takes the truth, one file a boot.
 	Dir string
 	// Spool is the directory of frames that wait; empty keeps them in memory.
@@ -88,7 +89,7 @@ func agentChild(ctx context.Context, c agentConf) error {
 	wall := &atomic.Int64{}
 	wall.Store(int64(c.Step))
 	cfg := agent.Config{Agent: c.Name, Labels: map[string]string{"zone": c.Zone, "region": "r1"}, Spool: agent.SpoolConfig{MemoryBytes: 1 << 20, Dir: c.Spool},
-		Kafka: bus.Config{Brokers: []string{c.Broker}, DialTimeout: time.Second, RequestTimeout: 3 * time.Second}}
+		Kafka: bus.Config{Brokers: c.Brokers, DialTimeout: time.Second, RequestTimeout: 3 * time.Second}}
 	a, err := agent.New(agent.Options{Config: cfg, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Wall:   func() time.Time { return time.Now().Round(0).Add(time.Duration(wall.Load())) },
 		Source: func(ctx context.Context, clock func() int64, sink telemetry.Sink) { g.run(ctx, clock, sink) }})

@@ -52,11 +52,25 @@ type model struct {
 	rounds  map[bootID]map[int]map[string]float64
 	frames  int
 	repeats int
+	// wide are the gaps between what was read of a log that is gone and the one
+	// after it; lives is how many such logs there were.
+	wide  []wideGap
+	lives int
+	// ticked is when owners wrote ticks, by partition.
+	ticked map[int][]int64
+}
+
+// wideGap may begin before what was read: at the checkpoint from which the next
+// owner starts. Where all was read it may be missing.
+type wideGap struct {
+	wire.Gap
+	must, seen bool
 }
 
 // part is one partition of nines.telemetry.
 type part struct {
 	*model
+	number  int
 	offset  int64
 	log     int64 // log time
 	set     string
@@ -76,6 +90,7 @@ type span struct {
 type bootState struct {
 	seq    uint64
 	newest int64
+	past   bool            // its last frame was in a log that is gone
 	sent   map[uint64]bool // schemas
 	stale  map[uint64]bool // schemas that new rules have to look at again
 }
@@ -89,11 +104,29 @@ type number struct {
 
 func newModel(sets *rulelog.Log) *model {
 	return &model{sets: sets, slots: map[slotID]*tally{}, unplaced: map[groupID][2]int64{}, gaps: map[wire.Gap]int{},
-		streams: map[string]*slo.Stream{}, labels: map[groupID]telemetry.Labels{}, rounds: map[bootID]map[int]map[string]float64{}}
+		streams: map[string]*slo.Stream{}, labels: map[groupID]telemetry.Labels{}, rounds: map[bootID]map[int]map[string]float64{},
+		ticked: map[int][]int64{}}
 }
 
 // read goes on to the end of every partition.
-func (m *model) read(ctx context.Context, c *bus.Client) error {
+func (m *model) read(ctx context.Context, c *bus.Client) error { return m.readTo(ctx, c, nil) }
+
+// begunAnew says that the topic was recreated, of which all that counts was read.
+func (m *model) begunAnew() {
+	m.lives++
+	for _, p := range m.parts {
+		p.offset = 0
+		for _, n := range p.numbers {
+			*n = number{}
+		}
+		for _, b := range p.boots {
+			b.past = true
+		}
+	}
+}
+
+// readTo reads no further than to the given offsets, if any.
+func (m *model) readTo(ctx context.Context, c *bus.Client, limits []int64) error {
 	if err := m.sets.Load(ctx); err != nil {
 		return err
 	}
@@ -102,7 +135,7 @@ func (m *model) read(ctx context.Context, c *bus.Client) error {
 		return err
 	}
 	for len(m.parts) < n {
-		m.parts = append(m.parts, &part{model: m, boots: map[bootID]*bootState{}, newest: map[string]bootID{},
+		m.parts = append(m.parts, &part{model: m, number: len(m.parts), boots: map[bootID]*bootState{}, newest: map[string]bootID{},
 			numbers: map[string]*number{}, known: map[uint64]*telemetry.Schema{}})
 	}
 	for i, p := range m.parts {
@@ -113,17 +146,23 @@ func (m *model) read(ctx context.Context, c *bus.Client) error {
 		if first > p.offset {
 			return fmt.Errorf("partition %d begins at %d", i, first)
 		}
+		if limits != nil {
+			next = min(next, limits[i])
+		}
 		for r := c.Reader(wire.TopicTelemetry, int32(i), p.offset); p.offset < next; {
 			recs, err := r.Fetch(ctx, time.Second)
 			if err != nil {
 				return err
 			}
 			for j := range recs {
+				if recs[j].Offset >= next {
+					break
+				}
 				if err := p.record(&recs[j]); err != nil {
 					return fmt.Errorf("partition %d, offset %d: %w", i, recs[j].Offset, err)
 				}
 			}
-			p.offset = r.Offset()
+			p.offset = min(r.Offset(), next)
 		}
 	}
 	return nil
@@ -134,6 +173,9 @@ func (p *part) record(rec *bus.Record) error {
 		var t wire.Tick
 		if err := wire.DecodeTick(rec.Value, &t); err != nil {
 			return err
+		}
+		if t.Owner != harness {
+			p.ticked[p.number] = append(p.ticked[p.number], t.Clock)
 		}
 		return p.tick(&t)
 	}
@@ -224,8 +266,13 @@ func (p *part) frame(f *telemetry.Frame) {
 	} else {
 		seq, before = b.seq, b.newest
 	}
-	if f.Seq > seq+1 {
-		p.gaps[wire.Gap{Agent: f.Agent, Boot: f.Boot, FirstSeq: seq + 1, LastSeq: f.Seq - 1, From: min(before, oldest), To: max(before, oldest), Reason: wire.ReasonSequence}]++
+	gap := wire.Gap{Agent: f.Agent, Boot: f.Boot, FirstSeq: seq + 1, LastSeq: f.Seq - 1, From: min(before, oldest), To: max(before, oldest), Reason: wire.ReasonSequence}
+	switch {
+	case b.past:
+		p.wide = append(p.wide, wideGap{Gap: gap, must: f.Seq > seq+1})
+		b.past = false
+	case f.Seq > seq+1:
+		p.gaps[gap]++
 	}
 	fr := &frame{part: p, id: id, b: b, host: f.Host, before: b.newest, missed: b.seq == 0 && f.Seq > 1}
 	b.seq, b.newest = f.Seq, newest

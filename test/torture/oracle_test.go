@@ -46,7 +46,7 @@ func (f *faults) err() error {
 
 // verdict is what the comparison saw, so that a run which saw nothing fails.
 type verdict struct {
-	rounds, lost, slots, events, gaps, unplaced, bad, unknown int
+	boots, rounds, lost, slots, events, gaps, unplaced, bad, unknown int
 }
 
 // judge holds the ledger against the model, and the log against the truth. All
@@ -58,7 +58,7 @@ func judge(ctx context.Context, led *ledger.Ledger, m *model, boots map[bootID][
 	if err != nil {
 		return v, err
 	}
-	v.gaps = len(gaps)
+	v.gaps, v.boots = len(gaps), len(boots)
 	judgeDelivery(&v, &f, m, boots, gaps)
 	judgeGaps(&f, m, gaps)
 	if err := judgeUnplaced(ctx, &v, &f, led, m); err != nil {
@@ -171,13 +171,32 @@ func judgeGaps(f *faults, m *model, gaps []ledger.GapRow) {
 	for g, n := range m.gaps {
 		left[g] = n
 	}
+	for i := range m.wide {
+		m.wide[i].seen = false
+	}
+	lives := 0
 	for _, g := range gaps {
+		if g.Agent == "" && g.Reason == wire.ReasonLog {
+			lives++
+			continue
+		}
 		if left[g.Gap]--; left[g.Gap] < 0 {
+			if m.widened(g.Gap) || m.relearns(g.Gap) {
+				continue
+			}
 			if id := (bootID{g.Agent, g.Boot}); g.Reason == wire.ReasonRestart && !moved[id] && g.From <= g.To {
 				moved[id] = true
 				continue
 			}
 			f.add("gap invented", "%+v", g.Gap)
+		}
+	}
+	if lives != m.lives*len(m.parts) {
+		f.add("log gaps", "%d of %d partitions in %d lives", lives, len(m.parts), m.lives)
+	}
+	for _, w := range m.wide {
+		if w.must && !w.seen {
+			f.add("gap absent", "%+v or wider", w.Gap)
 		}
 	}
 	for g, n := range left {
@@ -186,6 +205,33 @@ func judgeGaps(f *faults, m *model, gaps []ledger.GapRow) {
 		}
 	}
 }
+
+// widened tells whether the gap is one between two lives of the log: it begins at
+// most a checkpoint before what was read.
+func (m *model) widened(g wire.Gap) bool {
+	for i := range m.wide {
+		w := &m.wide[i]
+		same := w.Agent == g.Agent && w.Boot == g.Boot && w.LastSeq == g.LastSeq && w.Reason == g.Reason && w.To == g.To
+		if same && !w.seen && g.FirstSeq <= w.FirstSeq && g.From <= w.From && w.From-g.From <= checkpointEvery {
+			w.seen = true
+			return true
+		}
+	}
+	return false
+}
+
+// relearns tells whether the gap is of a schema that only the owner of the log
+// before had read: it is unknown until the agent sends it again. If it fed any
+// objective, the slots will differ.
+func (m *model) relearns(g wire.Gap) bool {
+	return g.Reason == wire.ReasonSchema && slices.ContainsFunc(m.wide, func(w wideGap) bool {
+		return w.Agent == g.Agent && w.Boot == g.Boot && w.LastSeq < g.FirstSeq
+	})
+}
+
+// checkpointEvery is how far a checkpoint may lie back, in ms: 15 s of log time,
+// and what it takes to write it.
+const checkpointEvery = 20_000
 
 func judgeUnplaced(ctx context.Context, v *verdict, f *faults, led *ledger.Ledger, m *model) error {
 	rows, err := led.Unplaced(ctx, access.Local(), 0, 1<<62)

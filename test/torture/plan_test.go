@@ -200,7 +200,7 @@ func (s *site) victim(kind string, who int) *process {
 	case "collector":
 		return s.collectors[who]
 	}
-	return s.kafka.life()
+	return s.kafka.nodes[who%len(s.kafka.nodes)]
 }
 
 // stop ends a process and returns what starts it again.

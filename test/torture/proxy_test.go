@@ -12,18 +12,24 @@ import (
 	"time"
 )
 
-// link is one client's way to the broker: a proxy that passes Kafka's messages
-// whole, puts its own address where the broker names its, and fails on demand.
+// link is one client's way to the broker: a proxy for each of its nodes that
+// passes Kafka's messages whole, puts its own addresses where the broker names
+// its, and fails on demand.
 type link struct {
-	ln       net.Listener
-	upstream string
-	own, far []byte // the addresses as metadata carries them
+	ports []port
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	state linkState
 	until chan struct{} // closed when the state changes
 	wg    sync.WaitGroup
+}
+
+// port is the way to one node.
+type port struct {
+	ln       net.Listener
+	upstream string
+	own, far []byte // the addresses as metadata carries them
 }
 
 // linkState is what a link does with messages.
@@ -40,18 +46,24 @@ const (
 
 var linkNames = [...]string{"up", "cut", "half-open", "slow", "muted"}
 
-func newLink(t *testing.T, upstream string) *link {
+func newLink(t *testing.T, upstreams []string) *link {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	l := &link{conns: map[net.Conn]bool{}, until: make(chan struct{})}
+	for _, up := range upstreams {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.ports = append(l.ports, port{ln: ln, upstream: up, own: advertised(ln.Addr().String()), far: advertised(up)})
 	}
-	l := &link{ln: ln, upstream: upstream, own: advertised(ln.Addr().String()), far: advertised(upstream),
-		conns: map[net.Conn]bool{}, until: make(chan struct{})}
-	l.wg.Go(l.serve)
+	for _, p := range l.ports {
+		l.wg.Go(func() { l.serve(p) })
+	}
 	t.Cleanup(func() {
 		l.set(linkCut)
-		ln.Close()
+		for _, p := range l.ports {
+			p.ln.Close()
+		}
 		l.wg.Wait()
 	})
 	return l
@@ -65,7 +77,12 @@ func advertised(addr string) []byte {
 	return binary.BigEndian.AppendUint32([]byte(host), uint32(n))
 }
 
-func (l *link) addr() string { return l.ln.Addr().String() }
+func (l *link) addrs() (out []string) {
+	for _, p := range l.ports {
+		out = append(out, p.ln.Addr().String())
+	}
+	return out
+}
 
 // set changes what the link does. A cut closes what is open.
 func (l *link) set(s linkState) {
@@ -87,9 +104,9 @@ func (l *link) now() (linkState, <-chan struct{}) {
 	return l.state, l.until
 }
 
-func (l *link) serve() {
+func (l *link) serve(at port) {
 	for {
-		near, err := l.ln.Accept()
+		near, err := at.ln.Accept()
 		if err != nil {
 			return
 		}
@@ -97,7 +114,7 @@ func (l *link) serve() {
 			near.Close()
 			continue
 		}
-		far, err := net.DialTimeout("tcp", l.upstream, time.Second)
+		far, err := net.DialTimeout("tcp", at.upstream, time.Second)
 		if err != nil {
 			near.Close()
 			continue
@@ -181,7 +198,7 @@ func (p *pipe) request(msg []byte) error {
 	return nil
 }
 
-// response puts this link's address in, and drops the connection instead of the
+// response puts this link's addresses in, and drops the connection instead of the
 // answer to a produce request while the link is muted: what was produced is in
 // the log, and its producer does not know.
 func (p *pipe) response(msg []byte) error {
@@ -196,12 +213,20 @@ func (p *pipe) response(msg []byte) error {
 	if produce || len(msg) > 1<<16 {
 		return nil
 	}
+	for _, port := range p.ports {
+		replace(msg, port.far, port.own)
+	}
+	return nil
+}
+
+// replace writes one address over another, of the same length, wherever it stands.
+func replace(msg, far, own []byte) {
 	for at := msg; ; {
-		i := bytes.Index(at, p.far)
+		i := bytes.Index(at, far)
 		if i < 0 {
-			return nil
+			return
 		}
-		copy(at[i:], p.own)
-		at = at[i+len(p.own):]
+		copy(at[i:], own)
+		at = at[i+len(own):]
 	}
 }

@@ -25,22 +25,15 @@ import (
 	"nines/test/postgres"
 )
 
-// kafka is the broker under torture: the embedded one, or a node of Apache
-// Kafka, as the environment asks.
-type kafka interface {
-	// addr is where it listens, always the same.
-	addr() string
-	// life is the process that is killed, stopped and started.
-	life() *process
+// kafka is the broker under torture: the embedded one, or one or three nodes of
+// Apache Kafka, as the environment asks.
+type kafka struct {
+	// addrs are where its nodes listen, always the same.
+	addrs []string
+	// nodes are the processes that the plan kills, stops and starts: none where a
+	// test does that by itself.
+	nodes []*process
 }
-
-type oneBroker struct {
-	listen string
-	proc   *process
-}
-
-func (e *oneBroker) addr() string   { return e.listen }
-func (e *oneBroker) life() *process { return e.proc }
 
 // site is the installation.
 type site struct {
@@ -48,6 +41,7 @@ type site struct {
 	dir        string
 	epoch      int64
 	kafka      kafka
+	shape      shape
 	agents     []*agentSite
 	collectors []*process
 	links      []*link // of the agents, then of the collectors
@@ -69,25 +63,51 @@ type shape struct {
 	Agents, Collectors int
 }
 
+// newSite prepares a site on the broker that the environment asks for.
 func newSite(t *testing.T, seed uint64, sh shape) *site {
-	s := &site{t: t, dir: t.TempDir(), epoch: time.Now().UnixMilli(), partitions: 2}
+	s := emptySite(t, sh)
+	if s.kafka = s.embedded(); brokers.Apache() {
+		s.kafka = s.apache()
+	}
+	s.link(sh.Agents + sh.Collectors)
+	s.people(seed)
+	return s
+}
+
+func emptySite(t *testing.T, sh shape) *site {
+	s := &site{t: t, dir: t.TempDir(), epoch: time.Now().UnixMilli(), partitions: 2, shape: sh}
 	for _, d := range []string{"truth", "logs", "objectives"} {
 		if err := os.Mkdir(filepath.Join(s.dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if s.kafka = s.embedded(); brokers.Apache() {
-		s.kafka = s.apache()
 	}
 	s.ledgerOf = ledger.Options{Path: filepath.Join(s.dir, "c0", "ledger")}
 	if sh.Postgres {
 		s.ledgerOf = ledger.Options{Postgres: postgres.Ledger(t)}
 	}
 	s.writeRules(0)
-	for i := range sh.Agents {
-		l := newLink(t, s.kafka.addr())
-		s.links = append(s.links, l)
-		a := &agentSite{conf: agentConf{Name: fmt.Sprintf("a%d", i), Zone: fmt.Sprintf("z%d", i%2), Broker: l.addr(),
+	return s
+}
+
+// link gives each of n clients a way of its own to the broker.
+func (s *site) link(n int) {
+	for range n {
+		s.links = append(s.links, newLink(s.t, s.kafka.addrs))
+	}
+}
+
+// way is where the i-th client finds the broker: the agents, then the collectors.
+func (s *site) way(i int) []string {
+	if len(s.links) == 0 {
+		return s.kafka.addrs
+	}
+	return s.links[i].addrs()
+}
+
+// people prepares agents and collectors.
+func (s *site) people(seed uint64) {
+	for i := range s.shape.Agents {
+		a := &agentSite{conf: agentConf{Name: fmt.Sprintf("a%d", i), Zone: fmt.Sprintf("z%d", i%2), Brokers: s.way(i),
 			Dir: filepath.Join(s.dir, "truth"), Epoch: s.epoch, Reset: s.epoch, Seed: seed + uint64(i)}}
 		if i == 0 {
 			a.conf.Bulk = 3000
@@ -98,12 +118,9 @@ func newSite(t *testing.T, seed uint64, sh shape) *site {
 		a.process = s.process(a.conf.Name, func() *exec.Cmd { a.conf.Seed += 1000; return child("agent", a.conf) })
 		s.agents = append(s.agents, a)
 	}
-	for i := range sh.Collectors {
-		l := newLink(t, s.kafka.addr())
-		s.links = append(s.links, l)
-		s.collectors = append(s.collectors, s.collector(i, l, sh))
+	for i := range s.shape.Collectors {
+		s.collectors = append(s.collectors, s.collector(i, s.way(s.shape.Agents+i)))
 	}
-	return s
 }
 
 func (s *site) process(name string, make func() *exec.Cmd) *process {
@@ -124,12 +141,16 @@ func child(kind string, conf any) *exec.Cmd {
 
 func (s *site) embedded() kafka {
 	c := broker.Config{DataDir: filepath.Join(s.dir, "broker"), Listen: s.quietPort(), RetentionBytes: 4 << 30}
-	return &oneBroker{listen: c.Listen, proc: s.process("broker", func() *exec.Cmd { return child("broker", c) })}
+	return kafka{[]string{c.Listen}, []*process{s.process("broker", func() *exec.Cmd { return child("broker", c) })}}
 }
 
 func (s *site) apache() kafka {
-	n := brokers.Start(s.t, brokers.Options{Idle: true}).Node(0)
-	return &oneBroker{listen: n.Addr(), proc: s.process("broker", n.Command)}
+	c := brokers.Start(s.t, brokers.Options{Idle: true, Nodes: brokers.Nodes()})
+	k := kafka{addrs: c.Addrs()}
+	for i := range c.Nodes() {
+		k.nodes = append(k.nodes, s.process(fmt.Sprint("broker", i), c.Node(i).Command))
+	}
+	return k
 }
 
 // quietPort returns a free address whose port the kernel gives to nobody while
@@ -147,20 +168,20 @@ func (s *site) quietPort() string {
 }
 
 // collector is nines itself. Only the first evaluates into a ledger on SQLite.
-func (s *site) collector(i int, l *link, sh shape) *process {
+func (s *site) collector(i int, way []string) *process {
 	name, roles, led, partials := fmt.Sprintf("c%d", i), "aggregate,evaluate", "", 1
-	if sh.Postgres {
+	if s.shape.Postgres {
 		led, partials = fmt.Sprintf("ledger: {postgres: %q}\n", s.ledgerOf.Postgres), 2
 	} else if i > 0 {
 		roles = "aggregate"
 	}
 	file := filepath.Join(s.dir, name+".yaml")
 	s.write(file, fmt.Sprintf(`data_dir: %s
-kafka: {brokers: [%q], dial_timeout: 1s, request_timeout: 3s}
+kafka: {brokers: [%s], dial_timeout: 1s, request_timeout: 3s}
 topics: {telemetry_partitions: %d, partials_partitions: %d}
 objectives: [objectives/*.yaml]
 evaluate: {lateness: 2s, hard_bound: 15s}
-%s`, name, l.addr(), s.partitions, partials, led))
+%s`, name, `"`+strings.Join(way, `", "`)+`"`, s.partitions, partials, led))
 	return s.process(name, func() *exec.Cmd {
 		return exec.Command(nines, "collector", "--config", file, "--roles", roles)
 	})
@@ -232,9 +253,11 @@ func (s *site) startAll() {
 			s.t.Fatal(err)
 		}
 	}
-	must(s.kafka.life().start())
+	for _, n := range s.kafka.nodes {
+		must(n.start())
+	}
 	var err error
-	s.client, err = bus.New(bus.Options{Config: bus.Config{Brokers: []string{s.kafka.addr()}}})
+	s.client, err = bus.New(bus.Options{Config: bus.Config{Brokers: s.kafka.addrs}})
 	must(err)
 	s.t.Cleanup(s.client.Close)
 	s.eventually(60*time.Second, "the broker serves", s.client.Ping)
@@ -268,16 +291,27 @@ func (s *site) eventually(limit time.Duration, what string, f func(context.Conte
 func (s *site) tick(partition int32, ahead time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	t := wire.Tick{Clock: time.Now().Add(ahead).UnixMilli(), Owner: "torture"}
-	_, err := s.client.Producer(wire.TopicTelemetry, partition).Produce(ctx, []bus.Record{{Value: wire.AppendTick(nil, &t),
-		Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeTick)}}}})
+	_, err := s.client.Producer(wire.TopicTelemetry, partition).Produce(ctx, []bus.Record{tickOf(time.Now().Add(ahead))})
 	return err
+}
+
+// harness owns the ticks that no collector wrote.
+const harness = "torture"
+
+func tickOf(at time.Time) bus.Record {
+	t := wire.Tick{Clock: at.UnixMilli(), Owner: harness}
+	return bus.Record{Value: wire.AppendTick(nil, &t), Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeTick)}}}
 }
 
 // grow gives nines.telemetry one more partition, as an operator does: Kafka's
 // request 37, version 0.
-func (s *site) grow() error {
-	conn, err := net.DialTimeout("tcp", s.kafka.addr(), time.Second)
+func (s *site) grow() (err error) {
+	var conn net.Conn
+	for _, at := range s.kafka.addrs {
+		if conn, err = net.DialTimeout("tcp", at, time.Second); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -325,7 +359,7 @@ func (s *site) heal() {
 }
 
 func (s *site) all() []*process {
-	out := []*process{s.kafka.life()}
+	out := append([]*process(nil), s.kafka.nodes...)
 	out = append(out, s.collectors...)
 	for _, a := range s.agents {
 		out = append(out, a.process)

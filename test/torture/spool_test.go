@@ -29,7 +29,10 @@ func TestSpoolOutlivesTheAgent(t *testing.T) {
 	}
 	s.startAll()
 	s.wait(4 * time.Second)
-	back := s.stop(s.kafka.life(), syscall.SIGKILL)
+	var back []func()
+	for _, n := range s.kafka.nodes {
+		back = append(back, s.stop(n, syscall.SIGKILL))
+	}
 	s.note("the broker is gone")
 	s.wait(8 * time.Second)
 	a.want = true
@@ -39,9 +42,11 @@ func TestSpoolOutlivesTheAgent(t *testing.T) {
 	s.note("the agent is killed")
 	s.begin(a.process)
 	s.wait(6 * time.Second)
-	back()
+	for _, begin := range back {
+		begin()
+	}
 	s.note("the broker is back")
-	m := s.settle()
+	m := s.settle(nil)
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
