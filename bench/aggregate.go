@@ -25,6 +25,8 @@ const (
 	benchPartitions = 2
 	// tickShare is how many ticks a second of the log has, as the role writes.
 	tickShare = 4
+	// benchWindow is that of objectives which are judged, 30 days.
+	benchWindow = 30 * 86_400_000
 )
 
 // AggregateSamplesPerCPUSecond is how many samples the role aggregates in a
@@ -34,7 +36,7 @@ const (
 // 100 samples, one round a frame and one frame a batch as agents send them; every
 // host feeds each of 1,000 objectives, in the group of its region.
 func (suite) AggregateSamplesPerCPUSecond() benchmark {
-	f := &fleetLog{frames: 60, rounds: 1}
+	f := &fleetLog{frames: 60, rounds: 1, partitions: benchPartitions, sinks: 1, objectives: benchObjectives}
 	return benchmark{Name: "aggregate_samples_per_cpu_second", Unit: "M samples/s·core", Better: higher, Target: 20,
 		Prepare: func() (func() (float64, error), error) { return f.rate, f.prepare() }, Clean: f.remove}
 }
@@ -42,7 +44,7 @@ func (suite) AggregateSamplesPerCPUSecond() benchmark {
 // AggregateSamplesPerCPUSecondTenRounds is the same for hosts that catch up after
 // an outage: each second a frame with ten rounds of a second.
 func (suite) AggregateSamplesPerCPUSecondTenRounds() benchmark {
-	f := &fleetLog{frames: 6, rounds: 10}
+	f := &fleetLog{frames: 6, rounds: 10, partitions: benchPartitions, sinks: 1, objectives: benchObjectives}
 	return benchmark{Name: "aggregate_samples_per_cpu_second_10_rounds", Unit: "M samples/s·core", Better: higher,
 		Prepare: func() (func() (float64, error), error) { return f.rate, f.prepare() }, Clean: f.remove}
 }
@@ -51,7 +53,7 @@ func (suite) AggregateSamplesPerCPUSecondTenRounds() benchmark {
 // group, read the rules, and resolve what each host and group is, in the first
 // second of the same log.
 func (suite) AggregateStartCPUSeconds() benchmark {
-	f := &fleetLog{frames: 1, rounds: 1}
+	f := &fleetLog{frames: 1, rounds: 1, partitions: benchPartitions, sinks: 1, objectives: benchObjectives}
 	return benchmark{Name: "aggregate_start_cpu_seconds", Unit: "CPU s", Better: lower,
 		Prepare: func() (func() (float64, error), error) { return f.seconds, f.prepare() }, Clean: f.remove}
 }
@@ -59,7 +61,10 @@ func (suite) AggregateStartCPUSeconds() benchmark {
 // fleetLog is a broker's data with what a fleet sent: written once, read by each
 // run in a copy of its own, so that each finds a fresh log without checkpoints.
 type fleetLog struct {
-	frames, rounds int // of a host; of a frame
+	frames, rounds    int // of a host; of a frame
+	partitions, sinks int // of nines.telemetry; of nines.partials
+	objectives        int
+	judged            bool // else their slots are only counted
 	// lines has Telegrafs write line protocol instead.
 	lines bool
 	dir   string
@@ -73,7 +78,7 @@ func (f *fleetLog) prepare() error {
 	f.dir = dir
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	hosts, err := fleetHosts(dir)
+	hosts, err := fleetHosts(dir, f.partitions)
 	if err != nil {
 		return err
 	}
@@ -105,30 +110,36 @@ func (f *fleetLog) rate() (float64, error) {
 
 // seconds returns the CPU time that it takes a fresh role to read the log.
 func (f *fleetLog) seconds() (float64, error) {
+	var cpu time.Duration
+	err := f.serve(func(ctx context.Context, addr string) (err error) {
+		cpu, err = childRole(ctx, addr, f.lines)
+		return err
+	})
+	return cpu.Seconds(), err
+}
+
+// serve calls use with the address of a broker that has a copy of the log.
+func (f *fleetLog) serve(use func(ctx context.Context, addr string) error) error {
 	copied := filepath.Join(f.dir, "run")
 	defer os.RemoveAll(copied)
 	if err := os.CopyFS(copied, os.DirFS(filepath.Join(f.dir, "log"))); err != nil {
-		return 0, err
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	addr, stop, err := childBroker(ctx, copied)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer stop()
-	cpu, err := childRole(ctx, addr, f.lines)
-	if err != nil {
-		return 0, err
-	}
-	return cpu.Seconds(), nil
+	return use(ctx, addr)
 }
 
 // fill creates the topics and writes the rules, the fleet's frames and the
 // ticks between them.
-func (f *fleetLog) fill(ctx context.Context, client *bus.Client, hosts [benchPartitions][]benchHost) error {
-	for _, t := range []bus.Topic{{Name: wire.TopicTelemetry, Partitions: benchPartitions}, {Name: wire.TopicPartials, Partitions: 1, MaxMessageBytes: 8 << 20},
-		{Name: wire.TopicCheckpoints, Compact: true}, {Name: wire.TopicRules, Compact: true}, {Name: wire.TopicDeadLetter}} {
+func (f *fleetLog) fill(ctx context.Context, client *bus.Client, hosts [][]benchHost) error {
+	for _, t := range []bus.Topic{{Name: wire.TopicTelemetry, Partitions: f.partitions}, {Name: wire.TopicPartials, Partitions: f.sinks, MaxMessageBytes: 8 << 20},
+		{Name: wire.TopicCheckpoints, Compact: true}, {Name: wire.TopicRules, Compact: true}, {Name: wire.TopicDeadLetter}, {Name: wire.TopicAlerts, Compact: true}} {
 		if _, err := client.EnsureTopic(ctx, t); err != nil {
 			return err
 		}
@@ -137,7 +148,7 @@ func (f *fleetLog) fill(ctx context.Context, client *bus.Client, hosts [benchPar
 	if err := rules.Load(ctx); err != nil {
 		return err
 	}
-	set, fill := benchRules(), f.fillPartition
+	set, fill := benchRules(f.objectives, f.judged), f.fillPartition
 	if f.lines {
 		set, fill = lineRules(), fillLines
 	}
@@ -145,9 +156,9 @@ func (f *fleetLog) fill(ctx context.Context, client *bus.Client, hosts [benchPar
 	if err != nil {
 		return err
 	}
-	errs := make([]error, benchPartitions)
+	errs := make([]error, f.partitions)
 	var wg sync.WaitGroup
-	for p := range benchPartitions {
+	for p := range f.partitions {
 		wg.Go(func() { errs[p] = fill(ctx, client.Producer(wire.TopicTelemetry, int32(p)), hosts[p], id) })
 	}
 	wg.Wait()
@@ -191,13 +202,18 @@ func (f *fleetLog) fillPartition(ctx context.Context, p *bus.Producer, hosts []b
 	return nil
 }
 
-// benchRules judges ten latencies of every host by region, under a hundred
-// thresholds each.
-func benchRules() *slo.RuleSet {
+// benchRules judges ten latencies of every host by region, under as many
+// thresholds each as make n objectives.
+func benchRules(n int, judged bool) *slo.RuleSet {
 	set := &slo.RuleSet{Streams: map[string]*slo.Stream{}}
-	for i := range benchObjectives {
+	for i := range n {
 		st := &slo.Stream{Sample: &slo.Selector{Metric: fmt.Sprintf("probe_%d", i%10)}, Op: slo.LTE, Threshold: float64(i/10+1) / 500,
 			GroupBy: []string{"region"}, Bin: 1000, Rule: sla.SlotRule{Length: 60_000, Bad: sla.BadRatio, MaxRatio: sla.Ratio{Num: 1, Den: 100}, MinCount: 1}}
+		if judged {
+			st.Threshold += 3600 // nobody waits that long: all is well, as on most days
+			set.Objectives = append(set.Objectives, &slo.Objective{Name: fmt.Sprintf("objective-%d", i), Service: "bench", StreamID: st.ID(),
+				Target: sla.Ratio{Num: 999, Den: 1000}, Budgeting: "Occurrences", Window: benchWindow, Burn: slo.BurnRows(benchWindow)})
+		}
 		set.Streams[st.ID()] = st
 	}
 	return set

@@ -23,7 +23,7 @@ const (
 // line protocol: 2,000 hosts, of whose 100 series ten feed objectives, each under
 // a hundred thresholds by region.
 func (suite) AggregateLineSamplesPerCPUSecond() benchmark {
-	f := &fleetLog{lines: true}
+	f := &fleetLog{partitions: benchPartitions, sinks: 1, lines: true}
 	return benchmark{Name: "aggregate_line_samples_per_cpu_second", Unit: "M samples/s·core", Better: higher,
 		Prepare: func() (func() (float64, error), error) { return f.rate, f.prepare() }, Clean: f.remove}
 }

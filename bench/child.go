@@ -33,6 +33,8 @@ const (
 	roleEnv = "NINES_BENCH_ROLE"
 	// linesEnv says that what comes without headers is line protocol.
 	linesEnv = "NINES_BENCH_LINES"
+	// scaleEnv makes it one of several collectors; it holds a scaledConf.
+	scaleEnv = "NINES_BENCH_SCALE"
 	// profileEnv names the file for the collector's CPU profile.
 	profileEnv = "NINES_BENCH_PROFILE"
 )
@@ -44,6 +46,9 @@ func child() (was bool, err error) {
 	}
 	if addr := os.Getenv(roleEnv); addr != "" {
 		return true, serveRole(addr)
+	}
+	if conf := os.Getenv(scaleEnv); conf != "" {
+		return true, serveScaled(conf)
 	}
 	return false, nil
 }
@@ -130,17 +135,11 @@ func childRole(ctx context.Context, addr string, lines bool) (time.Duration, err
 func serveRole(addr string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	if file := os.Getenv(profileEnv); file != "" {
-		f, err := os.Create(file)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+	stopProfile, err := profile("")
+	if err != nil {
+		return err
 	}
+	defer stopProfile()
 	start, err := cpuTime()
 	if err != nil {
 		return err
@@ -184,6 +183,26 @@ func serveRole(addr string) error {
 	err = <-done
 	fmt.Println(int64(stop - start))
 	return err
+}
+
+// profile writes a CPU profile to the file that the environment names, if it
+// does, until stop is called.
+func profile(suffix string) (stop func(), err error) {
+	file := os.Getenv(profileEnv)
+	if file == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(file + suffix)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 // caughtUp tells whether every partition has been read to its end.

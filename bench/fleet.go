@@ -18,10 +18,11 @@ type benchHost struct {
 }
 
 // fleetHosts spreads the fleet evenly over the zones that ship, and returns the
-// hosts of each partition, which is chosen as agents choose it: where a zone's
-// hosts go decides in how many partitions a region's groups are counted. It
+// hosts of each of n partitions, which is chosen as agents choose it: where a
+// zone's hosts go decides in how many partitions a region's groups are counted. It
 // leaves the shipped configuration in dir.
-func fleetHosts(dir string) (of [benchPartitions][]benchHost, err error) {
+func fleetHosts(dir string, n int) (of [][]benchHost, err error) {
+	of = make([][]benchHost, n)
 	dir = filepath.Join(dir, "configs")
 	if _, err := configs.Write(dir); err != nil {
 		return of, err
@@ -38,7 +39,7 @@ func fleetHosts(dir string) (of [benchPartitions][]benchHost, err error) {
 		zone := zones[i%len(zones)]
 		h := benchHost{number: i, name: fmt.Sprintf("host-%d", i)}
 		h.labels = telemetry.NewLabels(map[string]string{"host": h.name, "zone": zone.ID, "region": zone.Region})
-		p := framing.Partition(zone.ID, h.name, benchPartitions)
+		p := framing.Partition(zone.ID, h.name, n)
 		of[p] = append(of[p], h)
 	}
 	return of, nil

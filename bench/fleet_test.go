@@ -3,7 +3,7 @@ package main
 import "testing"
 
 func TestFleetIsWhereAgentsPlaceIt(t *testing.T) {
-	of, err := fleetHosts(t.TempDir())
+	of, err := fleetHosts(t.TempDir(), benchPartitions)
 	if err != nil {
 		t.Fatal(err)
 	}
