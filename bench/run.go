@@ -63,6 +63,7 @@ func run(w io.Writer, side *sideBySide, only string, runs int, out string) (err 
 		return err
 	}
 	var results []result
+	side.runs = runs
 	defer func() { err = errors.Join(err, side.close(results, os.Args[1:])) }()
 	for _, b := range chosen {
 		r, err := measure(b, runs)

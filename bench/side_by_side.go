@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"nines/bench/collector"
 )
@@ -15,6 +17,12 @@ import (
 type sideBySide struct {
 	// hosts and seconds are the size of the log; 0 for the usual one.
 	hosts, seconds int
+	// ctx ends when the program is told to: what the session started is stopped
+	// then.
+	ctx  context.Context
+	stop context.CancelFunc
+	// runs is how often each benchmark is run.
+	runs int
 	// report is where the report goes; nowhere where empty.
 	report  string
 	session *collector.Session
@@ -26,6 +34,7 @@ func (s *sideBySide) open() (*collector.Session, error) {
 		if err != nil {
 			return nil, err
 		}
+		s.ctx, s.stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		s.session = collector.New(collector.Options{Root: root, Hosts: s.hosts, Seconds: s.seconds, Log: os.Stderr})
 	}
 	return s.session, nil
@@ -37,6 +46,7 @@ func (s *sideBySide) close(results []result, args []string) error {
 	if s.session == nil {
 		return nil
 	}
+	defer s.stop()
 	var figures []collector.Figure
 	for _, r := range results {
 		figures = append(figures, collector.Figure{Name: r.Name, Unit: r.Unit, Min: r.Min, Median: r.Median, Max: r.Max, Runs: r.Runs, Target: r.target()})
@@ -51,6 +61,45 @@ func (s *sideBySide) close(results []result, args []string) error {
 	return err
 }
 
+// detections returns a benchmark of how long faults take to a webhook: what is
+// computed of a run's detections.
+func (s *sideBySide) detections(name, unit, better string, target float64, of func(run int, by map[string]collector.Detection) float64) benchmark {
+	return benchmark{Name: name, Unit: unit, Better: better, Target: target, Apart: true, Prepare: func() (func() (float64, error), error) {
+		session, err := s.open()
+		n := -1
+		return func() (float64, error) {
+			n++
+			all, err := session.Detect(s.ctx, s.runs)
+			if err != nil {
+				return 0, err
+			}
+			by := map[string]collector.Detection{}
+			for _, d := range all {
+				by[d.Contestant] = d
+			}
+			return of(n, by), nil
+		}, err
+	}}
+}
+
+// DetectP99Seconds is how long it takes from a target's fault to a webhook, with
+// the objectives that ship and five vantage points.
+func (s suite) DetectP99Seconds() benchmark {
+	return s.side.detections("detect_p99_seconds", "s", lower, 2, func(run int, by map[string]collector.Detection) float64 {
+		return collector.Percentile(by[collector.NinesShipped].Seconds[run], 0.99)
+	})
+}
+
+// VsDetectDefaults is how many times sooner that is, in the median, than
+// Prometheus or vmalert with Alertmanager at their defaults, whoever of the two
+// is faster.
+func (s suite) VsDetectDefaults() benchmark {
+	return s.side.detections("vs_detect_defaults", "times", higher, 25, func(run int, by map[string]collector.Detection) float64 {
+		p50 := func(name string) float64 { return collector.Percentile(by[name].Seconds[run], 0.5) }
+		return min(p50(collector.PromDefaults), p50(collector.VictoriaAsIs)) / p50(collector.NinesShipped)
+	})
+}
+
 // times returns the benchmark that says how many times less CPU time ours takes
 // than theirs, run by run.
 func (s *sideBySide) times(name string, target float64, ours, theirs collector.Contestant) benchmark {
@@ -59,12 +108,11 @@ func (s *sideBySide) times(name string, target float64, ours, theirs collector.C
 		n := -1
 		return func() (float64, error) {
 			n++
-			ctx := context.Background()
-			them, err := session.Measure(ctx, theirs, n)
+			them, err := session.Measure(s.ctx, theirs, n)
 			if err != nil {
 				return 0, err
 			}
-			us, err := session.Measure(ctx, ours, n)
+			us, err := session.Measure(s.ctx, ours, n)
 			if err != nil {
 				return 0, fmt.Errorf("%s: %w", name, err)
 			}
@@ -93,7 +141,7 @@ func (s suite) TelegrafDefaults() benchmark {
 		n := -1
 		return func() (float64, error) {
 			n++
-			m, err := session.Measure(context.Background(), collector.Telegraf(false), n)
+			m, err := session.Measure(s.side.ctx, collector.Telegraf(false), n)
 			if err != nil {
 				return 0, err
 			}

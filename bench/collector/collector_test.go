@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -163,6 +164,55 @@ func TestMetricSumsTheSeries(t *testing.T) {
 	f("y", 0, false)
 }
 
+// What fails refuses connections at once, and a webhook counts from its first
+// firing alert of a target on, by whichever label names it.
+func TestFaultsAndWebhooks(t *testing.T) {
+	tg, err := newTarget()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := newHooks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.srv.Close()
+	if _, err := get(t.Context(), "http://"+tg.addr+"/metrics"); err != nil {
+		t.Fatalf("a target that is well: %v", err)
+	}
+	tg.fail()
+	if _, err := get(t.Context(), "http://"+tg.addr+"/metrics"); err == nil {
+		t.Error("a target that has failed answers")
+	}
+	post := func(text string) {
+		t.Helper()
+		resp, err := http.Post(h.url+"me", "application/json", strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	f := func(addr string, want bool) {
+		t.Helper()
+		if at, ok := h.told("me", addr); ok != want || ok && at.Before(tg.failed) {
+			t.Errorf("%s is told: %v at %v", addr, ok, at)
+		}
+	}
+	post(`{"alerts":[{"status":"resolved","labels":{"instance":"a:1"}},{"status":"firing","labels":{"target":"http://b:2/"}}]}`)
+	f("a:1", false)
+	f("b:2", true)
+	post(`{"alerts":[{"status":"firing","labels":{"instance":"a:1"}}]}`)
+	f("a:1", true)
+}
+
+func TestPercentileIsTheNearestRank(t *testing.T) {
+	v := []float64{1, 2, 3, 4}
+	for p, want := range map[float64]float64{0: 1, 0.25: 1, 0.5: 2, 0.51: 3, 0.99: 4, 1: 4} {
+		if got := Percentile(v, p); got != want {
+			t.Errorf("percentile %v is %v, want %v", p, got, want)
+		}
+	}
+}
+
 func TestTheReportHasEveryRun(t *testing.T) {
 	s := New(Options{Root: "../.."})
 	s.fleet = testFleet(t)
@@ -173,6 +223,7 @@ func TestTheReportHasEveryRun(t *testing.T) {
 		s.measured["ours"] = append(s.measured["ours"], Measurement{Contestant: "ours", Samples: 1_000_000, Shown: []string{"ours --fast\n"},
 			Processes: []Usage{{"a", time.Duration(ms) * time.Millisecond, 10e6}, {"b", 100 * time.Millisecond, 5e6}}})
 	}
+	s.detected = []Detection{{Contestant: "watcher", What: "looks", Seconds: [][]float64{{1, 2}, {3, 4}}, Shown: []string{"watcher --look\n"}}}
 	path := filepath.Join(t.TempDir(), "RESULTS.md")
 	if err := s.Report(path, []Figure{{Name: "vs", Unit: "times", Min: 1, Median: 2, Max: 3, Runs: 3, Target: "≥ 1 kept"}}, []string{"-only", "vs"}); err != nil {
 		t.Fatal(err)
@@ -182,7 +233,8 @@ func TestTheReportHasEveryRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"| vs, times | 2 | 1 | 3 | 3 | ≥ 1 kept |", "| ours | reads | 1 | 0.3000 | 0.2000 | 0.4000 | 15 |",
-		"| ours | a | 0.2000 | 10 |", "| ours | 2 | 0.40 | 1 | 0.4000 | 15 | 0.0 |", "ours --fast"} {
+		"| ours | a | 0.2000 | 10 |", "| ours | 2 | 0.40 | 1 | 0.4000 | 15 | 0.0 |", "ours --fast",
+		"| watcher | looks | 2.00 | 4.00 | 4.00 | 4 |", "2: 3.00 4.00", "watcher --look"} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("the report lacks %q:\n%s", want, b)
 		}

@@ -33,6 +33,7 @@ func (s *Session) Report(path string, figures []Figure, args []string) error {
 	if len(s.order) > 0 {
 		s.work(&b)
 	}
+	s.detections(&b)
 	s.commands(&b)
 	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -107,9 +108,6 @@ func median(v []float64) float64 {
 
 // commands shows how each contestant was started.
 func (s *Session) commands(b *strings.Builder) {
-	if len(s.order) == 0 {
-		return
-	}
 	b.WriteString("## Commands and configurations\n\nRUN is a run's own folder, DIR the session's with the rules, GROUP a run's own consumer group.\n\n")
 	fmt.Fprintf(b, "Telegraf is built with `-tags %s`.\n\n", strings.Join(telegrafTags(), ","))
 	for _, c := range s.order {
@@ -117,6 +115,15 @@ func (s *Session) commands(b *strings.Builder) {
 		for _, text := range s.measured[c.Name][0].Shown {
 			fmt.Fprintf(b, "```\n%s```\n\n", text)
 		}
+	}
+	for _, d := range s.detected {
+		fmt.Fprintf(b, "### %s\n\n", d.Contestant)
+		for _, text := range d.Shown {
+			fmt.Fprintf(b, "```\n%s```\n\n", text)
+		}
+	}
+	if len(s.order) == 0 {
+		return
 	}
 	first := objectives()[:1]
 	fmt.Fprintf(b, "### The objectives\n\nThe first of %d; the others differ by service, indicator, label and target.\n\n```yaml\n%s```\n\nThe same as recording rules:\n\n```yaml\n%s```\n\nand as alerts, which vmalert alone evaluates:\n\n```yaml\n%s```\n",

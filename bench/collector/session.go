@@ -66,6 +66,7 @@ type Session struct {
 
 	measured map[string][]Measurement
 	order    []Contestant // as they were measured first
+	detected []Detection
 	opened   bool
 	err      error // of opening, to be told again
 }
