@@ -18,13 +18,12 @@ import (
 
 // catOptions are the flags of nines cat.
 type catOptions struct {
-	brokers       []string
-	file, dataDir string
-	partition     int
-	from          int64
-	last          int64
-	count         int64
-	follow, json  bool
+	kafkaFlags
+	partition    int
+	from         int64
+	last         int64
+	count        int64
+	follow, json bool
 }
 
 func newCat(log *logs) *cobra.Command {
@@ -42,26 +41,17 @@ least once a minute: the minute before the first record is read for them too.`,
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: []string{wire.TopicTelemetry, wire.TopicPartials, wire.TopicCheckpoints, wire.TopicRules, wire.TopicAlerts, wire.TopicDeadLetter},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := kafkaOf(o.brokers, o.file, o.dataDir)
-			if err != nil {
-				return err
-			}
-			client, err := bus.New(bus.Options{Config: cfg, Log: log.logger()})
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			err = cat(cmd.Context(), client, args[0], &o, cmd.OutOrStdout())
+			err := o.with(cmd.Context(), log, func(client *bus.Client) error {
+				return failed(cat(cmd.Context(), client, args[0], &o, cmd.OutOrStdout()))
+			})
 			if errors.Is(err, context.Canceled) {
 				return nil
 			}
-			return failed(err)
+			return err
 		},
 	}
+	o.addKafka(cmd)
 	f := cmd.Flags()
-	f.StringSliceVar(&o.brokers, "brokers", nil, "Kafka brokers, host:port by comma")
-	f.StringVar(&o.file, "config", "", "configuration that says how to reach Kafka")
-	f.StringVar(&o.dataDir, "data-dir", "data", "data directory of the running process, where neither is given")
 	f.IntVar(&o.partition, "partition", -1, "partition to read (default all, one after the other)")
 	f.Int64Var(&o.from, "from", -1, "first offset (default the beginning)")
 	f.Int64Var(&o.last, "last", 0, "only the last so many offsets of each partition")
@@ -72,9 +62,6 @@ least once a minute: the minute before the first record is read for them too.`,
 }
 
 func cat(ctx context.Context, client *bus.Client, topic string, o *catOptions, out io.Writer) error {
-	if err := client.Ping(ctx); err != nil {
-		return err
-	}
 	n, err := client.Partitions(ctx, topic)
 	if err != nil {
 		return err

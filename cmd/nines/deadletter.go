@@ -23,26 +23,23 @@ import (
 
 // letterFlags say how to reach Kafka, and which letters are meant.
 type letterFlags struct {
-	brokers       []string
-	file, dataDir string
-
+	kafkaFlags
 	reason, topic, since string
+	from                 int64
 	limit                int
 	format               string
-}
-
-func (q *letterFlags) addKafka(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringSliceVar(&q.brokers, "brokers", nil, "Kafka brokers, host:port by comma")
-	f.StringVar(&q.file, "config", "", "configuration that says how to reach Kafka")
-	f.StringVar(&q.dataDir, "data-dir", "data", "data directory of the running process, where neither is given")
 }
 
 func (q *letterFlags) addFilter(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&q.reason, "reason", "", "only letters of this reason")
 	f.StringVar(&q.topic, "topic", "", "only letters whose original stands in this topic")
-	f.StringVar(&q.since, "since", "", "only letters since then: 2h, 2026-11-21 or 2026-11-21T10:05:00Z")
+	f.Int64Var(&q.from, "from", 0, "only letters from this number on; older ones are not read")
+	q.addSince(cmd)
+}
+
+func (q *letterFlags) addSince(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&q.since, "since", "", "only letters since then: 2h, 2026-11-21 or 2026-11-21T10:05:00Z; older ones are not read")
 }
 
 func (q *letterFlags) addFormat(cmd *cobra.Command) {
@@ -57,12 +54,15 @@ func (q *letterFlags) check() error {
 	if q.limit < 0 {
 		return fmt.Errorf("deadletter: --limit: want 0 for all, or more, got %d", q.limit)
 	}
+	if q.from < 0 {
+		return fmt.Errorf("deadletter: --from: want a letter's number, got %d", q.from)
+	}
 	_, err := q.filter(time.Now())
 	return err
 }
 
 func (q *letterFlags) filter(now time.Time) (deadletter.Filter, error) {
-	f := deadletter.Filter{Reason: q.reason, Topic: q.topic}
+	f := deadletter.Filter{Reason: q.reason, Topic: q.topic, From: q.from}
 	if q.since == "" {
 		return f, nil
 	}
@@ -84,19 +84,7 @@ func (q *letterFlags) with(ctx context.Context, log *logs, f func(*bus.Client) e
 	if err := q.check(); err != nil {
 		return err
 	}
-	cfg, err := kafkaOf(q.brokers, q.file, q.dataDir)
-	if err != nil {
-		return err
-	}
-	client, err := bus.New(bus.Options{Config: cfg, Log: log.logger()})
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if err := client.Ping(ctx); err != nil {
-		return failed(err)
-	}
-	return f(client)
+	return q.kafkaFlags.with(ctx, log, f)
 }
 
 func newDeadletter(log *logs) *cobra.Command {
@@ -125,7 +113,7 @@ func newDeadletterList(log *logs) *cobra.Command {
 		Short: "List dead letters, the newest last",
 		Long: `Lists dead letters: when they were buried, why, where the original stands, its key
 (an agent's name, or what another fleet's client uses) and size, and whether it was
-sent again.`,
+sent again. It reads from the end of the topic until it has --limit letters.`,
 		Example: `  nines deadletter list --since 2h
   nines deadletter list --reason unkeyed --topic telegraf --limit 0
   nines deadletter list --format json | jq -r .reason | sort | uniq -c`,
@@ -145,7 +133,7 @@ sent again.`,
 
 func (q *letterFlags) list(ctx context.Context, client *bus.Client, out io.Writer) error {
 	now := time.Now()
-	box, err := q.read(ctx, client, now, nil)
+	box, err := q.read(ctx, client, now, deadletter.Filter{Newest: q.limit})
 	if err != nil {
 		return err
 	}
@@ -173,7 +161,11 @@ func (q *letterFlags) list(ctx context.Context, client *bus.Client, out io.Write
 	if err := t.Flush(); err != nil {
 		return failed(err)
 	}
-	fmt.Fprintf(out, "%d of %d letters", len(letters), len(box.Letters))
+	if box.Older {
+		fmt.Fprintf(out, "the newest %d letters; --limit 0 reads those before %d too", len(letters), box.From)
+	} else {
+		fmt.Fprintf(out, "%d of %d letters", len(letters), len(box.Letters))
+	}
 	if box.Unreadable > 0 {
 		fmt.Fprintf(out, "; %d records of %s are none", box.Unreadable, wire.TopicDeadLetter)
 	}
@@ -181,13 +173,13 @@ func (q *letterFlags) list(ctx context.Context, client *bus.Client, out io.Write
 	return nil
 }
 
-// read reads the letters that the filter and chosen (nil for all) name.
-func (q *letterFlags) read(ctx context.Context, client *bus.Client, now time.Time, chosen func(*deadletter.Letter) bool) (*deadletter.Box, error) {
+// read reads the letters that the flags and more name.
+func (q *letterFlags) read(ctx context.Context, client *bus.Client, now time.Time, more deadletter.Filter) (*deadletter.Box, error) {
 	f, err := q.filter(now)
 	if err != nil {
 		return nil, err
 	}
-	f.Chosen = chosen
+	f.Chosen, f.From, f.Newest = more.Chosen, max(f.From, more.From), more.Newest
 	bar := newBar(os.Stderr, "reading")
 	defer bar.end()
 	box, err := deadletter.Read(ctx, client, f, bar.show)
@@ -272,16 +264,18 @@ func ageOf(now time.Time, ms int64) string {
 }
 
 // named returns what chooses the letters that args name: by number, or by the
-// place of the original.
-func named(args []string) (func(*deadletter.Letter) bool, error) {
+// place of the original. Letters before the first number need not be read.
+func named(args []string) (deadletter.Filter, error) {
 	want := map[string]bool{}
-	for _, a := range args {
+	var f deadletter.Filter
+	for i, a := range args {
 		parts := strings.Split(a, "/")
 		var errs []error
+		from := int64(0)
 		switch len(parts) {
 		case 1:
-			_, err := strconv.ParseUint(a, 10, 63)
-			errs = append(errs, err)
+			n, err := strconv.ParseUint(a, 10, 63)
+			from, errs = int64(n), append(errs, err)
 		case 3:
 			_, err := strconv.ParseUint(parts[1], 10, 31)
 			_, err2 := strconv.ParseUint(parts[2], 10, 63)
@@ -290,9 +284,12 @@ func named(args []string) (func(*deadletter.Letter) bool, error) {
 			errs = append(errs, errors.New("neither"))
 		}
 		if errors.Join(errs...) != nil {
-			return nil, fmt.Errorf("deadletter: want a letter's number, as nines deadletter list shows it, or TOPIC/PARTITION/OFFSET of the original, got %q", a)
+			return f, fmt.Errorf("deadletter: want a letter's number, as nines deadletter list shows it, or TOPIC/PARTITION/OFFSET of the original, got %q", a)
 		}
-		want[a] = true
+		if want[a] = true; i == 0 || from < f.From {
+			f.From = from
+		}
 	}
-	return func(l *deadletter.Letter) bool { return want[strconv.FormatInt(l.ID, 10)] || want[sourceOf(l)] }, nil
+	f.Chosen = func(l *deadletter.Letter) bool { return want[strconv.FormatInt(l.ID, 10)] || want[sourceOf(l)] }
+	return f, nil
 }

@@ -40,10 +40,10 @@ cut, or that could not be used in any case are refused; --force sends them all t
   nines deadletter reinject --reason influx --topic telegraf --since 2h
   nines deadletter reinject --all --to telegraf-again --yes`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 && q.reason == "" && q.topic == "" && q.since == "" && !q.all {
-				return errors.New("reinject: say which: numbers, --reason, --topic, --since, or --all")
+			if len(args) == 0 && q.reason == "" && q.topic == "" && q.since == "" && q.from == 0 && !q.all {
+				return errors.New("reinject: say which: numbers, --reason, --topic, --since, --from, or --all")
 			}
-			var chosen func(*deadletter.Letter) bool
+			var chosen deadletter.Filter
 			if len(args) > 0 {
 				var err error
 				if chosen, err = named(args); err != nil {
@@ -65,7 +65,7 @@ cut, or that could not be used in any case are refused; --force sends them all t
 	return cmd
 }
 
-func (q *reinjectFlags) run(ctx context.Context, client *bus.Client, chosen func(*deadletter.Letter) bool, in io.Reader, out io.Writer) error {
+func (q *reinjectFlags) run(ctx context.Context, client *bus.Client, chosen deadletter.Filter, in io.Reader, out io.Writer) error {
 	box, err := q.read(ctx, client, time.Now(), chosen)
 	if err != nil {
 		return err

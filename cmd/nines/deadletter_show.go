@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,9 @@ func newDeadletterShow(log *logs) *cobra.Command {
 		Use:   "show LETTER",
 		Short: "Show a dead letter: why, its headers, its content, what to do",
 		Long: `Shows one dead letter, by its number or by the place of the original. Text is shown
-as it is, other content as the points or samples that can be read and as a hex dump.`,
+as it is, other content as the points or samples that can be read and as a hex dump.
+By its number a letter is found at once; by its place all letters are read, or those
+--since.`,
 		Example: `  nines deadletter show 17
   nines deadletter show telegraf/0/52811
   nines deadletter show 17 --format json | jq -r .value | base64 -d > record`,
@@ -37,6 +40,7 @@ as it is, other content as the points or samples that can be read and as a hex d
 		},
 	}
 	q.addKafka(cmd)
+	q.addSince(cmd)
 	q.addFormat(cmd)
 	return cmd
 }
@@ -49,7 +53,7 @@ type shownLetter struct {
 	Advice  string            `json:"advice"`
 }
 
-func (q *letterFlags) show(ctx context.Context, client *bus.Client, name string, chosen func(*deadletter.Letter) bool, out io.Writer) error {
+func (q *letterFlags) show(ctx context.Context, client *bus.Client, name string, chosen deadletter.Filter, out io.Writer) error {
 	l, err := q.find(ctx, client, name, chosen)
 	if err != nil {
 		return failed(err)
@@ -83,8 +87,8 @@ func (q *letterFlags) show(ctx context.Context, client *bus.Client, name string,
 }
 
 // find returns the letter of the name, of several of one place the last.
-func (q *letterFlags) find(ctx context.Context, client *bus.Client, name string, chosen func(*deadletter.Letter) bool) (deadletter.Letter, error) {
-	box, err := deadletter.Read(ctx, client, deadletter.Filter{Chosen: chosen}, nil)
+func (q *letterFlags) find(ctx context.Context, client *bus.Client, name string, chosen deadletter.Filter) (deadletter.Letter, error) {
+	box, err := q.read(ctx, client, time.Now(), chosen)
 	if err != nil {
 		return deadletter.Letter{}, err
 	}

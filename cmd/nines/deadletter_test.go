@@ -59,6 +59,8 @@ func TestDeadletterCommands(t *testing.T) {
 	}
 	f(0, "1 of 3 letters", "list", "--limit", "1")
 	f(0, "1 of 1 letters", "list", "--reason", "frame", "--since", "1h")
+	f(0, "1 of 1 letters", "list", "--from", "2")
+	f(2, "--from: want a letter's number", "list", "--from", "-2")
 	f(0, "0 of 0 letters", "list", "--since", "2999-01-01")
 	f(2, "--since: want 2h", "list", "--since", "yesterday")
 	f(2, "--format: want text or json", "list", "--format", "xml")

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-
-	"nines/internal/bus"
 )
 
 // running tells the other commands how to reach the process that runs on a data
@@ -58,26 +56,4 @@ func alive(pid int) bool {
 	}
 	err = p.Signal(syscall.Signal(0))
 	return err == nil || errors.Is(err, os.ErrPermission)
-}
-
-// kafkaOf returns how a tool reaches Kafka: by --brokers, by --config, or by what
-// runs on the data directory.
-func kafkaOf(brokers []string, file, dataDir string) (bus.Config, error) {
-	if file != "" {
-		cfg, err := loadConfig(file)
-		if err != nil {
-			return bus.Config{}, err
-		}
-		if len(brokers) > 0 {
-			cfg.Kafka.Brokers = brokers
-		}
-		if len(cfg.Kafka.Brokers) > 0 {
-			return cfg.Kafka, nil
-		}
-	}
-	if len(brokers) > 0 {
-		return bus.Config{Brokers: brokers}, nil
-	}
-	r, err := readRunFile(dataDir)
-	return bus.Config{Brokers: r.Brokers}, failed(err)
 }

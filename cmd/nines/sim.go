@@ -20,8 +20,7 @@ import (
 
 // simRequest is what the command line asks for.
 type simRequest struct {
-	brokers        []string
-	config, dir    string
+	kafkaFlags
 	topology       []string
 	script         string
 	hosts, series  int
@@ -72,10 +71,8 @@ verify holds a ledger against it. See docs/sim.md.`,
 			return q.run(cmd.Context(), log)
 		},
 	}
+	q.addKafka(cmd)
 	f := cmd.Flags()
-	f.StringSliceVar(&q.brokers, "brokers", nil, "Kafka brokers, host:port by comma")
-	f.StringVar(&q.config, "config", "", "configuration that says how to reach Kafka")
-	f.StringVar(&q.dir, "data-dir", "data", "data directory of the running process, where neither is given")
 	f.IntVar(&q.hosts, "hosts", 0, "hosts of the simulation's first entry, together (default as it says: 1000)")
 	f.StringArrayVar(&q.topology, "topology", nil, "file or folder of regions and zones; may be repeated (default the 29 regions that ship)")
 	f.StringVar(&q.script, "script", "", "what differs from the fleet that ships: hosts, services, faults")
@@ -229,7 +226,7 @@ func (q *simRequest) run(ctx context.Context, log *logs) error {
 	if q.dry {
 		return p.trial()
 	}
-	client, err := p.connect()
+	client, err := q.open(log)
 	if err != nil {
 		return err
 	}

@@ -31,14 +31,6 @@ type simPlay struct {
 	last  sim.Progress
 }
 
-func (p *simPlay) connect() (*bus.Client, error) {
-	cfg, err := kafkaOf(p.req.brokers, p.req.config, p.req.dir)
-	if err != nil {
-		return nil, err
-	}
-	return bus.New(bus.Options{Config: cfg, Log: p.log})
-}
-
 // newFleet makes the part of the fleet that is played here, from start on.
 func (p *simPlay) newFleet(start int64, salt uint64) (err error) {
 	o := sim.Options{Config: p.cfg, Topology: p.top, Start: start, Salt: salt, Shard: p.req.part, Shards: p.req.parts, SpoolBytes: simSpool}

@@ -246,7 +246,15 @@ func (s *State) Apply(offset int64, typ string, value []byte) (Outcome, error) {
 }
 
 // lose records that the record at offset could not be used, or not all of it.
+// Those in a row are one gap: a flood of garbage must not become one of gaps.
 func (s *State) lose(offset int64) {
+	if n := len(s.gaps); n > 0 {
+		before := &s.gaps[n-1]
+		if *before == (wire.Gap{FirstSeq: before.FirstSeq, LastSeq: uint64(offset - 1), Reason: wire.ReasonUndecoded}) {
+			before.LastSeq++
+			return
+		}
+	}
 	s.gaps = append(s.gaps, wire.Gap{FirstSeq: uint64(offset), LastSeq: uint64(offset), Reason: wire.ReasonUndecoded})
 }
 

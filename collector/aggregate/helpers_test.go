@@ -157,6 +157,14 @@ func (f *fixture) gaps(reason string) (out []wire.Gap) {
 	return out
 }
 
+// undecoded is how many records gaps of that reason name.
+func (f *fixture) undecoded() (n int) {
+	for _, g := range f.gaps(wire.ReasonUndecoded) {
+		n += int(g.LastSeq-g.FirstSeq) + 1
+	}
+	return n
+}
+
 func (f *fixture) unplaced() (good, total uint64, n int) {
 	for _, p := range f.out {
 		for _, u := range p.Unplaced {

@@ -159,6 +159,9 @@ type owner struct {
 	load    *bus.Load
 	sinks   []*sink
 	state   *State
+	// letters are the dead ones of the last fetch, which are stored before the
+	// position passes them.
+	letters *deadletter.Batch
 	log     *slog.Logger
 	set     uint64 // number of the next checkpoint
 	warned  map[string]bool
@@ -188,6 +191,7 @@ func (o *owner) run(ctx context.Context) error {
 	if err := o.restore(ctx); err != nil {
 		return err
 	}
+	o.letters = deadletter.NewBatch(o.o.Client)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -214,6 +218,9 @@ func (o *owner) run(ctx context.Context) error {
 			if err := o.apply(ctx, &recs[i]); err != nil {
 				return err
 			}
+		}
+		if err := o.letters.Send(ctx); err != nil {
+			return err
 		}
 		o.state.Seen(reader.Offset())
 		o.watch()
@@ -323,11 +330,11 @@ func (s *sink) send(ctx context.Context, p *wire.Partial) error {
 	return err
 }
 
-// bury sends a record that could not be used to nines.deadletter.
+// bury adds a record that could not be used to the letters.
 func (o *owner) bury(ctx context.Context, rec *bus.Record, why *wire.DeadLetter) error {
 	why.Topic, why.Partition, why.Offset = o.topic, o.partition, rec.Offset
 	o.m.dead(why.Reason)
-	return deadletter.Bury(ctx, o.o.Client, rec, *why)
+	return o.letters.Add(ctx, rec, *why)
 }
 
 // tick appends the clock to the partition until the context ends.
@@ -359,6 +366,9 @@ func (o *owner) tick(ctx context.Context, incarnation uint64) {
 // checkpoint writes the state over the checkpoint before the last, then commits
 // the position.
 func (o *owner) checkpoint(ctx context.Context, last uint32) error {
+	if err := o.letters.Send(ctx); err != nil {
+		return err
+	}
 	data, err := o.state.Checkpoint(last)
 	if err != nil {
 		return err

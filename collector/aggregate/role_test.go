@@ -19,7 +19,7 @@ import (
 
 // world is a real broker with the topics of the pipeline and one rule set.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	ctx    context.Context
 	addr   string
 	client *bus.Client
@@ -29,7 +29,7 @@ type world struct {
 	formats map[string]decode.Format
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	b := kafka.Serve(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
@@ -201,6 +201,43 @@ func TestRoleTicksPublishesBuriesAndGoesOn(t *testing.T) {
 	_, stop = w.start("one", w.client)
 	defer stop()
 	both("the rest", func() bool { return total() == 8 })
+}
+
+// A flood of records that cannot be used: each is a letter, what is good among
+// them counts, and it is a handful of gaps.
+func TestAFloodOfGarbage(t *testing.T) {
+	w := newWorld(t)
+	_, stop := w.start("one", w.client)
+	defer stop()
+	tails := []*tail{w.tail(0), w.tail(1)}
+	tails[0].until("ticks of both", 20*time.Second, func() bool { return len(tails[0].newest) == 2 })
+	const half = 10_000
+	w.flood(half)
+	w.frame(0, "h", 1)
+	w.flood(half)
+	w.frame(0, "h", 2)
+	for deadline := time.Now().Add(30 * time.Second); tails[0].total()+tails[1].total() != 4; {
+		if time.Now().After(deadline) {
+			t.Fatalf("counted %d, want 4", tails[0].total()+tails[1].total())
+		}
+		for _, tl := range tails {
+			n := len(tl.partials)
+			tl.until("partials", 20*time.Second, func() bool { return len(tl.partials) > n })
+		}
+	}
+	w.awaitLetters(2*half, 20*time.Second)
+	gaps, lost := 0, map[uint64]bool{}
+	for _, p := range append(tails[0].partials, tails[1].partials...) {
+		for _, g := range p.Gaps {
+			gaps++
+			for at := g.FirstSeq; at <= g.LastSeq; at++ {
+				lost[at] = true
+			}
+		}
+	}
+	if len(lost) != 2*half || gaps > 50 {
+		t.Errorf("%d gaps name %d records, want %d in a few", gaps, len(lost), 2*half)
+	}
 }
 
 // A member goes between two checkpoints; the other takes over within ten seconds

@@ -22,12 +22,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // post is a broker with the topics of dead letters and of a fleet.
 type post struct {
-	*testing.T
+	testing.TB
 	ctx    context.Context
 	client *bus.Client
 }
 
-func open(t *testing.T) *post {
+func open(t testing.TB) *post {
 	t.Helper()
 	s := kafka.Serve(t)
 	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{s.Addr}}})
@@ -35,7 +35,7 @@ func open(t *testing.T) *post {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	p := &post{T: t, ctx: t.Context(), client: client}
+	p := &post{TB: t, ctx: t.Context(), client: client}
 	for _, topic := range []bus.Topic{{Name: wire.TopicDeadLetter}, {Name: "telegraf", Partitions: 2}, {Name: "elsewhere"}} {
 		if _, err := client.EnsureTopic(p.ctx, topic); err != nil {
 			t.Fatal(err)
@@ -147,6 +147,84 @@ func TestALetterIsTheWholeRecordAndComesBackOnce(t *testing.T) {
 	if n := len(p.records("telegraf", 1)); n != 1 {
 		t.Errorf("%d records came back, want 1", n)
 	}
+}
+
+// One of many letters is too large: it alone is cut, and all arrive in order.
+func TestABatchWithALargeLetter(t *testing.T) {
+	p := open(t)
+	large := make([]byte, 1<<20)
+	_, _ = rand.Read(large)
+	b := deadletter.NewBatch(p.client)
+	const n = 5000
+	for i := range int64(n) {
+		rec := &bus.Record{Value: fmt.Appendf(nil, "%0200d", i)}
+		if i == 3000 {
+			rec.Value = large
+		}
+		if err := b.Add(p.ctx, rec, wire.DeadLetter{Topic: "telegraf", Offset: i, Reason: "influx", Detail: strings.Repeat("d", 100)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // the second time there is nothing to send
+		if err := b.Send(p.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	letters := p.read(deadletter.Filter{}).Letters
+	if len(letters) != n {
+		t.Fatalf("%d letters, want %d", len(letters), n)
+	}
+	for i, l := range letters {
+		if l.Offset != int64(i) || (l.Size > 0) != (i == 3000) || i == 3000 && l.Bytes != 64<<10 || i != 3000 && l.Bytes != 200 {
+			t.Fatalf("letter %d: %+v", i, l)
+		}
+	}
+}
+
+// Of a topic that is long only the end is read, as far as is needed.
+func TestTheNewestLetters(t *testing.T) {
+	p := open(t)
+	b := deadletter.NewBatch(p.client)
+	const n = 3000
+	for i := range int64(n) {
+		why := wire.DeadLetter{Topic: "telegraf", Offset: i, Reason: "influx"}
+		if i%1000 == 0 {
+			why.Reason = "format"
+		}
+		if err := b.Add(p.ctx, &bus.Record{Value: []byte("a b=1\n")}, why); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Send(p.ctx); err != nil {
+		t.Fatal(err)
+	}
+	first := p.read(deadletter.Filter{Newest: 1})
+	first.Letters = first.Letters[len(first.Letters)-1:]
+	if got := p.again(first, deadletter.Order{}); len(got) != 1 {
+		t.Fatalf("sent %q", got)
+	}
+	f := func(filter deadletter.Filter, least, most int, oldest int64, older bool) {
+		t.Helper()
+		b := p.read(filter)
+		if len(b.Letters) < least || len(b.Letters) > most || b.Letters[0].ID != oldest || b.Older != older {
+			t.Errorf("%+v: %d letters from %d, older: %v; want %d to %d from %d, %v", filter, len(b.Letters), b.Letters[0].ID, b.Older, least, most, oldest, older)
+		}
+		for i := 1; i < len(b.Letters); i++ {
+			if b.Letters[i].ID <= b.Letters[i-1].ID {
+				t.Fatalf("letter %d stands after %d", b.Letters[i].ID, b.Letters[i-1].ID)
+			}
+		}
+		if last := b.Letters[len(b.Letters)-1]; last.ID == n-1 && last.Again == nil {
+			t.Error("that the last letter was sent again is not known")
+		}
+	}
+	f(deadletter.Filter{Newest: 20}, 20, 200, n+2-200, true) // two marks follow the letters
+	f(deadletter.Filter{Newest: 500}, n, n, 0, false)
+	f(deadletter.Filter{Newest: 20, Reason: "influx"}, 20, 200, n+2-200, true)
+	f(deadletter.Filter{Newest: 2, Reason: "format"}, 3, 3, 0, false) // one lies in each thousand
+	f(deadletter.Filter{From: 2990}, 10, 10, 2990, false)
+	f(deadletter.Filter{From: 2990, Newest: 100}, 10, 10, 2990, false)
+	f(deadletter.Filter{}, n, n, 0, false)
 }
 
 // Two operators read the list, and both reinject all of it.

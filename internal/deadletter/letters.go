@@ -45,8 +45,13 @@ type Filter struct {
 	Reason, Topic string
 	// Since leaves out what was buried before, Unix milliseconds.
 	Since int64
+	// From leaves out letters of a lower ID.
+	From int64
 	// Last reads only so many of the topic's last offsets, marks included; 0 all.
 	Last int64
+	// Newest stops reading, from the end backwards, when at least so many letters
+	// were found; 0 never. See Box.Older.
+	Newest int
 	// Chosen, where not nil, tells which of the rest.
 	Chosen func(*Letter) bool
 }
@@ -62,12 +67,18 @@ type Box struct {
 	Letters []Letter
 	// Unreadable are records that are no letters.
 	Unreadable int
+	// From is the offset from which on it was read.
+	From int64
+	// Older tells that there is more before From, which Newest left unread.
+	Older bool
 	// end is the offset to which it was read.
 	end int64
 }
 
-// Read reads the topic to its present end. Progress is told in offsets; it may
-// be nil. A topic that does not exist is empty.
+// Read reads the topic to its present end, from where the filter begins: by time
+// and offset brokers find that at once. What was sent again is noted after the
+// letter, so that it is known of each. Progress is told in offsets; it may be nil.
+// A topic that does not exist is empty.
 func Read(ctx context.Context, client *bus.Client, f Filter, progress func(done, total int64)) (*Box, error) {
 	first, next, err := client.Offsets(ctx, wire.TopicDeadLetter, 0)
 	if errors.Is(err, bus.ErrUnknownTopic) {
@@ -87,18 +98,32 @@ func Read(ctx context.Context, client *bus.Client, f Filter, progress func(done,
 	if f.Last > 0 {
 		from = max(from, next-f.Last)
 	}
-	b := &Box{end: next}
+	from = max(from, f.From)
+	b := &Box{end: next, From: next}
 	again := map[int64]wire.Reinjection{}
-	err = walk(ctx, client, from, next, func(rec *bus.Record) error {
-		b.take(rec, &f, again)
-		if progress != nil {
-			progress(rec.Offset-from+1, next-from)
+	for span := newestSpan * int64(max(f.Newest, 1)); b.From > from; span *= 4 {
+		at := from
+		if f.Newest > 0 {
+			at = max(from, b.From-span)
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+		part := &Box{}
+		done := next - b.From
+		err := walk(ctx, client, at, b.From, func(rec *bus.Record) error {
+			part.take(rec, &f, again)
+			if progress != nil {
+				progress(done+rec.Offset-at+1, next-from)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		b.Letters, b.Unreadable, b.From = append(part.Letters, b.Letters...), b.Unreadable+part.Unreadable, at
+		if f.Newest > 0 && len(b.Letters) >= f.Newest {
+			break
+		}
 	}
+	b.Older = b.From > from
 	for i := range b.Letters {
 		if r, ok := again[b.Letters[i].ID]; ok {
 			b.Letters[i].Again = &r
@@ -106,6 +131,10 @@ func Read(ctx context.Context, client *bus.Client, f Filter, progress func(done,
 	}
 	return b, nil
 }
+
+// newestSpan is how many offsets are read first for each of the newest letters
+// that are wanted.
+const newestSpan = 10
 
 func (b *Box) take(rec *bus.Record, f *Filter, again map[int64]wire.Reinjection) {
 	headers := wireHeaders(rec.Headers)

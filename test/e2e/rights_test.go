@@ -258,15 +258,16 @@ func (g *guarded) republishes(daemons map[string]*daemon) {
 	}
 }
 
-// people runs the commands of an operator.
+// people runs the commands of an operator, and a simulation.
 func (g *guarded) people() {
 	g.Helper()
-	file := filepath.Join(g.TempDir(), "operator.yaml")
-	if err := os.WriteFile(file, []byte(g.section("operator")), 0o600); err != nil {
-		g.Fatal(err)
-	}
+	user := "operator"
 	f := func(want string, args ...string) {
 		g.Helper()
+		file := filepath.Join(g.TempDir(), user+".yaml")
+		if err := os.WriteFile(file, []byte(g.section(user)), 0o600); err != nil {
+			g.Fatal(err)
+		}
 		code, out, errs := oneShot(g.T, binary, append(args, "--config", file)...)
 		if code != 0 || !strings.Contains(out, want) {
 			g.Errorf("nines %s: code %d, want %q:\n%s%s", strings.Join(args, " "), code, want, out, errs)
@@ -277,4 +278,6 @@ func (g *guarded) people() {
 	f("2 of 2 letters", "deadletter", "list")
 	f("garbage", "deadletter", "show", "0")
 	f("1 of 1 letters sent", "deadletter", "reinject", "--topic", ownRegion, "--force", "--yes")
+	user = "sim"
+	f("of 5 hosts", "sim", "--hosts", "5", "--duration", "1s")
 }
