@@ -73,7 +73,7 @@ type State struct {
 	classes    map[string]*class
 	laddersBy  map[string]*ladder // by the cells and thresholds
 	scales     map[string]*scale  // by the thresholds
-	groups     map[wire.GroupKey]*group
+	groups     wire.GroupTable[*group]
 	grouped    telemetry.Labels // of the group made last, which mostly are the next one's, too
 	cellSerial uint64
 	order      []seat           // of the cells, in the order of a partial's counts
@@ -181,7 +181,6 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		classes:   map[string]*class{},
 		laddersBy: map[string]*ladder{},
 		scales:    map[string]*scale{},
-		groups:    map[wire.GroupKey]*group{},
 		sketches:  map[sketchKey]*sketch{},
 		regions:   map[string]*region{},
 		counted:   &wire.CountOrder{},

@@ -21,6 +21,9 @@ type group struct {
 	vantages map[string]*cell
 }
 
+// GroupKey is the key by which a table finds the group.
+func (g *group) GroupKey() wire.GroupKey { return g.key }
+
 // cell collects the current stretch's bins of one group and vantage point. There
 // is one for each live group, and it is 128 bytes so that none are lost to the
 // next size of the allocator.
@@ -79,14 +82,14 @@ type sketchKey struct {
 // cell returns the cell of the group and vantage point, which it makes where
 // there is none; labels are read then only.
 func (s *State) cell(gk wire.GroupKey, labels telemetry.Labels, vantage string) *cell {
-	g := s.groups[gk]
+	g := s.groups.Get(gk)
 	if g == nil {
 		if slices.Equal(labels, s.grouped) {
 			labels = s.grouped
 		}
 		s.grouped = labels
 		g = &group{key: gk, labels: labels}
-		s.groups[gk] = g
+		s.groups.Put(g)
 	}
 	c := g.cell
 	if vantage != "" {
@@ -213,7 +216,7 @@ func compareGroups(a, b wire.GroupKey) int {
 // keepDirty forgets all cells but those of the current stretch: the rules have
 // changed, and boots resolve what they feed anew.
 func (s *State) keepDirty() {
-	for _, g := range s.groups {
+	for g := range s.groups.All() {
 		g.cell, g.vantages = nil, nil
 	}
 	for _, c := range s.dirty {
@@ -239,7 +242,7 @@ func (g *group) add(c *cell) {
 func (s *State) sweepCells() {
 	s.order = slices.DeleteFunc(s.order, func(st seat) bool { return st.cell.fed != s.swept })
 	s.number()
-	for k, g := range s.groups {
+	s.groups.DeleteFunc(func(g *group) bool {
 		if g.cell != nil && g.cell.fed != s.swept {
 			g.cell = nil
 		}
@@ -248,8 +251,6 @@ func (s *State) sweepCells() {
 				delete(g.vantages, v)
 			}
 		}
-		if g.cell == nil && len(g.vantages) == 0 {
-			delete(s.groups, k)
-		}
-	}
+		return g.cell == nil && len(g.vantages) == 0
+	})
 }

@@ -440,8 +440,8 @@ func TestHistogramsThatNobodySendsAreForgotten(t *testing.T) {
 	}
 	f.tick(epoch + agentLife + 60_000)
 	f.tick(epoch + agentLife + 2*sweepEvery)
-	if s := f.state; len(s.pairs) != 0 || len(s.refusals) != 0 || len(s.groups) != 0 {
-		t.Errorf("pairs %d, refusals %d, groups %d", len(s.pairs), len(s.refusals), len(s.groups))
+	if s := f.state; len(s.pairs) != 0 || len(s.refusals) != 0 || s.groups.Len() != 0 {
+		t.Errorf("pairs %d, refusals %d, groups %d", len(s.pairs), len(s.refusals), s.groups.Len())
 	}
 }
 

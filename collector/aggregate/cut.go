@@ -33,7 +33,7 @@ func (s *State) cut(sketches bool) *wire.Partial {
 		s.cutAgents(p)
 	}
 	for i := range p.Unplaced {
-		s.announce(p, s.groups[p.Unplaced[i].Group])
+		s.announce(p, s.groups.Get(p.Unplaced[i].Group))
 	}
 	if sketches {
 		s.forget()

@@ -76,7 +76,7 @@ func TestLaddersCountWhatComparisonsCount(t *testing.T) {
 		got := map[key][2]uint64{}
 		for _, p := range f.out {
 			for _, c := range p.Counts {
-				k := key{c.Group.Stream, f.state.groups[c.Group].labels.Get("target"), c.Bin}
+				k := key{c.Group.Stream, f.state.groups.Get(c.Group).labels.Get("target"), c.Bin}
 				got[k] = [2]uint64{got[k][0] + c.Good, got[k][1] + c.Total}
 			}
 		}

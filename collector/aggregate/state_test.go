@@ -347,8 +347,8 @@ func TestWhatNobodyFeedsIsForgotten(t *testing.T) {
 	f.tick(epoch + agentLife + 60_000)
 	f.tick(epoch + agentLife + 2*sweepEvery)
 	s := f.state
-	if len(s.boots) != 1 || len(s.schemas) != 1 || len(s.counters) != 2 || len(s.order) != 1 || len(s.groups) != 1 || len(s.classes) != 1 {
-		t.Errorf("boots %d, schemas %d, counters %d, cells %d, groups %d", len(s.boots), len(s.schemas), len(s.counters), len(s.order), len(s.groups))
+	if len(s.boots) != 1 || len(s.schemas) != 1 || len(s.counters) != 2 || len(s.order) != 1 || s.groups.Len() != 1 || len(s.classes) != 1 {
+		t.Errorf("boots %d, schemas %d, counters %d, cells %d, groups %d", len(s.boots), len(s.schemas), len(s.counters), len(s.order), s.groups.Len())
 	}
 	f.frame("g", 7, 3, counted, epoch+agentLife+2*sweepEvery, 1, 5)
 	f.tick(epoch + agentLife + 2*sweepEvery + 1000)

@@ -18,7 +18,7 @@ type part struct {
 func (s *State) partsOf(g *group, o *slo.Objective) []part {
 	var out []part
 	for _, c := range o.Components {
-		of := s.groups[wire.GroupKey{Stream: c.StreamID, Labels: g.Key.Labels}]
+		of := s.groups.Get(wire.GroupKey{Stream: c.StreamID, Labels: g.Key.Labels})
 		def := s.parts[c.Objective]
 		if of == nil || def == nil || of.stream == nil || of.FirstSlot == 0 {
 			continue
@@ -98,7 +98,7 @@ func (s *State) touchComposites() {
 	var holders []*group
 	for _, g := range s.touched {
 		for _, o := range s.compositesOver[g.Key.Stream] {
-			if h := s.groups[wire.GroupKey{Stream: o.StreamID, Labels: g.Key.Labels}]; h != nil && h != g {
+			if h := s.groups.Get(wire.GroupKey{Stream: o.StreamID, Labels: g.Key.Labels}); h != nil && h != g {
 				holders = append(holders, h)
 			}
 		}

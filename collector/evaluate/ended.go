@@ -31,7 +31,7 @@ func (s *State) groupOf(key wire.GroupKey, told string) *group {
 	if g := s.order.next(key); g != nil {
 		return g
 	}
-	if g := s.groups[key]; g != nil {
+	if g := s.groups.Get(key); g != nil {
 		s.order.found(g)
 		return g
 	}
@@ -137,7 +137,7 @@ func (s *State) goOn(g *group) {
 
 // letGo drops a group from memory, and remembers where it ended.
 func (s *State) letGo(g *group) {
-	delete(s.groups, g.Key)
+	s.groups.Delete(g.Key)
 	s.order.drop(g)
 	if g.FirstSlot != 0 {
 		s.gone[g.Key] = g.Group

@@ -124,7 +124,7 @@ type State struct {
 	view    *inventory.View
 	claimed *inventory.Claimed
 
-	groups  map[wire.GroupKey]*group
+	groups  wire.GroupTable[*group]
 	gone    map[wire.GroupKey]ledger.Group // retired and let go
 	order   order
 	touched []*group        // since the last look at alerts
@@ -162,7 +162,6 @@ func New(cfg Config, claim *ledger.Claim, rules Rules, past Past) *State {
 		compositesOver: map[string][]*slo.Objective{},
 		parts:          map[string]*slo.Objective{},
 		boots:          newBoots(),
-		groups:         map[wire.GroupKey]*group{},
 		gone:           map[wire.GroupKey]ledger.Group{},
 		late:           map[*group]bool{},
 		regions:        map[string]*region{},
@@ -184,7 +183,7 @@ func (s *State) Offset() int64 { return s.offset }
 func (s *State) LogTime() int64 { return s.logTime }
 
 // Groups returns how many groups are live.
-func (s *State) Groups() int { return len(s.groups) }
+func (s *State) Groups() int { return s.groups.Len() }
 
 // Stale tells that the rule set has changed since the state was read from the
 // ledger: the windows of new objectives lack their past until it is read again.
@@ -334,7 +333,7 @@ func (s *State) useRules(id string) error {
 			s.compositesOver[c.StreamID] = append(s.compositesOver[c.StreamID], o)
 		}
 	}
-	for _, g := range s.groups {
+	for g := range s.groups.All() {
 		s.bind(g)
 	}
 	s.expect()

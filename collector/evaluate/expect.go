@@ -64,7 +64,7 @@ func (s *State) expect() {
 		}
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(wanted), cmpGroup) {
-		g := s.groups[key]
+		g := s.groups.Get(key)
 		if g == nil {
 			g = s.newGroup(key, wanted[key])
 		}
@@ -74,8 +74,8 @@ func (s *State) expect() {
 		}
 		s.change(g)
 	}
-	for key, g := range s.groups {
-		_, named := wanted[key]
+	for g := range s.groups.All() {
+		_, named := wanted[g.Key]
 		s.assign(g, named)
 		s.reckonGroup(g, true)
 	}

@@ -53,10 +53,13 @@ type group struct {
 	state   condition // as last reported
 }
 
+// GroupKey is the key by which a table finds the group.
+func (g *group) GroupKey() wire.GroupKey { return g.Key }
+
 func (s *State) newGroup(key wire.GroupKey, labels telemetry.Labels) *group {
 	g := &group{Group: ledger.Group{Key: key, Labels: labels, Partition: s.partition},
 		isNew: true, lastData: s.logTime}
-	s.groups[key] = g
+	s.groups.Put(g)
 	s.order.add(g)
 	s.bind(g)
 	s.recall(g)

@@ -300,7 +300,7 @@ func (s *State) Blind() bool {
 // Silent tells whether some group that is expected has missed its last samples,
 // or has had none.
 func (s *State) Silent() bool {
-	for _, g := range s.groups {
+	for g := range s.groups.All() {
 		if g.stream != nil && !g.idle && g.Retired == 0 && g.silent(s) {
 			return true
 		}

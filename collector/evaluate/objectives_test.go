@@ -143,7 +143,7 @@ func (m *minutes) load(id string, g ledger.Group, now int64) ledger.Loaded {
 // closed. What they lost together comes with it.
 func (m *minutes) meanOfSlices(stream string, window, cell int64) (mean, lost float64) {
 	sum, n := new(big.Rat), int64(0)
-	closed := m.s.groups[wire.GroupKey{Stream: stream, Labels: target.Hash()}].next
+	closed := m.s.groups.Get(wire.GroupKey{Stream: stream, Labels: target.Hash()}).next
 	first := (closed-1)/cell - (window+cell-1)/cell
 	for at, sl := range m.slots[stream] {
 		if at/cell <= first || sl.State != sla.Good && sl.State != sla.Bad {

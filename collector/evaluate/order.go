@@ -17,11 +17,10 @@ type order struct {
 	gone  bool // some seats are empty
 }
 
-// seat is a group's place, with its key beside it; the group is nil once it was
-// let go.
+// seat is a group's place, with the half of its key that mostly tells it from its
+// neighbours beside it; the group is nil once it was let go.
 type seat struct {
 	labels uint64
-	stream string
 	group  *group
 }
 
@@ -32,7 +31,7 @@ const ahead = 16
 // behind it, else nil.
 func (o *order) next(key wire.GroupKey) *group {
 	for at := o.at; at < min(o.at+ahead, len(o.list)); at++ {
-		if s := &o.list[at]; s.labels == key.Labels && s.stream == key.Stream {
+		if s := &o.list[at]; s.labels == key.Labels && s.group != nil && s.group.Key.Stream == key.Stream {
 			o.at = at
 			return s.group
 		}
@@ -64,9 +63,13 @@ func (o *order) settle() {
 		return
 	}
 	o.list = slices.DeleteFunc(o.list, func(s seat) bool { return s.group == nil })
+	// Many groups come once: append would make room for as many again.
+	list := make([]seat, len(o.list), len(o.list)+len(o.fresh))
+	copy(list, o.list)
 	for _, g := range o.fresh {
-		o.list = append(o.list, seat{g.Key.Labels, g.Key.Stream, g})
+		list = append(list, seat{g.Key.Labels, g})
 	}
+	o.list = list
 	slices.SortFunc(o.list, func(a, b seat) int { return cmpGroup(a.group.Key, b.group.Key) })
 	for i := range o.list {
 		o.list[i].group.seat = int32(i)

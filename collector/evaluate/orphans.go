@@ -49,7 +49,7 @@ func (s *State) resolveOrphans() {
 	}
 	s.orphansAt, s.strangers = 0, nil
 	owned := map[string]bool{}
-	for _, g := range s.groups {
+	for g := range s.groups.All() {
 		for i := range g.judged {
 			for _, a := range g.judged[i].alerts() {
 				owned[a.key] = true

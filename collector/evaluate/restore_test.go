@@ -92,7 +92,7 @@ func (b *book) commit(f *fixture) {
 
 // statuses are what every group would report now.
 func statuses(s *State) (out []ledger.Status) {
-	for _, g := range s.groups {
+	for g := range s.groups.All() {
 		for i := range g.judged {
 			st := g.status(s, &g.judged[i])
 			st.LastSample -= st.LastSample % 1000 // the ledger knows it to the bin
@@ -212,8 +212,8 @@ func TestRulesChange(t *testing.T) {
 			t.Errorf("minute %d of the old objective: %+v, %v", m, slots, err)
 		}
 	}
-	if len(f.s.groups) != 1 || f.s.groups[f.key()] == nil {
-		t.Errorf("%d groups", len(f.s.groups))
+	if f.s.groups.Len() != 1 || f.s.groups.Get(f.key()) == nil {
+		t.Errorf("%d groups", f.s.groups.Len())
 	}
 	f.use(&slo.RuleSet{Streams: map[string]*slo.Stream{}})
 	f.stream = changed.st.ID()

@@ -254,7 +254,7 @@ func TestLateDataRestatesWithANewVersion(t *testing.T) {
 	f.apply(0, epoch+303_000)
 	f.wantSlot("older than the first slot", -3, sla.Good, 60, 60, 1)
 	f.wantSlot("between it was expected and not seen", -1, sla.Unknown, 0, 0, 1)
-	if g := f.s.groups[f.key()]; g.FirstSlot != epoch-3*minute {
+	if g := f.s.groups.Get(f.key()); g.FirstSlot != epoch-3*minute {
 		t.Errorf("expected from %d", (g.FirstSlot-epoch)/minute)
 	}
 }

@@ -47,7 +47,7 @@ func (s *State) idleSince(g *group) int64 {
 // oldest returns the end of the oldest slots that some group has, at least
 // before.
 func (s *State) oldest(before int64) int64 {
-	for _, g := range s.groups {
+	for g := range s.groups.All() {
 		if g.FirstSlot != 0 && g.Retired == 0 && g.stream != nil {
 			before = min(before, g.held())
 		}

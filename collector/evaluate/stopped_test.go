@@ -51,7 +51,7 @@ func (c stop) play(t *testing.T, restartEvery int64) (slots string, retired int6
 		}
 	}
 	b.commit(f)
-	if f.s.groups[f.key()] != nil {
+	if f.s.groups.Get(f.key()) != nil {
 		t.Error("the group is live at the end")
 	}
 	ctx := context.Background()

@@ -225,8 +225,8 @@ func (s *State) members(st *standing) []*group {
 }
 
 func (s *State) groupsOf(p *promise) (out []*group) {
-	for key, g := range s.groups {
-		if key.Stream == p.objective.Stream && g.FirstSlot != 0 {
+	for g := range s.groups.All() {
+		if g.Key.Stream == p.objective.Stream && g.FirstSlot != 0 {
 			out = append(out, g)
 		}
 	}

@@ -185,7 +185,7 @@ func (f *fixture) figures(contract string) string {
 
 // own are the groups' own standings, laid aside or not.
 func (f *fixture) own() (out []*standing) {
-	for _, g := range f.s.groups {
+	for g := range f.s.groups.All() {
 		out = append(out, g.tiers)
 	}
 	for _, st := range f.s.laid {
