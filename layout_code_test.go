@@ -16,9 +16,10 @@ import (
 
 // shared are the package-level variables that may change, with the reason.
 var shared = map[string]string{
-	"web.gzipPool":        "a pool keeps no state",
-	"agent/telegraf.tame": "Telegraf's logger is a global of its own and is set up once",
-	"test/kafka.shared":   "one Apache Kafka serves all tests of a binary, in turn",
+	"web.gzipPool":            "a pool keeps no state",
+	"agent/telegraf.tame":     "Telegraf's logger is a global of its own and is set up once",
+	"agent/telegraf.register": "Telegraf's registry of inputs is a global of its own; ours are added once",
+	"test/kafka.shared":       "one Apache Kafka serves all tests of a binary, in turn",
 }
 
 // source is the syntax of one of our packages.

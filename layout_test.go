@@ -36,6 +36,7 @@ var table = []row{
 	{"internal/bus", 0, "", "bytes to and from Kafka; what they mean is wire's"},
 	{"internal/broker", 0, "", "a Kafka broker knows nothing of nines"},
 	{"agent/spool", 0, "", "holds bytes in order, whatever they are"},
+	{"agent/apart", 0, "", "calls that may hang, whatever they do"},
 
 	{"internal/scenario/script", 2, "internal/telemetry internal/yamlconf", "the scenario language is read without running anything"},
 	{"internal/telemetry", 1, "internal/hist", "a sample may be a histogram"},
@@ -55,7 +56,7 @@ var table = []row{
 	{"internal/rulelog", 2, "internal/bus internal/slo internal/wire", "rule sets on their topic"},
 	{"collector/decode", 2, "internal/bus internal/telemetry internal/wire", "other fleets' records to series and values; what they count for is aggregation's"},
 	{"collector/promseries", 2, "collector/decode internal/hist internal/telemetry", "series as Prometheus has them: the ruler stores what forward sends"},
-	{"agent/host", 2, "internal/telemetry", "a source of rounds, alone"},
+	{"agent/host", 2, "agent/apart internal/telemetry", "a source of rounds; what may hang is read apart"},
 	{"agent/gpu", 2, "internal/telemetry", "a source of rounds, alone"},
 	{"agent/telegraf", 2, "internal/telemetry", "a source of rounds, alone"},
 	{"agent/probe", 2, "agent/discovery internal/hist internal/telemetry internal/yamlconf", "a source of rounds; discovery names its targets"},

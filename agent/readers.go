@@ -32,10 +32,8 @@ func newInputs(cfg Config, clock func() int64, sink telemetry.Sink, log *slog.Lo
 		return nil, err
 	}
 	opt := telegraf.Options{Files: files, Interval: cfg.Interval, Clock: clock, Sink: sink, Log: log}
-	if cfg.Readers == ReadersKernel {
-		r := host.EnvRoots()
-		opt.Replace = replacer{roots: r, shared: host.NewShared(r)}.reader
-	}
+	r := host.EnvRoots()
+	opt.Replace = replacer{roots: r, shared: host.NewShared(r), plugins: cfg.Readers != ReadersKernel}.reader
 	inputs, err := telegraf.New(opt)
 	if err != nil {
 		return nil, fmt.Errorf("configure inputs:\n%w", err)
@@ -58,9 +56,17 @@ func NewInputs(cfg Config, log *slog.Logger) (*telegraf.Inputs, error) {
 type replacer struct {
 	roots  host.Roots
 	shared *host.Shared
+	// plugins leaves Telegraf's inputs to Telegraf.
+	plugins bool
 }
 
 func (r replacer) reader(in tg.Input) (telegraf.Reader, error) {
+	if own, ok := in.(telegraf.Own); ok {
+		return r.own(own)
+	}
+	if r.plugins {
+		return nil, nil
+	}
 	switch p := in.(type) {
 	case *cpu.CPU:
 		if p.CoreTags {
@@ -92,6 +98,27 @@ func (r replacer) reader(in tg.Input) (telegraf.Reader, error) {
 		return r.nstat(p)
 	}
 	return nil, nil
+}
+
+// own returns the reader of an input that Telegraf does not have.
+func (r replacer) own(in telegraf.Own) (telegraf.Reader, error) {
+	switch in.(type) {
+	case *telegraf.EDAC:
+		return present(host.NewEDAC(r.roots))
+	}
+	return nil, nil
+}
+
+// present leaves an input out whose hardware its reader does not find.
+func present[R telegraf.Reader](r R, err error) (telegraf.Reader, error) {
+	var missing host.MissingError
+	if errors.As(err, &missing) {
+		return nil, telegraf.Absent("%s", missing.Error())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 func (r replacer) net(p *netin.Net) (telegraf.Reader, error) {

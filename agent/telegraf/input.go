@@ -68,14 +68,12 @@ func newInput(ri *models.RunningInput, name string, opt *Options) (*input, error
 	if err := protect(ri.Init); err != nil {
 		return nil, fmt.Errorf("%s: inputs.%s: initialise input: %w", ri.Config.Source, name, err)
 	}
-	if opt.Replace != nil && ri.Config.Filter.MetricPass == "" {
-		reader, err := opt.Replace(ri.Input)
-		if err != nil {
-			return nil, fmt.Errorf("replace inputs.%s: %w", name, err)
-		}
-		if reader != nil {
-			in.native = &replaced{ri: ri, reader: reader}
-		}
+	reader, err := in.reader()
+	if err != nil {
+		return nil, fmt.Errorf("%s: inputs.%s: open reader: %w", ri.Config.Source, name, err)
+	}
+	if reader != nil {
+		in.native = &replaced{ri: ri, reader: reader}
 	}
 	return in, nil
 }

@@ -29,6 +29,7 @@ type File struct {
 // but inputs, global_tags and agent is an error, because an agent neither
 // writes nor processes. Errors read file:line:1: path: reason.
 func Load(files []File, interval time.Duration) ([]*models.RunningInput, error) {
+	registerOwn()
 	var (
 		all  []*models.RunningInput
 		errs []error

@@ -45,8 +45,9 @@ type Options struct {
 	// Sink takes the rounds. Required by Run.
 	Sink telemetry.Sink
 	// Replace returns a cheaper reader for a configured input, or nil to run
-	// the plugin itself. It is not asked where a metricpass filter wants
-	// Telegraf's own metrics. nil replaces nothing.
+	// the plugin itself; an Own always needs one. An error made by Absent leaves
+	// the input out. It is not asked where a metricpass filter wants Telegraf's
+	// own metrics. nil replaces nothing.
 	Replace func(telegraf.Input) (Reader, error)
 	// GoneAfter is how long a series that is no longer measured stays in the
 	// schema as absent; 0 means 10 minutes.
@@ -76,11 +77,14 @@ func New(opt Options) (*Inputs, error) {
 	names := map[string]int{}
 	for _, ri := range running {
 		if reason := missing(ri.Input); reason != "" {
-			s.absent = append(s.absent, ri.Config.Name)
-			opt.Log.Debug("input left out: its hardware is not on this host", "input", ri.Config.Name, "reason", reason)
+			s.leaveOut(ri.Config.Name, reason)
 			continue
 		}
 		in, err := newInput(ri, uniqueName(ri, names), &s.opt)
+		if why := absence(""); errors.As(err, &why) {
+			s.leaveOut(ri.Config.Name, why.Error())
+			continue
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -88,6 +92,11 @@ func New(opt Options) (*Inputs, error) {
 		s.inputs = append(s.inputs, in)
 	}
 	return s, errors.Join(errs...)
+}
+
+func (s *Inputs) leaveOut(name, reason string) {
+	s.absent = append(s.absent, name)
+	s.opt.Log.Debug("input left out: its hardware is not on this host", "input", name, "reason", reason)
 }
 
 // Absent names the configured inputs whose hardware this host lacks.

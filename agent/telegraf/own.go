@@ -1,0 +1,83 @@
+package telegraf
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/plugins/inputs"
+)
+
+// Own is an input of the agent's own: a struct with toml tags and its defaults,
+// configured in the same files as Telegraf's. Options.Replace gives its Reader.
+// Embed Settings to be one, and add it to ownInputs.
+type Own interface {
+	telegraf.Input
+	ownInput()
+}
+
+// Settings makes a struct of settings an Own.
+type Settings struct{}
+
+// SampleConfig implements telegraf.Input; docs/agent.md describes the inputs.
+func (Settings) SampleConfig() string { return "" }
+
+// Gather implements telegraf.Input and is never called: a Reader gathers.
+func (Settings) Gather(telegraf.Accumulator) error {
+	return errors.New("gather input: it has no reader")
+}
+
+func (Settings) ownInput() {}
+
+// ownInputs are the inputs of the agent's own by the name that configuration
+// calls them. Telegraf has none of these names.
+func ownInputs() map[string]inputs.Creator {
+	return map[string]inputs.Creator{
+		"edac": func() telegraf.Input { return &EDAC{} },
+	}
+}
+
+// EDAC configures the errors that memory controllers corrected and could not
+// correct.
+type EDAC struct{ Settings }
+
+// register makes registerOwn work once: Telegraf's registry is a global.
+var register sync.Once
+
+// registerOwn adds our inputs to those that Telegraf's configuration knows.
+func registerOwn() {
+	register.Do(func() {
+		for name, create := range ownInputs() {
+			inputs.Add(name, create)
+		}
+	})
+}
+
+// absence is why an input is left out.
+type absence string
+
+func (a absence) Error() string { return string(a) }
+
+// Absent is the error by which Options.Replace says that this host lacks what
+// an input measures: the input is left out with this reason, and nothing fails.
+func Absent(format string, args ...any) error { return absence(fmt.Sprintf(format, args...)) }
+
+// reader asks for what gathers in the plugin's place; nil lets the plugin do it.
+func (in *input) reader() (Reader, error) {
+	_, own := in.ri.Input.(Own)
+	if in.ri.Config.Filter.MetricPass != "" {
+		if own {
+			return nil, errors.New("metricpass is not for inputs of the agent's own: use fieldinclude, fieldexclude, tagpass or tagdrop")
+		}
+		return nil, nil
+	}
+	if in.opt.Replace == nil {
+		return nil, nil
+	}
+	reader, err := in.opt.Replace(in.ri.Input)
+	if err == nil && reader == nil && own {
+		return nil, errors.New("nothing reads it")
+	}
+	return reader, err
+}
