@@ -9,6 +9,7 @@ import (
 
 	tg "github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/filter"
+	"github.com/influxdata/telegraf/plugins/inputs/conntrack"
 	"github.com/influxdata/telegraf/plugins/inputs/cpu"
 	"github.com/influxdata/telegraf/plugins/inputs/diskio"
 	"github.com/influxdata/telegraf/plugins/inputs/kernel"
@@ -96,6 +97,8 @@ func (r replacer) reader(in tg.Input) (telegraf.Reader, error) {
 		return r.kernel(p)
 	case *nstat.Nstat:
 		return r.nstat(p)
+	case *conntrack.Conntrack:
+		return r.conntrack(p)
 	}
 	return nil, nil
 }
@@ -154,4 +157,15 @@ func (r replacer) nstat(p *nstat.Nstat) (telegraf.Reader, error) {
 		return nil, nil
 	}
 	return host.NewNstat(r.roots, host.NstatOptions{DumpZeros: p.DumpZeros}), nil
+}
+
+// conntrack replaces the plugin unless it is to look elsewhere: the first
+// folder and file of its defaults tell, which its Init has set.
+func (r replacer) conntrack(p *conntrack.Conntrack) (telegraf.Reader, error) {
+	if len(p.Dirs) != 2 || p.Dirs[0] != "/proc/sys/net/ipv4/netfilter" || len(p.Files) != 4 || p.Files[0] != "ip_conntrack_count" {
+		return nil, nil
+	}
+	return host.NewConntrack(r.roots, host.PerCPUOptions{
+		Total: slices.Contains(p.Collect, "all"), PerCPU: slices.Contains(p.Collect, "percpu"),
+	}), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,10 @@ func TestReadersGiveWhatTelegrafGives(t *testing.T) {
 	f("[[inputs.diskio]]", moving, "diskio_io_", "diskio_iops")
 	f("[[inputs.nstat]]", moving, "nstat_")
 	f("[[inputs.nstat]]\n  dump_zeros = true", moving, "nstat_TcpExt", "nstat_Ip", "nstat_Tcp")
+	if _, err := os.Stat("/proc/net/stat/nf_conntrack"); err == nil {
+		f("[[inputs.conntrack]]", moving)
+		f("[[inputs.conntrack]]\n  collect = [\"percpu\"]", moving, "conntrack_searched", "conntrack_clashres", "conntrack_delete_list", "conntrack_chainlength")
+	}
 	f("[[inputs.netstat]]", 1, "netstat_tcp_none", "netstat_udp_socket", "netstat_tcp_")
 	f("[[inputs.processes]]", moving, "processes_running", "processes_blocked", "processes_sleeping", "processes_stopped",
 		"processes_zombies", "processes_dead", "processes_paging", "processes_idle", "processes_unknown")

@@ -61,7 +61,7 @@ func missing(in telegraf.Input) string {
 func needs(in telegraf.Input) [][]string {
 	switch p := in.(type) {
 	case *infiniband.Infiniband:
-		return [][]string{{"/sys/class/infiniband/*"}}
+		return [][]string{{orDefault(os.Getenv("HOST_SYS"), "/sys") + "/class/infiniband/*"}}
 	case *ethtool.Ethtool:
 		// Virtual and loopback links have no device behind them.
 		return [][]string{{"/sys/class/net/*/device"}}
@@ -73,7 +73,8 @@ func needs(in telegraf.Input) [][]string {
 		if len(p.Dirs) > 0 {
 			return nil
 		}
-		return [][]string{{"/proc/sys/net/netfilter/nf_conntrack_count", "/proc/sys/net/ipv4/netfilter/ip_conntrack_count"}}
+		proc := orDefault(os.Getenv("HOST_PROC"), "/proc")
+		return [][]string{{proc + "/sys/net/netfilter/nf_conntrack_count", proc + "/sys/net/ipv4/netfilter/ip_conntrack_count"}}
 	case *bond.Bond:
 		return [][]string{{orDefault(p.HostProc, "/proc") + "/net/bonding/*"}}
 	case *zfs.Zfs:
