@@ -2,10 +2,10 @@ package aggregate
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"sort"
+	"strings"
 
 	"nines/internal/slo"
 	"nines/internal/telemetry"
@@ -171,33 +171,65 @@ type ruleSet struct {
 	byMetric map[string][]*stream
 	// byHistogram holds those that buckets of a histogram of the name could feed.
 	byHistogram map[string][]*stream
-	labels      []string // that any stream reads, sorted
+	// labelsBy holds the labels that the streams of byMetric read, sorted.
+	labelsBy map[string][]string
+	labels   []string // that any stream reads, sorted
 }
 
 func (r *ruleSet) index() {
-	r.byMetric, r.byHistogram = map[string][]*stream{}, map[string][]*stream{}
-	read := map[string]bool{}
+	r.byMetric, r.byHistogram, r.labelsBy = map[string][]*stream{}, map[string][]*stream{}, map[string][]string{}
 	for _, s := range r.streams {
-		for _, name := range s.def.GroupBy {
-			read[name] = true
-		}
-		if s.def.Vantage != "" {
-			read[s.def.Vantage] = true
-		}
 		if s.def.Sample != nil && s.op >= opLTE {
 			r.byHistogram[s.def.Sample.Metric] = append(r.byHistogram[s.def.Sample.Metric], s)
 		}
+		labels := s.labels()
+		r.labels = append(r.labels, labels...)
 		for i := range s.selectors {
-			for j := range s.selectors[i].matchers {
-				read[s.selectors[i].matchers[j].label] = true
-			}
 			m := s.selectors[i].metric
 			if have := r.byMetric[m]; len(have) == 0 || have[len(have)-1] != s {
-				r.byMetric[m] = append(have, s)
+				r.byMetric[m], r.labelsBy[m] = append(have, s), append(r.labelsBy[m], labels...)
 			}
 		}
 	}
-	r.labels = slices.Sorted(maps.Keys(read))
+	r.labels = once(r.labels)
+	for m := range r.labelsBy {
+		r.labelsBy[m] = once(r.labelsBy[m])
+	}
+}
+
+func once(names []string) []string {
+	slices.Sort(names)
+	return slices.Clip(slices.Compact(names))
+}
+
+// labels returns the labels that the stream reads of a series; some may be there
+// twice.
+func (s *stream) labels() []string {
+	out := slices.Clone(s.def.GroupBy)
+	if s.def.Vantage != "" {
+		out = append(out, s.def.Vantage)
+	}
+	for i := range s.selectors {
+		for j := range s.selectors[i].matchers {
+			out = append(out, s.selectors[i].matchers[j].label)
+		}
+	}
+	return out
+}
+
+// reads tells whether a series of the name could feed any stream.
+func (r *ruleSet) reads(name string) bool {
+	return r.byMetric[name] != nil || r.byHistogram[name] != nil || r.readsClassic(name)
+}
+
+// readsClassic tells whether a series of the name could be part of a classic
+// histogram that a stream reads.
+func (r *ruleSet) readsClassic(name string) bool {
+	metric, ok := strings.CutSuffix(name, bucketSuffix)
+	if !ok {
+		metric, ok = strings.CutSuffix(name, countSuffix)
+	}
+	return ok && r.byHistogram[metric] != nil
 }
 
 // next returns the streams in force after a tick at log time now names the set

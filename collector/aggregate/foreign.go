@@ -20,6 +20,8 @@ type foreignState struct {
 	sets   decode.Sets[foreignColumn]
 	series map[string]*foreignSeries // those that feed something, by identity
 	pairs  map[foreignPairKey]*foreignPair
+	// plans are those that series share, by what they are made from.
+	plans map[string]*plan
 	// began is the log time from which on all that was sent has been read: a
 	// counter that started later is counted from its first value on.
 	began   int64
@@ -57,7 +59,7 @@ type ForeignSeen struct {
 }
 
 func newForeign() *foreignState {
-	return &foreignState{series: map[string]*foreignSeries{}, pairs: map[foreignPairKey]*foreignPair{},
+	return &foreignState{series: map[string]*foreignSeries{}, pairs: map[foreignPairKey]*foreignPair{}, plans: map[string]*plan{},
 		tallies: map[tallyKey]*foreignTally{}, said: map[refusal]bool{}}
 }
 

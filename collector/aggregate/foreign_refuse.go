@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -117,6 +118,7 @@ func (f *foreignState) begin(now int64) {
 // outdate has all sets described again: the rules have changed.
 func (f *foreignState) outdate(rules *ruleSet) {
 	f.sets.Clear()
+	clear(f.plans)
 	for k, t := range f.tallies {
 		if t.stream = rules.find(k.stream, k.from); t.stream == nil {
 			delete(f.tallies, k)
@@ -161,10 +163,12 @@ func (f *foreignState) forget(now int64) {
 // setLife is how long a set that nobody sends any more is remembered.
 const setLife = 2 * 3600_000
 
-// sweep marks what the series feed as in use, and forgets silent sets.
+// sweep marks what the series feed as in use, and forgets silent sets and plans
+// that no series has.
 func (f *foreignState) sweep(now int64) {
 	for _, sr := range f.series {
 		sr.plan.feedUntil(now)
 	}
+	maps.DeleteFunc(f.plans, func(_ string, p *plan) bool { return p.fed != now })
 	f.sets.Forget(now - setLife)
 }

@@ -75,7 +75,10 @@ func (p *pair) taken(t int64) {
 // foreignColumn finds what a column feeds.
 func (s *State) foreignColumn(c *decode.Column) foreignColumn {
 	f := s.foreign
-	out := foreignColumn{name: c.Name}
+	out := foreignColumn{name: c.Name, unkeyed: c.Kind == decode.Counter || c.Kind == decode.Native}
+	if !s.rules.reads(c.Name) {
+		return out
+	}
 	labels := decode.WithHost(c.Labels, f.record.host)
 	id := foreignID(c, labels)
 	if labels.Get(decode.LabelHost) == "" {
@@ -91,13 +94,12 @@ func (s *State) foreignColumn(c *decode.Column) foreignColumn {
 	}
 	switch {
 	case !sr.single && !sr.running:
-		out.unkeyed = c.Kind == decode.Counter || c.Kind == decode.Native
 		return out
 	case f.series[id] == nil && len(f.series) >= maxForeignSeries:
-		f.record.full = true
+		f.record.full, out.unkeyed = true, false
 		return out
 	}
-	f.series[id], out.series = sr, sr
+	f.series[id], out.series, out.unkeyed = sr, sr, false
 	return out
 }
 
@@ -113,15 +115,8 @@ func foreignID(c *decode.Column, labels telemetry.Labels) string {
 
 // resolveForeign finds what the series feeds by the rules in force.
 func (s *State) resolveForeign(sr *foreignSeries) {
-	p := &plan{fed: s.swept}
+	p := s.foreignPlan(sr)
 	sr.rules, sr.plan, sr.counters, sr.pairs, sr.natives = s.rules, p, nil, nil, nil
-	for _, kind := range kindsOf(sr.kind) {
-		def := &telemetry.Schema{Series: []telemetry.Series{{Name: sr.name, Labels: sr.labels, Kind: kind}}}
-		s.addColumn(p, 0, &def.Series[0], nil)
-		if kind != telemetry.Gauge || sr.kind == decode.Gauge {
-			s.histograms(p, def, nil)
-		}
-	}
 	for i := range p.feeds {
 		if fd := &p.feeds[i]; fd.counted {
 			sr.counters = append(sr.counters, sr.counterOf(fd))
@@ -139,6 +134,41 @@ func (s *State) resolveForeign(sr *foreignSeries) {
 	sr.running = cumulative && !delta
 	sr.single = cumulative && delta || len(p.steps) > 0 || len(p.feeds) > p.counters
 	s.foreign.awaitTallies(sr, s.logTime)
+}
+
+// foreignPlan returns the plan of the series. Series of one name of which the
+// labels that any objective reads are equal share theirs, so that a new host's
+// cost a look-up each; not where histograms are told apart by all their labels.
+func (s *State) foreignPlan(sr *foreignSeries) *plan {
+	if sr.kind == decode.Native || sr.kind == decode.NativeDelta || s.rules.readsClassic(sr.name) {
+		return s.newForeignPlan(sr)
+	}
+	key := appendText([]byte{byte(sr.kind)}, sr.name)
+	for _, name := range s.rules.labelsBy[sr.name] {
+		key = appendText(key, sr.labels.Get(name))
+	}
+	plans := s.foreign.plans
+	p := plans[string(key)]
+	if p == nil {
+		if len(plans) >= maxForeignSeries {
+			clear(plans) // series keep theirs
+		}
+		p = s.newForeignPlan(sr)
+		plans[string(key)] = p
+	}
+	return p
+}
+
+func (s *State) newForeignPlan(sr *foreignSeries) *plan {
+	p := &plan{fed: s.swept}
+	for _, kind := range kindsOf(sr.kind) {
+		def := &telemetry.Schema{Series: []telemetry.Series{{Name: sr.name, Labels: sr.labels, Kind: kind}}}
+		s.addColumn(p, 0, &def.Series[0], nil)
+		if kind != telemetry.Gauge || sr.kind == decode.Gauge {
+			s.histograms(p, def, nil)
+		}
+	}
+	return p
 }
 
 // kindsOf returns as what a series may be read: if nobody says what it is, as
