@@ -183,3 +183,21 @@ func BenchmarkCut(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rows), "ns/count")
 	b.ReportMetric(float64(len(raw))/float64(rows)*float64(b.N), "B/count")
 }
+
+// BenchmarkCheckpointOfCounters writes what 2,000 hosts have under objectives of
+// counters: 34 each.
+func BenchmarkCheckpointOfCounters(b *testing.B) {
+	f := newFixture(b, requestStream())
+	for host := range 2000 {
+		for i := range 34 {
+			f.state.counters[counterKey{fmt.Sprintf("agent%05d", host), 0, uint64(i) << 40, fmt.Sprintf("stream%d", i%13), 0, roleTotal}] = &counter{value: uint64(host * i), time: epoch, used: epoch}
+		}
+	}
+	for b.Loop() {
+		data, err := f.state.Checkpoint(0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(int64(len(data)))
+	}
+}

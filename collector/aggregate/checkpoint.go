@@ -25,13 +25,15 @@ type checkpoint struct {
 	RuleSet  string
 	Streams  []savedStream
 	Schemas  []savedSchema
-	Boots    []savedBoot // in checkpoints from before BootBytes
-	Counters []savedCounter
+	Boots    []savedBoot    // in checkpoints from before BootBytes
+	Counters []savedCounter // in checkpoints from before CounterBytes
 	Pairs    []savedPair
 	Refusals []savedRefusal
 	// BootBytes are the boots as appendBoots writes them; another form of them
 	// takes a field of another name.
 	BootBytes []byte
+	// CounterBytes are the counters as appendCounters writes them; likewise.
+	CounterBytes []byte
 	// Foreign is what foreign.save writes; likewise.
 	Foreign []byte
 	// Doubted is until when schemas may be older than they seem.
@@ -106,9 +108,7 @@ func (s *State) Checkpoint(last uint32) ([]byte, error) {
 		boots = append(boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host, b.sent(), b.judged()})
 	}
 	c.BootBytes = appendBoots(make([]byte, 0, bootSize*len(boots)), boots)
-	for k, n := range s.counters {
-		c.Counters = append(c.Counters, savedCounter{k.agent, k.boot, k.series, k.stream, k.from, uint8(k.role), n.value, n.time, n.used, n.fresh})
-	}
+	c.CounterBytes = appendCounters(nil, s.counters, s.logTime)
 	for k, p := range s.pairs {
 		c.Pairs = append(c.Pairs, savedPair{k.agent, k.boot, k.series, k.stream, k.from, p.bucket, p.total, p.time, p.used, p.fresh, p.pending})
 	}
@@ -181,6 +181,12 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 		s.boots[k] = &boot{key: k, lastSeq: b.LastSeq, newest: b.Newest, used: b.Used, host: b.Host, schemas: known}
 		if b.Current {
 			s.newest[b.Agent] = k
+		}
+	}
+	if c.CounterBytes != nil {
+		var err error
+		if s.counters, err = readCounters(c.CounterBytes); err != nil {
+			return nil, 0, fmt.Errorf("restore checkpoint: %w", err)
 		}
 	}
 	for _, n := range c.Counters {

@@ -113,6 +113,13 @@ func (r *bootReader) fixed() uint64 {
 	return 0
 }
 
+func (r *bootReader) fixed32() uint32 {
+	if b := r.take(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
 // length reads the length of a list, whose elements take a byte each at least.
 func (r *bootReader) length() int {
 	n := r.uvarint()

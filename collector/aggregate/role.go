@@ -28,6 +28,9 @@ const (
 	retryWait = time.Second
 	// growthWatch is how soon a partition that was added finds an owner.
 	growthWatch = 2 * time.Second
+	// checkpointPause is the least time between two checkpoints. It matters to
+	// whoever catches up, and passes in a second what took the log a minute.
+	checkpointPause = 5 * time.Second
 )
 
 // Options are what the role needs.
@@ -164,7 +167,9 @@ type owner struct {
 	letters *deadletter.Batch
 	log     *slog.Logger
 	set     uint64 // number of the next checkpoint
-	warned  map[string]bool
+	// checkpointed is when the last one was written.
+	checkpointed time.Time
+	warned       map[string]bool
 }
 
 // keep aggregates until the generation ends; after trouble it starts again from
@@ -267,7 +272,7 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 	if err := o.publish(ctx, out.Partial); err != nil {
 		return err
 	}
-	if out.Checkpoint {
+	if out.Checkpoint && time.Since(o.checkpointed) >= checkpointPause {
 		return o.checkpoint(ctx, CRC(rec.Value))
 	}
 	return nil
@@ -379,5 +384,6 @@ func (o *owner) checkpoint(ctx context.Context, last uint32) error {
 		}
 	}
 	o.set++
+	o.checkpointed = time.Now()
 	return o.gen.Commit(ctx, o.topic, o.partition, o.state.Position(), "set="+strconv.FormatUint(o.set-1, 10))
 }

@@ -36,7 +36,7 @@ func TestFramesOfABootSentByTheNextProcess(t *testing.T) {
 			for i, n := range first[:2] { // before the outage
 				send(7, uint64(i+1), at+int64(i)*1000, n)
 			}
-			x.tick(epoch + 200_000) // log time goes on meanwhile
+			x.tick(epoch + 200_000)       // log time goes on meanwhile
 			for i, n := range first[1:] { // the file begins with one that had arrived
 				send(7, uint64(i+2), at+int64(i+1)*1000, n)
 			}
