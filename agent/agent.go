@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -59,7 +60,7 @@ type Options struct {
 // Agent is one host's agent. Its boot begins with New.
 type Agent struct {
 	opt    Options
-	cfg    Config
+	live   atomic.Pointer[Config] // with defaults; a reload replaces it
 	boot   uint64
 	log    *slog.Logger
 	clock  *Clock
@@ -73,6 +74,10 @@ type Agent struct {
 	self   *self
 	sender Sender
 	own    *bus.Client // to be closed by Run
+
+	reloading sync.Mutex // one reload at a time
+	mu        sync.Mutex
+	reloads   reloads
 }
 
 // New checks the configuration, prepares the inputs and probes and starts
@@ -88,7 +93,8 @@ func New(opt Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure agent: %w", err)
 	}
-	a := &Agent{opt: opt, cfg: cfg, log: opt.Log, boot: newBoot(), clock: NewClock()}
+	a := &Agent{opt: opt, log: opt.Log, boot: newBoot(), clock: NewClock(), reloads: reloads{last: time.Now()}}
+	a.live.Store(&cfg)
 	if opt.Wall != nil {
 		start := time.Now()
 		a.clock = newClock(opt.Wall, func() time.Duration { return time.Since(start) })
@@ -131,7 +137,7 @@ func (a *Agent) connect() error {
 	client := a.opt.Client
 	if client == nil {
 		var err error
-		client, err = bus.New(bus.Options{Config: a.cfg.Kafka, Log: a.log, Metrics: a.opt.Metrics})
+		client, err = bus.New(bus.Options{Config: a.cfg().Kafka, Log: a.log, Metrics: a.opt.Metrics})
 		if err != nil {
 			return err
 		}
@@ -142,18 +148,21 @@ func (a *Agent) connect() error {
 }
 
 func (a *Agent) spoolOptions() spool.Options {
-	c := a.cfg.Spool
+	c := a.cfg().Spool
 	return spool.Options{
 		MemoryBytes: c.MemoryBytes, Dir: c.Dir, DiskBytes: c.DiskBytes, MaxAge: c.MaxAge, Log: a.log,
 		Dropped: func(d spool.Drop) { a.self.dropped(d) },
 	}
 }
 
+// cfg is the configuration in force, with defaults. Nobody changes it in place.
+func (a *Agent) cfg() *Config { return a.live.Load() }
+
 // Boot returns the random number of this run, part of every frame's identity.
 func (a *Agent) Boot() uint64 { return a.boot }
 
 // Name returns the agent's name.
-func (a *Agent) Name() string { return a.cfg.Agent }
+func (a *Agent) Name() string { return a.cfg().Agent }
 
 // Inputs returns the names of the inputs that run, and of those configured
 // whose hardware this host lacks.
@@ -233,8 +242,7 @@ func (a *Agent) startSources(ctx context.Context) (wg *sync.WaitGroup, errs func
 // ends or sending is impossible. Flushes come a little after the aligned
 // second, so that what is measured on the second leaves with it.
 func (a *Agent) frame(ctx context.Context, failed <-chan struct{}) {
-	lag := min(a.cfg.Flush/5, 200*time.Millisecond)
-	timer := time.NewTimer(a.untilFlush(lag))
+	timer := time.NewTimer(a.untilFlush())
 	defer timer.Stop()
 	var last time.Time
 	for {
@@ -246,7 +254,7 @@ func (a *Agent) frame(ctx context.Context, failed <-chan struct{}) {
 		case <-timer.C:
 			a.flush()
 			a.syncClock()
-			timer.Reset(a.untilFlush(lag))
+			timer.Reset(a.untilFlush())
 		case <-a.framer.Urgent():
 			if !pause(ctx, urgentPause-time.Since(last)) {
 				return
@@ -272,8 +280,9 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (a *Agent) untilFlush(lag time.Duration) time.Duration {
-	every, l, now := a.cfg.Flush.Milliseconds(), lag.Milliseconds(), a.clock.Now()
+func (a *Agent) untilFlush() time.Duration {
+	every, now := a.cfg().Flush.Milliseconds(), a.clock.Now()
+	l := min(every/5, 200)
 	next := (now-l)/every*every + every + l
 	return time.Duration(next-now) * time.Millisecond
 }

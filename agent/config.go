@@ -47,6 +47,8 @@ type Config struct {
 	Probes probe.Config `yaml:"probes,omitempty"`
 	// Spool holds frames while Kafka is away.
 	Spool SpoolConfig `yaml:"spool,omitempty"`
+	// Limits bound what the agent takes of its host.
+	Limits Limits `yaml:"limits,omitempty"`
 	// Topic is where frames go; nines.telemetry, or that of the agent's region,
 	// nines.telemetry.REGION.
 	Topic string `yaml:"topic,omitempty"`
@@ -61,6 +63,7 @@ type Config struct {
 	// inputsLine is where the inline TOML begins in the YAML file.
 	inputsLine int
 	file       string
+	places     map[string]string // top-level field → "file:line:col: "
 }
 
 // SpoolConfig bounds what the agent keeps while Kafka is away.
@@ -147,7 +150,16 @@ func (c *Config) Place(doc *yamlconf.Doc, prefix string) {
 	if strings.Contains(c.Inputs, "\n") {
 		c.inputsLine++ // a block begins below its key
 	}
+	c.places = map[string]string{}
+	for _, path := range []string{"agent", "topic", "kafka", "spool"} {
+		e := doc.Errorf(prefix+path, nil, "")
+		c.places[path] = fmt.Sprintf("%s:%d:%d: ", e.File, e.Line, e.Col)
+	}
 }
+
+// at is where a top-level field stands, to begin an error with; empty where the
+// configuration is not from a file.
+func (c *Config) at(path string) string { return c.places[path] }
 
 // Validate returns all that is wrong with the values, joined, each as
 // "path: reason". It reads no file and does not look into the inputs.
@@ -188,6 +200,7 @@ func (c *Config) validateOwn() error {
 		bad("readers", "must be kernel or telegraf, got %q", c.Readers)
 	}
 	errs = append(errs, yamlconf.Parts(c.Spool.validate())...)
+	errs = append(errs, yamlconf.Parts(c.Limits.validate(c.Spool.MemoryBytes))...)
 	for n, v := range c.Labels {
 		if !validLabel(n) {
 			bad("labels", "not a label name (letters, digits and _, not first a digit or __), got %q", n)
@@ -240,7 +253,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Readers = ReadersKernel
 	}
 	if c.Spool.MemoryBytes == 0 {
-		c.Spool.MemoryBytes = 64 << 20
+		c.Spool.MemoryBytes = defaultSpoolRAM
 	}
 	c.Spool.DiskBytes = cmp.Or(c.Spool.DiskBytes, 512<<20)
 	orDuration(&c.Spool.MaxAge, 24*time.Hour)
@@ -275,10 +288,7 @@ func (c Config) inputFiles() ([]telegraf.File, error) {
 		errs  []error
 	)
 	for _, name := range c.InputsFiles {
-		path := name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(c.Dir, path)
-		}
+		path := c.path(name)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("read inputs: %w", err))

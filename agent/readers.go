@@ -28,18 +28,25 @@ import (
 
 // newInputs prepares the inputs of the configuration.
 func newInputs(cfg Config, clock func() int64, sink telemetry.Sink, log *slog.Logger) (*telegraf.Inputs, error) {
-	files, err := cfg.inputFiles()
+	opt, err := inputOptions(cfg)
 	if err != nil {
 		return nil, err
 	}
-	opt := telegraf.Options{Files: files, Interval: cfg.Interval, Clock: clock, Sink: sink, Log: log}
-	r := host.EnvRoots()
-	opt.Replace = replacer{roots: r, shared: host.NewShared(r), plugins: cfg.Readers != ReadersKernel}.reader
+	opt.Clock, opt.Sink, opt.Log = clock, sink, log
 	inputs, err := telegraf.New(opt)
 	if err != nil {
 		return nil, fmt.Errorf("configure inputs:\n%w", err)
 	}
 	return inputs, nil
+}
+
+// inputOptions are what a configuration decides about inputs.
+func inputOptions(cfg Config) (telegraf.Options, error) {
+	files, err := cfg.inputFiles()
+	opt := telegraf.Options{Files: files, Interval: cfg.Interval, Variant: cfg.Readers, MaxSeries: cfg.Limits.SeriesPerInput}
+	r := host.EnvRoots()
+	opt.Replace = replacer{roots: r, shared: host.NewShared(r), plugins: cfg.Readers != ReadersKernel}.reader
+	return opt, err
 }
 
 // NewInputs prepares the inputs of a configuration to be asked by hand, as

@@ -12,6 +12,7 @@ import (
 
 	"nines/agent/host"
 	"nines/agent/spool"
+	"nines/agent/telegraf"
 	"nines/internal/telemetry"
 )
 
@@ -23,7 +24,8 @@ type self struct {
 	a      *Agent
 	proc   *host.Process
 	schema *telemetry.Schema
-	column []int // of each value, in the order in which measure gives them
+	column []int            // of each value, in the order in which measure gives them
+	of     []telegraf.Stats // whose figures the schema has
 
 	frames, framesSent, bytesSent atomic.Uint64
 	droppedFrames, droppedBytes   atomic.Uint64
@@ -34,7 +36,13 @@ type self struct {
 
 func newSelf(a *Agent) *self {
 	s := &self{a: a, proc: host.NewProcess()}
-	series, _ := s.measure(nil, nil)
+	s.layOut(a.inputs.Stats())
+	return s
+}
+
+// layOut decides the order of the series, which stays until the inputs change.
+func (s *self) layOut(inputs []telegraf.Stats) {
+	series, _ := s.measure(inputs, nil, nil)
 	order := make([]int, len(series))
 	for i := range order {
 		order[i] = i
@@ -49,7 +57,14 @@ func newSelf(a *Agent) *self {
 		s.column[i] = c
 	}
 	s.schema = telemetry.NewSchema(sorted)
-	return s
+	s.of = inputs
+}
+
+// sameInputs tells whether figures of one set of inputs fit the other's layout.
+func sameInputs(a, b []telegraf.Stats) bool {
+	return slices.EqualFunc(a, b, func(x, y telegraf.Stats) bool {
+		return x.Name == y.Name && slices.Equal(x.RefusedNames, y.RefusedNames)
+	})
 }
 
 // framed counts a frame that was made.
@@ -80,8 +95,8 @@ func (s *self) stepped(d time.Duration) {
 
 // run measures at every SelfInterval until ctx ends.
 func (s *self) run(ctx context.Context) {
-	every := s.a.cfg.SelfInterval.Milliseconds()
 	for {
+		every := s.a.cfg().SelfInterval.Milliseconds()
 		now := s.a.clock.Now()
 		next := now - now%every + every
 		if !pause(ctx, time.Duration(next-now)*time.Millisecond) {
@@ -96,7 +111,11 @@ func (s *self) run(ctx context.Context) {
 }
 
 func (s *self) round(t int64) telemetry.Round {
-	_, values := s.measure(nil, make([]float64, 0, len(s.column)))
+	inputs := s.a.inputs.Stats()
+	if !sameInputs(inputs, s.of) {
+		s.layOut(inputs)
+	}
+	_, values := s.measure(inputs, nil, make([]float64, 0, len(s.column)))
 	b := telemetry.Block{Values: make([]float64, len(s.column))}
 	for i, v := range values {
 		if math.IsNaN(v) {
@@ -108,9 +127,9 @@ func (s *self) round(t int64) telemetry.Round {
 	return telemetry.Round{Schema: s.schema, Time: t, Values: b.Values, Absent: b.Absent}
 }
 
-// measure appends every figure. The series are the same at each call; they are
-// listed only where series is wanted.
-func (s *self) measure(series []telemetry.Series, values []float64) ([]telemetry.Series, []float64) {
+// measure appends every figure, or, where values is nil, every series: the same
+// ones at each call for the same inputs.
+func (s *self) measure(inputs []telegraf.Stats, series []telemetry.Series, values []float64) ([]telemetry.Series, []float64) {
 	first := values == nil
 	put := func(name string, k telemetry.Kind, labels telemetry.Labels, v float64) {
 		if first {
@@ -138,7 +157,8 @@ func (s *self) measure(series []telemetry.Series, values []float64) ([]telemetry
 	cpu, rss := s.proc.Read()
 	put("nines_agent_cpu_seconds_total", telemetry.Counter, nil, cpu)
 	gauge("nines_agent_resident_bytes", rss)
-	s.inputs(put)
+	s.reloads(gauge, counter)
+	s.inputs(inputs, put)
 	s.hostClock(gauge)
 	return series, values
 }
@@ -175,9 +195,18 @@ func (s *self) hostClock(gauge func(string, float64)) {
 	gauge("clock_synchronised", synced)
 }
 
+// reloads appends what became of changes of the configuration.
+func (s *self) reloads(gauge func(string, float64), counter func(string, uint64)) {
+	r := s.a.reloaded()
+	gauge("nines_agent_config_reload_success", truth(r.err == nil))
+	gauge("nines_agent_config_reload_timestamp_seconds", float64(r.last.UnixMilli())/1000)
+	counter("nines_agent_config_reloads_total", r.done)
+	counter("nines_agent_config_reload_failures_total", r.failed)
+}
+
 // inputs appends the figures of each input.
-func (s *self) inputs(put func(string, telemetry.Kind, telemetry.Labels, float64)) {
-	for _, st := range s.a.inputs.Stats() {
+func (s *self) inputs(stats []telegraf.Stats, put func(string, telemetry.Kind, telemetry.Labels, float64)) {
+	for _, st := range stats {
 		ls := telemetry.NewLabels(map[string]string{"input": st.Name})
 		put("nines_agent_input_seconds", telemetry.Gauge, ls, st.Last.Seconds())
 		put("nines_agent_input_running_seconds", telemetry.Gauge, ls, st.Running.Seconds())
@@ -186,6 +215,9 @@ func (s *self) inputs(put func(string, telemetry.Kind, telemetry.Labels, float64
 		put("nines_agent_input_missed_total", telemetry.Counter, ls, float64(st.Missed))
 		put("nines_agent_input_series", telemetry.Gauge, ls, float64(st.Series))
 		put("nines_agent_input_refused_values_total", telemetry.Counter, ls, float64(st.Refused))
+		for _, name := range st.RefusedNames {
+			put("nines_agent_input_refused", telemetry.Gauge, telemetry.NewLabels(map[string]string{"input": st.Name, "metric": name}), 1)
+		}
 	}
 }
 

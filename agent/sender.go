@@ -142,9 +142,9 @@ type busSender struct {
 
 func newBusSender(c *bus.Client, a *Agent) *busSender {
 	labels := a.framer.Host()
-	s := &busSender{client: c, topic: a.cfg.Topic, zone: labels.Get("zone"), host: labels.Get("host"), boot: a.boot,
+	s := &busSender{client: c, topic: a.cfg().Topic, zone: labels.Get("zone"), host: labels.Get("host"), boot: a.boot,
 		routes: a.spool, clock: a.clock.Now, log: a.log}
-	agent := a.cfg.Agent
+	agent := a.cfg().Agent
 	s.record[0] = bus.Record{Key: []byte(agent), Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeFrame)}}}
 	return s
 }

@@ -27,17 +27,17 @@ const (
 
 var errTooLarge = errors.New("one round is larger than a frame may be")
 
-// Framer collects rounds and makes frames of them. Sink and Schema are safe for
-// concurrent use; everything else belongs to one goroutine.
+// Framer collects rounds and makes frames of them. Sink, Schema, Host and
+// SetHost are safe for concurrent use; everything else belongs to one goroutine.
 type Framer struct {
 	agent string
 	boot  uint64
-	host  telemetry.Labels
 	limit int
 	// urgent receives after a round that should leave at once.
 	urgent chan struct{}
 
 	mu      sync.Mutex
+	host    telemetry.Labels
 	pending []telemetry.Round
 	defs    map[uint64]*telemetry.Schema // those in schema
 
@@ -91,8 +91,19 @@ func (f *Framer) Flush(now int64) []spool.Item {
 // Urgent receives after a round that should leave at once.
 func (f *Framer) Urgent() <-chan struct{} { return f.urgent }
 
-// Host returns the labels of every frame.
-func (f *Framer) Host() telemetry.Labels { return f.host }
+// Host returns the labels of every frame from now on.
+func (f *Framer) Host() telemetry.Labels {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.host
+}
+
+// SetHost changes the labels of the frames to come; host is not changed after.
+func (f *Framer) SetHost(host telemetry.Labels) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.host = host
+}
 
 // Seq returns the number of the last frame made, 0 before the first.
 func (f *Framer) Seq() uint64 { return f.seq }
@@ -127,7 +138,7 @@ func (f *Framer) frames(items []spool.Item, bs []telemetry.Block, now int64) []s
 // frame encodes the blocks under the next sequence number, which it takes only
 // if the frame is small enough.
 func (f *Framer) frame(bs []telemetry.Block, now int64) (spool.Item, error) {
-	fr := telemetry.Frame{Agent: f.agent, Boot: f.boot, Seq: f.seq + 1, SendTime: now, Host: f.host, Blocks: bs}
+	fr := telemetry.Frame{Agent: f.agent, Boot: f.boot, Seq: f.seq + 1, SendTime: now, Host: f.Host(), Blocks: bs}
 	var carried []uint64
 	b := f.enc.AppendFrame(make([]byte, 0, f.size+f.size/4+256), &fr, func(fp uint64) bool {
 		if last, ok := f.schema[fp]; ok && now-last < schemaEvery && now >= last {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -33,14 +34,17 @@ type Stats struct {
 	Last, Running time.Duration
 	// Series is how many series the input gives at present.
 	Series int
-	// Refused counts values dropped because the input has too many series.
-	Refused uint64
+	// Refused counts values dropped because the input has too many series;
+	// RefusedNames are the first metrics that lost some, at most five.
+	Refused      uint64
+	RefusedNames []string
 }
 
 // input is one configured plugin. Its own goroutine gathers; any may read the
 // figures.
 type input struct {
 	name     string
+	key      string // see Options.key
 	ri       *models.RunningInput
 	opt      *Options
 	acc      *accumulator
@@ -50,6 +54,12 @@ type input struct {
 	failing  bool
 	rounds   []telemetry.Round
 	forgetIn uint64
+	cancel   context.CancelFunc // ends run
+	done     chan struct{}      // closed when run has returned
+
+	refusedNames atomic.Pointer[[]string]
+
+	tick atomic.Int64 // the last one measured, Unix milliseconds
 
 	gathers, errs, missed, refused atomic.Uint64
 	series                         atomic.Int64
@@ -58,12 +68,13 @@ type input struct {
 }
 
 func newInput(ri *models.RunningInput, name string, opt *Options) (*input, error) {
-	in := &input{name: name, ri: ri, opt: opt, log: opt.Log.With("input", name)}
+	in := &input{name: name, key: opt.key(ri), ri: ri, opt: opt, log: opt.Log.With("input", name),
+		cancel: func() {}, done: make(chan struct{})}
 	plugin := ri.Config.Name
 	kinds := newKindTable()
 	in.acc = newAccumulator(ri, newLayout(func(field string, typ telegraf.ValueType) telemetry.Kind {
 		return kinds.kindOf(plugin, field, typ)
-	}))
+	}, opt.maxSeries()))
 	models.SetLoggerOnPlugin(ri.Input, &pluginLog{log: in.log})
 	if err := protect(ri.Init); err != nil {
 		return nil, fmt.Errorf("%s: inputs.%s: initialise input: %w", ri.Config.Source, name, err)
@@ -73,19 +84,21 @@ func newInput(ri *models.RunningInput, name string, opt *Options) (*input, error
 		return nil, fmt.Errorf("%s: inputs.%s: open reader: %w", ri.Config.Source, name, err)
 	}
 	if reader != nil {
-		in.native = &replaced{ri: ri, reader: reader}
+		in.native = &replaced{ri: ri, reader: reader, max: opt.maxSeries()}
 	}
 	return in, nil
 }
 
-// run gathers at every tick until ctx ends.
-func (in *input) run(ctx context.Context) {
+// run gathers at every tick until ctx ends, from the tick after last on, which
+// its predecessor measured; 0 where there is none.
+func (in *input) run(ctx context.Context, last int64) {
+	defer close(in.done)
 	defer in.stop()
 	interval := millis(in.ri.Config.Interval)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
-	var tick int64
+	tick := in.catchUp(ctx, last, interval)
 	for {
 		now := in.opt.Clock()
 		next, missed := nextTick(now, tick, interval)
@@ -99,6 +112,22 @@ func (in *input) run(ctx context.Context) {
 		tick = next
 		in.gather(tick)
 	}
+}
+
+// catchUp measures the tick that passed while this input took the place of
+// another, so that a reload costs no sample. It returns the last tick measured.
+func (in *input) catchUp(ctx context.Context, last, interval int64) int64 {
+	in.tick.Store(last)
+	now := in.opt.Clock()
+	due := last - last%interval + interval
+	switch {
+	case last == 0 || now-due >= interval:
+		return 0 // nothing to catch up with, or too much
+	case now < due || ctx.Err() != nil:
+		return due - interval
+	}
+	in.gather(due)
+	return due
 }
 
 func millis(d time.Duration) int64 { return max(d.Milliseconds(), 1) }
@@ -129,6 +158,7 @@ func nextTick(now, last, interval int64) (next int64, missed uint64) {
 // gather measures once for tick t and hands the rounds to the sink.
 func (in *input) gather(t int64) {
 	began := time.Now()
+	in.tick.Store(t)
 	in.since.Store(began.UnixNano())
 	err := protect(in.start)
 	if err == nil {
@@ -160,6 +190,7 @@ func (in *input) measure(t int64) error {
 		var err error
 		in.rounds, err = in.native.gather(t, in.rounds[:0])
 		in.series.Store(int64(in.native.series()))
+		in.noteRefused(in.native.refused, in.native.refusedNames)
 		return err
 	}
 	l := in.acc.layout
@@ -172,8 +203,22 @@ func (in *input) measure(t int64) error {
 	in.rounds = l.rounds(in.rounds[:0])
 	in.forget(l)
 	in.series.Store(int64(len(l.columns)))
-	in.refused.Store(l.refused)
+	in.noteRefused(l.refused, l.refusedNames)
 	return err
+}
+
+// noteRefused publishes what the limit of series dropped, and says it once.
+func (in *input) noteRefused(values uint64, names []string) {
+	in.refused.Store(values)
+	known := in.refusedNames.Load()
+	if len(names) == 0 || known != nil && len(*known) == len(names) {
+		return
+	}
+	in.refusedNames.Store(&names)
+	if known == nil {
+		in.log.Warn("input has more series than it may have; those beyond the limit are dropped (limits.series_per_input)",
+			"limit", in.opt.maxSeries(), "first_dropped", strings.Join(names, ","))
+	}
 }
 
 // forget looks for series that are gone, some times in each GoneAfter.
@@ -239,6 +284,9 @@ func (in *input) stats() Stats {
 		Name: in.name, Interval: in.ri.Config.Interval, Replaced: in.native != nil,
 		Gathers: in.gathers.Load(), Errors: in.errs.Load() + added, Missed: in.missed.Load(),
 		Last: time.Duration(in.last.Load()), Series: int(in.series.Load()), Refused: in.refused.Load(),
+	}
+	if names := in.refusedNames.Load(); names != nil {
+		st.RefusedNames = *names
 	}
 	if since := in.since.Load(); since != 0 {
 		st.Running = max(time.Duration(time.Now().UnixNano()-since), 1)

@@ -16,9 +16,11 @@ import (
 const (
 	maxColumns = 2048
 	maxText    = 256 << 10
-	// maxSeries bounds what one input may create: a label that never repeats
-	// would otherwise eat the agent's memory.
-	maxSeries = 50_000
+	// defaultMaxSeries bounds what one input may create: a label that never
+	// repeats would otherwise eat the agent's memory.
+	defaultMaxSeries = 50_000
+	// maxRefusedNames is how many of the metrics that lost series are named.
+	maxRefusedNames = 5
 )
 
 // layout remembers which series an input has given and where each stands in
@@ -30,10 +32,13 @@ type layout struct {
 	byKey   map[string]int // series key → column
 	schemas []chunk
 	dirty   bool
-	refused uint64 // fields refused because of maxSeries
-	kindOf  func(field string, typ telegraf.ValueType) telemetry.Kind
-	round   uint64 // number of the round being filled
-	time    int64  // its sample time, Unix milliseconds
+	max     int    // series at most
+	refused uint64 // values refused because of max
+	// refusedNames are the first metrics that lost series.
+	refusedNames []string
+	kindOf       func(field string, typ telegraf.ValueType) telemetry.Kind
+	round        uint64 // number of the round being filled
+	time         int64  // its sample time, Unix milliseconds
 }
 
 // group is one measurement with one set of tags.
@@ -57,8 +62,8 @@ type chunk struct {
 	columns []int
 }
 
-func newLayout(kindOf func(field string, typ telegraf.ValueType) telemetry.Kind) *layout {
-	return &layout{groups: map[uint64][]*group{}, byKey: map[string]int{}, kindOf: kindOf}
+func newLayout(kindOf func(field string, typ telegraf.ValueType) telemetry.Kind, maxSeries int) *layout {
+	return &layout{groups: map[uint64][]*group{}, byKey: map[string]int{}, kindOf: kindOf, max: maxSeries}
 }
 
 // begin starts a round at time t.
@@ -93,7 +98,6 @@ func (l *layout) set(g *group, field string, typ telegraf.ValueType, v float64) 
 	id, ok := g.fields[field]
 	if !ok {
 		if id, ok = l.add(g, field, typ); !ok {
-			l.refused++
 			return
 		}
 	}
@@ -110,7 +114,8 @@ func (l *layout) add(g *group, field string, typ telegraf.ValueType) (int, bool)
 	key := s.Name + s.Labels.String()
 	id, known := l.byKey[key]
 	if !known {
-		if len(l.columns) >= maxSeries {
+		if len(l.columns) >= l.max {
+			l.refuse(s.Name)
 			return 0, false
 		}
 		id = len(l.columns)
@@ -120,6 +125,14 @@ func (l *layout) add(g *group, field string, typ telegraf.ValueType) (int, bool)
 	}
 	g.fields[field] = id
 	return id, true
+}
+
+// refuse counts a value that has no room, and names the first of such metrics.
+func (l *layout) refuse(metric string) {
+	l.refused++
+	if len(l.refusedNames) < maxRefusedNames && !slices.Contains(l.refusedNames, metric) {
+		l.refusedNames = append(slices.Clone(l.refusedNames), metric) // who was given the old one keeps it
+	}
 }
 
 // rounds hands the round over, one per schema; empty ones are left out.

@@ -11,7 +11,7 @@ import (
 )
 
 func gauges() *layout {
-	return newLayout(func(string, telegraf.ValueType) telemetry.Kind { return telemetry.Gauge })
+	return newLayout(func(string, telegraf.ValueType) telemetry.Kind { return telemetry.Gauge }, defaultMaxSeries)
 }
 
 func fill(l *layout, t int64, tags map[string]string, fields ...string) []telemetry.Round {
@@ -88,10 +88,10 @@ func TestWideInputsAreCutIntoSchemas(t *testing.T) {
 func TestUnboundedLabelsAreRefused(t *testing.T) {
 	l := gauges()
 	l.begin(1)
-	for i := range maxSeries + 10 {
+	for i := range defaultMaxSeries + 10 {
 		l.set(l.group("m", map[string]string{"id": fmt.Sprint(i)}), "v", telegraf.Gauge, 1)
 	}
-	if len(l.columns) != maxSeries || l.refused != 10 {
+	if len(l.columns) != defaultMaxSeries || l.refused != 10 {
 		t.Fatalf("%d series, %d refused", len(l.columns), l.refused)
 	}
 }

@@ -20,6 +20,11 @@ type replaced struct {
 	reader Reader
 	seen   []telemetry.Series // the layout that chunks belongs to
 	chunks []chunk            // columns index the reader's values
+	max    int                // series at most
+	// over is how many series of the layout have no room; refused counts their
+	// values so far.
+	over, refused uint64
+	refusedNames  []string
 }
 
 // gather reads once and appends the rounds of time t.
@@ -31,6 +36,7 @@ func (n *replaced) gather(t int64, dst []telemetry.Round) ([]telemetry.Round, er
 	if !sameLayout(series, n.seen) {
 		n.layOut(series)
 	}
+	n.refused += n.over
 	for i := range n.chunks {
 		c := &n.chunks[i]
 		r := telemetry.Round{Schema: c.schema, Time: t, Values: make([]float64, len(c.columns))}
@@ -70,7 +76,7 @@ func sameLayout(a, b []telemetry.Series) bool {
 // reader's values.
 func (n *replaced) layOut(series []telemetry.Series) {
 	kind := telemetry.Gauge
-	l := newLayout(func(string, telegraf.ValueType) telemetry.Kind { return kind })
+	l := newLayout(func(string, telegraf.ValueType) telemetry.Kind { return kind }, n.max)
 	var source []int // column of l → index of the reader
 	for i := range series {
 		s := &series[i]
@@ -92,6 +98,7 @@ func (n *replaced) layOut(series []telemetry.Series) {
 		}
 	}
 	n.chunks, n.seen = l.schemas, series
+	n.over, n.refusedNames = l.refused, l.refusedNames
 }
 
 // sampleMetric is the metric that the plugin would have made for one series.

@@ -10,6 +10,7 @@
 package telegraf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,13 +53,24 @@ type Options struct {
 	// GoneAfter is how long a series that is no longer measured stays in the
 	// schema as absent; 0 means 10 minutes.
 	GoneAfter time.Duration
+	// MaxSeries bounds the series of one input; 0 means 50000. What is beyond it
+	// is dropped and named, see Stats.
+	MaxSeries int
+	// Variant names what else decides how inputs are run, such as what Replace
+	// does: a reload replaces all inputs when it differs.
+	Variant string
 	// Log takes what the inputs have to say; nil discards it.
 	Log *slog.Logger
 }
 
 // Inputs are the configured inputs of one agent.
 type Inputs struct {
-	opt    Options
+	opt  Options
+	crew sync.WaitGroup // one for each input that runs
+
+	mu     sync.Mutex
+	ctx    context.Context // of Run
+	ended  bool            // nothing is launched any more
 	inputs []*input
 	absent []string
 }
@@ -74,7 +86,7 @@ func New(opt Options) (*Inputs, error) {
 	}
 	s := &Inputs{opt: opt}
 	var errs []error
-	names := map[string]int{}
+	names := map[string]bool{}
 	for _, ri := range running {
 		if reason := missing(ri.Input); reason != "" {
 			s.leaveOut(ri.Config.Name, reason)
@@ -100,26 +112,42 @@ func (s *Inputs) leaveOut(name, reason string) {
 }
 
 // Absent names the configured inputs whose hardware this host lacks.
-func (s *Inputs) Absent() []string { return s.absent }
+func (s *Inputs) Absent() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.absent
+}
 
 // Len returns how many inputs run.
-func (s *Inputs) Len() int { return len(s.inputs) }
+func (s *Inputs) Len() int { return len(s.all()) }
+
+// all returns the inputs of now.
+func (s *Inputs) all() []*input {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inputs // replaced as a whole, never changed
+}
 
 // Run gathers every input at its interval until ctx ends. It waits two seconds
 // for gathers under way; one that hangs for longer is left behind, because
 // nothing in Go can end it.
 func (s *Inputs) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
+	s.mu.Lock()
+	s.ctx = ctx
 	for _, in := range s.inputs {
-		wg.Go(func() { in.run(ctx) })
+		s.launch(in, nil)
 	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
-		wg.Wait()
+		s.crew.Wait()
 		close(done)
 	}()
-	<-ctx.Done()
-	timer := time.NewTimer(2 * time.Second)
+	timer := time.NewTimer(leaveAfter)
 	defer timer.Stop()
 	select {
 	case <-done:
@@ -136,8 +164,9 @@ func (s *Inputs) Run(ctx context.Context) error {
 
 // Stats returns the figures of each input, in the order of their names.
 func (s *Inputs) Stats() []Stats {
-	out := make([]Stats, len(s.inputs))
-	for i, in := range s.inputs {
+	inputs := s.all()
+	out := make([]Stats, len(inputs))
+	for i, in := range inputs {
 		out[i] = in.stats()
 	}
 	return out
@@ -157,13 +186,14 @@ type Result struct {
 // are differences) and returns what the second gather gave. Inputs that have
 // not returned when ctx ends give its error.
 func (s *Inputs) Once(ctx context.Context, pause time.Duration) []Result {
-	results := make([]Result, len(s.inputs))
-	done := make([]chan Result, len(s.inputs))
-	for i, in := range s.inputs {
+	inputs := s.all()
+	results := make([]Result, len(inputs))
+	done := make([]chan Result, len(inputs))
+	for i, in := range inputs {
 		done[i] = make(chan Result, 1)
 		go func() { done[i] <- in.once(ctx, pause) }()
 	}
-	for i, in := range s.inputs {
+	for i, in := range inputs {
 		select {
 		case results[i] = <-done[i]:
 		case <-ctx.Done():
@@ -188,16 +218,27 @@ func (o *Options) fill() {
 	}
 }
 
-// uniqueName names an input for its figures: the alias if it has one, else the
-// plugin's name, numbered from the second on.
-func uniqueName(ri *models.RunningInput, seen map[string]int) string {
-	name := ri.Config.Name
+func (o *Options) maxSeries() int { return cmp.Or(o.MaxSeries, defaultMaxSeries) }
+
+// baseName is the plugin's name, with the alias if it has one.
+func baseName(ri *models.RunningInput) string {
 	if ri.Config.Alias != "" {
-		name += "::" + ri.Config.Alias
+		return ri.Config.Name + "::" + ri.Config.Alias
 	}
-	seen[name]++
-	if n := seen[name]; n > 1 {
-		return fmt.Sprintf("%s#%d", name, n)
+	return ri.Config.Name
+}
+
+// uniqueName names an input for its figures by its base name, numbered from the
+// second on.
+func uniqueName(ri *models.RunningInput, used map[string]bool) string {
+	base := baseName(ri)
+	name := base
+	for n := 2; used[name]; n++ {
+		name = fmt.Sprintf("%s#%d", base, n)
 	}
+	used[name] = true
 	return name
 }
+
+// byName orders inputs as they are shown.
+func byName(a, b *input) int { return cmp.Compare(a.name, b.name) }

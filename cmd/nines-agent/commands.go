@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -90,25 +91,18 @@ func runAgent(ctx context.Context, file, state string, log *slog.Logger) error {
 	running, absent := a.Inputs()
 	log.Info("agent starts", "agent", a.Name(), "boot", fmt.Sprintf("%016x", a.Boot()), "version", version,
 		"kafka", strings.Join(cfg.Kafka.Brokers, ","), "inputs", strings.Join(running, ","), "not_on_this_host", strings.Join(absent, ","))
-	go noteHUP(ctx, log)
-	err = a.Run(ctx)
-	log.Info("agent stopped")
-	return failed(err)
-}
-
-// noteHUP keeps SIGHUP from ending the agent, and says what it does not do.
-func noteHUP(ctx context.Context, log *slog.Logger) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hup:
-			log.Warn("SIGHUP: the configuration is read at start; restart the agent to change it (targets in file_sd files are re-read by themselves)")
-		}
-	}
+	r := &reloader{file: file, log: log, reload: func() error { return a.ReloadFile(file) }, asked: make(chan chan error), hup: hup}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	beside.Go(func() { r.run(ctx) })
+	err = a.Run(ctx)
+	log.Info("agent stopped")
+	return failed(err)
 }
 
 func newTest(f *flags, out, errOut io.Writer) *cobra.Command {
