@@ -100,6 +100,7 @@ var table = []row{
 
 	{"test/module", 0, "", "builds other projects' programs for tests, whatever they are fed"},
 	{"test/postgres", 0, "", "starts Debian's PostgreSQL for tests, whatever they store there"},
+	{"test/llm", 0, "", "a language model's API by script, whoever asks it"},
 	{"test/kafka", 1, "internal/broker", "starts Apache Kafka for tests, or the embedded broker in its place"},
 }
 

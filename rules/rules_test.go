@@ -37,7 +37,7 @@ func TestShippedConfigurationLoads(t *testing.T) {
 	if len(set.Warnings) != 0 {
 		t.Errorf("warnings:\n%v", set.Warnings)
 	}
-	if len(set.RuleSet.Objectives) != 4 || len(set.Contracts) != 1 || len(set.RuleSet.Streams) != 5 {
+	if len(set.RuleSet.Objectives) != 6 || len(set.Contracts) != 1 || len(set.RuleSet.Streams) != 7 {
 		t.Fatalf("%d objectives, %d contracts, %d streams", len(set.RuleSet.Objectives), len(set.Contracts), len(set.RuleSet.Streams))
 	}
 	byName := map[string]*slo.Objective{}

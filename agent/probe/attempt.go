@@ -21,6 +21,10 @@ func (e *engine) attempt(ctx context.Context, t *target, sp *spec, at int64) {
 	if ctx.Err() != nil {
 		return
 	}
+	if r.noBudget {
+		e.missBudget(t, at, &r)
+		return
+	}
 	if !r.ok && wait > sp.timeout+time.Duration(sp.interval/2)*time.Millisecond {
 		// The end of the time-out was noticed late: this process was suspended
 		// or starved, and an answer may have come in time.
@@ -92,6 +96,15 @@ func (e *engine) miss(t *target, n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.series.miss(n)
+}
+
+// missBudget counts an attempt that was not made because its job has used up
+// its budget. It says so in a round of its own: no other may come for a day.
+func (e *engine) missBudget(t *target, at int64, r *result) {
+	e.m.missed.Inc()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e.sink(t.series.noBudgetRound(at, r))
 }
 
 // noteChange logs, at debug level, that a target began or ceased to fail.

@@ -27,6 +27,8 @@ type env struct {
 	boot  uint64
 	agent string
 	ping  *pinger
+	// budgets of tokens, by job; nil where nothing is asked.
+	budgets *budgets
 }
 
 // reserved label names belong to the prober; a target's own label of that name
@@ -68,6 +70,9 @@ func compileJob(j Job, ev env) (*job, error) {
 		if c.tls.RootCAs, err = readCAs(absolute(ev.dir, j.HTTP.CAFile)); err != nil {
 			return nil, fmt.Errorf("http.ca_file: %w", err)
 		}
+	}
+	if _, err = c.key(); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -135,6 +140,8 @@ func (c *job) bind(sp *spec, t discovery.Target) (shown string, err error) {
 		return c.bindHTTP(sp, t)
 	case "dns":
 		return t.Address, c.bindDNS(sp, t)
+	case "llm":
+		return c.bindLLM(sp, t)
 	}
 	return "", fmt.Errorf("%s: probe must be one of %s, got %q", t.Address, strings.Join(kinds, ", "), sp.kind)
 }

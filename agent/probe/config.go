@@ -24,16 +24,17 @@ type Config struct {
 type Job struct {
 	// Name becomes the label job; unique.
 	Name string `yaml:"name"`
-	// Probe is icmp, tcp, http or dns. A target's label __probe overrides it.
+	// Probe is icmp, tcp, http, dns or llm. A target's label __probe overrides it.
 	Probe string `yaml:"probe"`
-	// Interval and Timeout override those of Config.
+	// Interval and Timeout override those of Config. A job with probe: llm, which
+	// costs tokens, does not inherit them: its interval is 60s where it names none.
 	Interval time.Duration `yaml:"interval,omitempty"`
 	Timeout  time.Duration `yaml:"timeout,omitempty"`
 	// Labels are added to every series of the job's targets; labels of a target
 	// go before them.
 	Labels map[string]string `yaml:"labels,omitempty"`
 	// Targets are addresses: URLs for http (http:// is assumed), host:port for
-	// tcp, a host for icmp, and for dns the servers to ask, or, where dns.server
+	// tcp, a host for icmp, the base URL of an API for llm, and for dns the servers to ask, or, where dns.server
 	// is set, the names to ask for.
 	Targets []string `yaml:"targets,omitempty"`
 	// FileSD are Prometheus file_sd files (globs allowed in the last element),
@@ -46,6 +47,39 @@ type Job struct {
 	TCP  TCP  `yaml:"tcp,omitempty"`
 	HTTP HTTP `yaml:"http,omitempty"`
 	DNS  DNS  `yaml:"dns,omitempty"`
+	LLM  LLM  `yaml:"llm,omitempty"`
+}
+
+// LLM configures requests to language models: streaming chat completions of
+// OpenAI's API, POST <target>/chat/completions. Of HTTP, the certificates
+// (ca_file, server_name, insecure_skip_verify), headers, max_body and ip_version
+// hold for them too.
+type LLM struct {
+	// Model to ask; required.
+	Model string `yaml:"model,omitempty"`
+	// Prompt is the one message sent; "Count from one to ten.".
+	Prompt string `yaml:"prompt,omitempty"`
+	// MaxTokens bounds the answer; 16.
+	MaxTokens int64 `yaml:"max_tokens,omitempty"`
+	// TokenLimitField is the request's field for MaxTokens: max_tokens, or
+	// max_completion_tokens, which some models want.
+	TokenLimitField string `yaml:"token_limit_field,omitempty"`
+	// APIKeyFile or APIKeyEnv names where the key lies that is sent as
+	// "Authorization: Bearer"; read before each attempt. None is sent without.
+	APIKeyFile string `yaml:"api_key_file,omitempty"`
+	APIKeyEnv  string `yaml:"api_key_env,omitempty"`
+	// OmitUsage leaves out stream_options, for servers that refuse it. Tokens are
+	// then the pieces of text that came.
+	OmitUsage bool `yaml:"omit_usage,omitempty"`
+	// Budget bounds what all targets of the job use together.
+	Budget TokenBudget `yaml:"budget,omitempty"`
+}
+
+// TokenBudget bounds tokens, those of prompts included, in hours and days of
+// UTC; 0 is no bound. What is used up misses attempts, it fails none.
+type TokenBudget struct {
+	TokensPerHour int64 `yaml:"tokens_per_hour,omitempty"`
+	TokensPerDay  int64 `yaml:"tokens_per_day,omitempty"`
 }
 
 // ICMP configures echo requests.
@@ -117,12 +151,15 @@ type DNS struct {
 const (
 	defaultInterval = time.Second
 	defaultInFlight = 64
-	minInterval     = 10 * time.Millisecond
-	maxInterval     = 24 * time.Hour
+	// llmInterval is the interval of llm jobs that name none.
+	llmInterval = time.Minute
+	minInterval = 10 * time.Millisecond
+	maxInterval = 24 * time.Hour
 )
 
 // withDefaults returns the job with what it inherits or leaves out filled in.
 func (c Config) withDefaults(j Job) Job {
+	c = c.timesFor(j)
 	j.Interval = first(j.Interval, c.Interval, defaultInterval)
 	j.Timeout = first(j.Timeout, c.Timeout, j.Interval*9/10)
 	j.ICMP.Size = first(j.ICMP.Size, 56)
@@ -131,7 +168,18 @@ func (c Config) withDefaults(j Job) Job {
 	j.DNS.Type = first(j.DNS.Type, "A")
 	j.DNS.RCode = first(j.DNS.RCode, "NOERROR")
 	j.DNS.Transport = first(j.DNS.Transport, "udp")
+	j.LLM.Prompt = first(j.LLM.Prompt, "Count from one to ten.")
+	j.LLM.MaxTokens = first(j.LLM.MaxTokens, 16)
+	j.LLM.TokenLimitField = first(j.LLM.TokenLimitField, "max_tokens")
 	return j
+}
+
+// timesFor returns the configuration with the times that the job inherits.
+func (c Config) timesFor(j Job) Config {
+	if j.Probe == "llm" {
+		c.Interval, c.Timeout = llmInterval, 0
+	}
+	return c
 }
 
 // first returns the first value that is not zero, or zero.

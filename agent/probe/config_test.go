@@ -52,6 +52,12 @@ jobs:
     probe: dns
     targets: ["example.com", "example.org"]
     dns: {server: "10.0.0.53:53"}
+  - name: model
+    probe: llm
+    targets: ["https://llm.example.com/v1", "10.0.0.9:8000"]
+    http: {headers: {OpenAI-Organization: x}}
+    llm: {model: m, prompt: "Hi", max_tokens: 8, token_limit_field: max_completion_tokens, api_key_env: KEY, omit_usage: true,
+      budget: {tokens_per_hour: 10000, tokens_per_day: 100000}}
 `
 
 func TestCompleteConfig(t *testing.T) {
@@ -67,6 +73,9 @@ func TestCompleteConfig(t *testing.T) {
 	}
 	if j := (Config{}).withDefaults(Job{Interval: 10 * time.Second}); j.Timeout != 9*time.Second {
 		t.Errorf("timeout %v", j.Timeout)
+	}
+	if j := c.withDefaults(c.Jobs[5]); j.Interval != time.Minute || j.Timeout != 54*time.Second {
+		t.Errorf("a probe that costs tokens inherits the interval: %v %v", j.Interval, j.Timeout)
 	}
 	if err := (Config{}).Validate(); err != nil {
 		t.Errorf("nothing to probe is no mistake: %v", err)
@@ -97,6 +106,12 @@ func TestConfigMistakesAllAtOnceWithPositions(t *testing.T) {
       probe: tcp
       targets: [nohost]
       timeout: 100us
+    - name: model
+      probe: llm
+      targets: ["ftp://x/"]
+      http: {status: [200], keep_alive: true}
+      llm: {max_tokens: -1, token_limit_field: x, api_key_file: a, api_key_env: b,
+        budget: {tokens_per_hour: -1, tokens_per_day: 10}}
 `
 	doc, err := yamlconf.One("agent.yml", []byte(text))
 	if err != nil {
@@ -124,7 +139,7 @@ func TestConfigMistakesAllAtOnceWithPositions(t *testing.T) {
 		`probe.jobs[0].http.ip_version: must be 4 or 6, got 5`,
 		`probe.jobs[0].http.headers: not a valid header: "A B: c"`,
 		`agent.yml:11:13: probe.jobs[1].name: is used by two jobs, got "web"`,
-		`probe.jobs[1].probe: must be one of dns, http, icmp, tcp, got "tpc"`,
+		`probe.jobs[1].probe: must be one of dns, http, icmp, llm, tcp, got "tpc"`,
 		`probe.jobs[1].file_sd[0]: targets file must end in .json, .yml or .yaml, got "targets.txt"`,
 		`probe.jobs[2].name: is missing`,
 		`probe.jobs[2].dns.name: give either dns.name`,
@@ -135,6 +150,15 @@ func TestConfigMistakesAllAtOnceWithPositions(t *testing.T) {
 		`probe.jobs[3].icmp.size: must lie within 16 and 65000 bytes, got 1`,
 		`probe.jobs[4].targets[0]: tcp target must be host:port`,
 		`probe.jobs[4].timeout: must be at least 1ms, got 100µs`,
+		`agent.yml:26:17: probe.jobs[5].targets[0]: http target must be a URL`,
+		`agent.yml:27:22: probe.jobs[5].http.status: has no meaning for probe: llm; leave it out`,
+		`agent.yml:27:41: probe.jobs[5].http.keep_alive: has no meaning`,
+		`probe.jobs[5].llm.model: is missing: name the model to ask`,
+		`agent.yml:28:25: probe.jobs[5].llm.max_tokens: must lie within 1 and 100000, got -1`,
+		`agent.yml:28:48: probe.jobs[5].llm.token_limit_field: must be max_tokens or max_completion_tokens, got "x"`,
+		`probe.jobs[5].llm.api_key_env: give api_key_file or api_key_env, not both`,
+		`agent.yml:29:35: probe.jobs[5].llm.budget.tokens_per_hour: must be at least 0, got -1`,
+		`agent.yml:29:55: probe.jobs[5].llm.budget.tokens_per_day: is less than one request may use`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

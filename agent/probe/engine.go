@@ -191,9 +191,9 @@ func (e *engine) replace(t *target, sp *spec, now int64) {
 	if old.interval != sp.interval || old.phase != sp.phase {
 		t.due = firstDue(max(now, t.due-old.interval), sp.interval, sp.phase)
 	}
-	if old.phases != sp.phases {
+	if old.phases != sp.phases || old.figures != sp.figures {
 		t.mu.Lock()
-		t.series.phases = sp.phases
+		t.series.phases, t.series.figures = sp.phases, sp.figures
 		t.series.layout()
 		t.mu.Unlock()
 	}

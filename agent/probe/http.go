@@ -58,16 +58,24 @@ func (c *job) bindHTTP(sp *spec, t discovery.Target) (shown string, err error) {
 		return "", err
 	}
 	p := &httpProbe{c: c, url: u, boot: c.env.boot, out: out}
-	sp.phases = [numPhases]bool{phaseConnect: true, phaseFirstByte: true, phaseTransfer: true}
-	_, isLiteral := netip.ParseAddr(u.Hostname())
-	sp.phases[phaseDNS] = isLiteral != nil || c.HTTP.FollowRedirects
-	sp.phases[phaseTLS] = u.Scheme == "https" || c.HTTP.FollowRedirects
+	sp.phases = httpPhases(u)
+	if c.HTTP.FollowRedirects {
+		sp.phases[phaseDNS], sp.phases[phaseTLS] = true, true
+	}
 	if c.HTTP.KeepAlive {
 		p.idle = &idleConn{}
 		sp.close = p.idle.close
 	}
 	sp.probe = p.probe
 	return u.Redacted(), nil
+}
+
+// httpPhases returns the phases that requests to u can have.
+func httpPhases(u *url.URL) [numPhases]bool {
+	p := [numPhases]bool{phaseConnect: true, phaseFirstByte: true, phaseTransfer: true}
+	_, isName := netip.ParseAddr(u.Hostname())
+	p[phaseDNS], p[phaseTLS] = isName != nil, u.Scheme == "https"
+	return p
 }
 
 // targetURL reads a target's address, with __scheme and __path where it is no

@@ -1,6 +1,6 @@
 // Package probe measures from outside whether targets answer, how fast, and
-// why not: by ICMP echo, TCP connect, HTTP(S) request and DNS query. package
-// agent runs it.
+// why not: by ICMP echo, TCP connect, HTTP(S) request, DNS query and a question
+// to a language model. package agent runs it.
 //
 // It promises:
 //
@@ -21,7 +21,7 @@
 // probe_duration_seconds, probe_failures_total{reason} and probe_missed_total
 // from their first occurrence, probe_rtt_seconds every 10 s, and for http
 // probe_phase_seconds{phase}, probe_http_status and
-// probe_tls_expiry_timestamp_seconds. Per agent: probe_control_success and
+// probe_tls_expiry_timestamp_seconds, and for llm what figures.go names. Per agent: probe_control_success and
 // probe_control_duration_seconds of each control target, and probe_offline.
 package probe
 
@@ -96,7 +96,7 @@ func New(opt Options) (*Prober, error) {
 	}
 	p := &Prober{
 		opt:     opt,
-		env:     env{dir: opt.Dir, boot: opt.Boot, agent: opt.Agent, ping: newPinger(opt.Log)},
+		env:     env{dir: opt.Dir, boot: opt.Boot, agent: opt.Agent, ping: newPinger(opt.Log), budgets: &budgets{}},
 		engine:  newEngine(opt.Clock, opt.Sink, opt.Log, newOwnMetrics(opt.Metrics)),
 		changed: make(chan struct{}, 1),
 		sources: map[string]*source{},

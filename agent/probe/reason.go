@@ -38,11 +38,28 @@ const (
 	reasonOther
 	// reasonOverrun: not started, too many attempts of the target under way.
 	reasonOverrun
+	// reasonAuth: the target does not accept who asks (HTTP 401, 403).
+	reasonAuth
+	// reasonRateLimited: the target has had enough requests (HTTP 429).
+	reasonRateLimited
+	// reasonOverloaded: the target has too much to do (HTTP 503, 529).
+	reasonOverloaded
+	// reasonServerError: the target failed (other HTTP 5xx).
+	reasonServerError
+	// reasonMalformed: what came is not what the protocol says.
+	reasonMalformed
+	// reasonCut: a stream stopped before its end.
+	reasonCut
+	// reasonEmpty: a whole answer with nothing in it.
+	reasonEmpty
+	// reasonContentFilter: the target's content filter ended the answer.
+	reasonContentFilter
 	numReasons
 )
 
 var reasonNames = [numReasons]string{
 	"timeout", "refused", "unreachable", "dns", "tls", "status", "reset", "canceled", "other", "overrun",
+	"auth", "rate_limited", "overloaded", "server_error", "malformed", "cut", "empty", "content_filter",
 }
 
 func (r reason) String() string { return reasonNames[r] }
@@ -74,10 +91,16 @@ type result struct {
 	phases  [numPhases]time.Duration
 	status  int       // HTTP status, 0 where none came
 	expiry  time.Time // earliest end of the certificates shown, zero where none
+	// noBudget says that the attempt was not made: its job has used up what it
+	// may use.
+	noBudget bool
+	figures  figures
+	finish   finish
+	gaps     []time.Duration // between the pieces of a streamed answer
 }
 
 func newResult() result {
-	r := result{latency: -1}
+	r := result{latency: -1, figures: noFigures()}
 	for i := range r.phases {
 		r.phases[i] = -1
 	}

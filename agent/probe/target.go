@@ -25,6 +25,7 @@ type spec struct {
 	phase    int64 // ms past a multiple of interval
 	timeout  time.Duration
 	phases   [numPhases]bool // which phases can occur
+	figures  [numFigures]bool
 	probe    probeFunc
 	// control is the index of a control target plus one, else 0.
 	control int
@@ -54,16 +55,19 @@ const rttWindow = 10_000
 type counts struct {
 	failures [numReasons]uint64
 	missed   uint64
+	noBudget uint64
+	finishes [numFinishes]uint64
 }
 
 func (c *counts) empty() bool { return *c == counts{} }
 
 // series turns results into rounds. It is not safe for concurrent use.
 type series struct {
-	labels telemetry.Labels
-	phases [numPhases]bool
-	http   bool
-	counts counts
+	labels  telemetry.Labels
+	phases  [numPhases]bool
+	figures [numFigures]bool
+	http    bool
+	counts  counts
 
 	// The columns of schema after the first three: phases, http_status and
 	// tls_expiry where they can occur, then counters that have counted.
@@ -73,16 +77,27 @@ type series struct {
 	rtt     *telemetry.Schema
 
 	newest int64 // sample time of the newest round so far
-	hist   *hist.Histogram
+	hists  [numHists]*hist.Histogram
 }
+
+// The histograms of a target, with the names of their series.
+const (
+	histRTT = iota
+	histGaps
+	numHists
+)
+
+var histNames = [numHists]string{"probe_rtt_seconds", "probe_llm_inter_token_seconds"}
 
 // columns are the indexes of optional columns; 0 means there is none.
 type columns struct {
 	phases         [numPhases]int
 	status, expiry int
+	figures        [numFigures]int
 	failures       [numReasons]int
 	missed         int
-	n              int
+	noBudget       int
+	finishes       [numFinishes]int
 }
 
 const (
@@ -93,7 +108,7 @@ const (
 )
 
 func newSeries(sp *spec, c counts) series {
-	s := series{labels: sp.labels, phases: sp.phases, http: sp.kind == "http", counts: c}
+	s := series{labels: sp.labels, phases: sp.phases, figures: sp.figures, http: sp.kind == "http" || sp.kind == "llm", counts: c}
 	s.layout()
 	return s
 }
@@ -124,6 +139,17 @@ func (s *series) layout() {
 	if s.phases[phaseTLS] {
 		c.expiry = add("probe_tls_expiry_timestamp_seconds", telemetry.Gauge)
 	}
+	for f, can := range s.figures {
+		if can {
+			c.figures[f] = add(figureNames[f], telemetry.Gauge)
+		}
+	}
+	s.layoutCounters(&c, add)
+	s.schema, s.columns = telemetry.NewSchema(list), c
+}
+
+// layoutCounters adds the counters that have counted.
+func (s *series) layoutCounters(c *columns, add func(string, telemetry.Kind, ...telemetry.Label) int) {
 	for r, n := range s.counts.failures {
 		if n > 0 {
 			c.failures[r] = add("probe_failures_total", telemetry.Counter, telemetry.Label{Name: "reason", Value: reason(r).String()})
@@ -132,8 +158,14 @@ func (s *series) layout() {
 	if s.counts.missed > 0 {
 		c.missed = add("probe_missed_total", telemetry.Counter)
 	}
-	c.n = len(list)
-	s.schema, s.columns = telemetry.NewSchema(list), c
+	if s.counts.noBudget > 0 {
+		c.noBudget = add("probe_missed_total", telemetry.Counter, telemetry.Label{Name: "reason", Value: "budget"})
+	}
+	for f, n := range s.counts.finishes {
+		if n > 0 {
+			c.finishes[f] = add("probe_llm_finish_total", telemetry.Counter, telemetry.Label{Name: "reason", Value: finishNames[f]})
+		}
+	}
 }
 
 // miss counts attempts that were not made. The count travels with the next
@@ -154,6 +186,7 @@ func (s *series) round(at int64, wait time.Duration, r *result) telemetry.Round 
 			s.layout()
 		}
 	}
+	s.finished(r.finish)
 	b := newRoundBuilder(s.schema, at)
 	latency := wait
 	if r.latency >= 0 {
@@ -162,21 +195,42 @@ func (s *series) round(at int64, wait time.Duration, r *result) telemetry.Round 
 	if r.ok {
 		b.set(colSuccess, 1)
 		b.setDuration(colLatency, latency)
-		s.observe(latency)
+		s.observe(histRTT, latency)
 	} else {
 		b.set(colSuccess, 0)
 		b.set(colLatency, math.Inf(1))
 	}
+	for _, gap := range r.gaps {
+		s.observe(histGaps, gap)
+	}
 	b.setDuration(colDuration, wait)
 	s.setDetails(&b, r)
-	// Counters go only into rounds newer than all before: an attempt that ends
-	// after a later one would otherwise carry the greater count at the earlier
-	// time, which reads as a reset.
-	if at > s.newest {
-		s.newest = at
-		s.setCounters(&b)
-	}
+	s.setCounters(&b, at)
 	b.round.Urgent = !r.ok
+	return b.finish()
+}
+
+// finished counts how an answer ended.
+func (s *series) finished(f finish) {
+	if f == finishNone {
+		return
+	}
+	s.counts.finishes[f]++
+	if s.columns.finishes[f] == 0 {
+		s.layout()
+	}
+}
+
+// noBudgetRound returns the round of an attempt that was not made because its
+// budget is used up: no success and no latency, which are unknown.
+func (s *series) noBudgetRound(at int64, r *result) telemetry.Round {
+	s.counts.noBudget++
+	if s.columns.noBudget == 0 {
+		s.layout()
+	}
+	b := newRoundBuilder(s.schema, at)
+	s.setDetails(&b, r)
+	s.setCounters(&b, at)
 	return b.finish()
 }
 
@@ -192,9 +246,21 @@ func (s *series) setDetails(b *roundBuilder, r *result) {
 	if s.columns.expiry > 0 && !r.expiry.IsZero() {
 		b.set(s.columns.expiry, float64(r.expiry.Unix()))
 	}
+	for f, col := range s.columns.figures {
+		if col > 0 && !math.IsNaN(r.figures[f]) {
+			b.set(col, r.figures[f])
+		}
+	}
 }
 
-func (s *series) setCounters(b *roundBuilder) {
+// setCounters sets the counters of a round newer than all before: an attempt
+// that ends after a later one would otherwise carry the greater count at the
+// earlier time, which reads as a reset.
+func (s *series) setCounters(b *roundBuilder, at int64) {
+	if at <= s.newest {
+		return
+	}
+	s.newest = at
 	for r, col := range s.columns.failures {
 		if col > 0 {
 			b.set(col, float64(s.counts.failures[r]))
@@ -202,6 +268,14 @@ func (s *series) setCounters(b *roundBuilder) {
 	}
 	if s.columns.missed > 0 {
 		b.set(s.columns.missed, float64(s.counts.missed))
+	}
+	if s.columns.noBudget > 0 {
+		b.set(s.columns.noBudget, float64(s.counts.noBudget))
+	}
+	for f, col := range s.columns.finishes {
+		if col > 0 {
+			b.set(col, float64(s.counts.finishes[f]))
+		}
 	}
 }
 
@@ -220,25 +294,38 @@ func (s *series) blindRound(at int64, wait time.Duration) telemetry.Round {
 	return b.finish()
 }
 
-func (s *series) observe(latency time.Duration) {
-	if s.hist == nil {
-		s.hist = &hist.Histogram{}
+func (s *series) observe(which int, d time.Duration) {
+	if s.hists[which] == nil {
+		s.hists[which] = &hist.Histogram{}
 	}
-	s.hist.Observe(latency.Seconds())
+	s.hists[which].Observe(d.Seconds())
 }
 
 // takeRTT returns the round of what was observed since the last one, with the
 // sample time at, and tells whether there was anything.
 func (s *series) takeRTT(at int64) (telemetry.Round, bool) {
-	if s.hist == nil {
+	n := 1
+	if s.figures[figureTTFT] {
+		n = numHists
+	}
+	if s.hists == ([numHists]*hist.Histogram{}) {
 		return telemetry.Round{}, false
 	}
 	if s.rtt == nil {
-		s.rtt = telemetry.NewSchema([]telemetry.Series{
-			{Name: "probe_rtt_seconds", Labels: s.labels, Kind: telemetry.Histogram},
-		})
+		var list []telemetry.Series
+		for _, name := range histNames[:n] {
+			list = append(list, telemetry.Series{Name: name, Labels: s.labels, Kind: telemetry.Histogram})
+		}
+		s.rtt = telemetry.NewSchema(list)
 	}
-	h := s.hist
-	s.hist = nil
-	return telemetry.Round{Schema: s.rtt, Time: at, Values: []float64{0}, Hists: []*hist.Histogram{h}}, true
+	b := newRoundBuilder(s.rtt, at)
+	b.round.Hists = make([]*hist.Histogram, n)
+	for i := range n {
+		if s.hists[i] != nil {
+			b.set(i, 0)
+			b.round.Hists[i] = s.hists[i]
+		}
+	}
+	s.hists = [numHists]*hist.Histogram{}
+	return b.finish(), true
 }

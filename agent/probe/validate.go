@@ -17,7 +17,7 @@ import (
 )
 
 // Kinds are the kinds of probes, as jobs and the label __probe name them.
-var kinds = []string{"dns", "http", "icmp", "tcp"}
+var kinds = []string{"dns", "http", "icmp", "llm", "tcp"}
 
 // complaints collects what is wrong, each with the path of its field.
 type complaints []complaint
@@ -101,7 +101,7 @@ func checkTimes(e *complaints, path string, interval, timeout time.Duration, c C
 }
 
 func (c Config) validateJob(e *complaints, path string, j Job) {
-	checkTimes(e, path, j.Interval, j.Timeout, c)
+	checkTimes(e, path, j.Interval, j.Timeout, c.timesFor(j))
 	if !slices.Contains(kinds, j.Probe) {
 		e.add(path+"probe", "must be one of %s, got %q", strings.Join(kinds, ", "), j.Probe)
 	}
@@ -120,6 +120,7 @@ func (c Config) validateJob(e *complaints, path string, j Job) {
 	checkIPVersion(e, path+"tcp.", j.TCP.IPVersion)
 	validateHTTP(e, path+"http.", j.HTTP)
 	validateDNS(e, path+"dns.", j)
+	validateLLM(e, path, j)
 	if !slices.Contains(kinds, j.Probe) {
 		return
 	}
@@ -199,6 +200,7 @@ func validateDNS(e *complaints, path string, j Job) {
 // needs files or sockets.
 func checkAddress(j Job, address string) error {
 	j.HTTP.CAFile, j.HTTP.BodyRegexp, j.DNS.AnswerRegexp = "", "", ""
+	j.LLM.APIKeyFile, j.LLM.APIKeyEnv = "", ""
 	_, err := compileTarget(j, discovery.Target{Address: address}, env{})
 	return err
 }

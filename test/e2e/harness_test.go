@@ -218,7 +218,7 @@ func newSite(t *testing.T) *site {
 			t.Fatal(err)
 		}
 	}
-	for _, old := range []string{"objectives/probe-availability.yaml", "objectives/probe-latency.yaml"} {
+	for _, old := range []string{"objectives/llm-ttft.yaml", "objectives/probe-availability.yaml", "objectives/probe-latency.yaml"} {
 		if err := os.Remove(filepath.Join(conf, old)); err != nil {
 			t.Fatal(err)
 		}
