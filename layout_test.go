@@ -93,7 +93,7 @@ var table = []row{
 		"the two pure states over a ledger, without Kafka; whoever simulates, replays or tests drives it"},
 
 	{"cmd/nines", 5, "*", "wires everything"},
-	{"cmd/nines-agent", 5, "agent agent/telegraf", "the agent alone stays lean"},
+	{"cmd/nines-agent", 5, "agent agent/gpu agent/telegraf", "the agent alone stays lean; it is its own GPU worker"},
 	{"bench", 5, "*", "measures anything"},
 	{"bench/collector", 4, "agent/framing internal/bus internal/rulelog internal/telemetry internal/topology internal/wire rules test/kafka test/module",
 		"writes what agents write and starts programs; nothing of a collector runs in it"},
@@ -140,6 +140,7 @@ var only = []struct{ path, users, why string }{
 	{"flag", "bench", "packages have options, not flags"},
 	{"log/slog", "*", "given in Options"},
 	{"log", "agent/telegraf", "log/slog, given in Options; Telegraf's own logger is tamed in one place"},
+	{"github.com/ebitengine/purego", "agent/gpu", "the one shared library that is called without cgo is NVML"},
 	{"unsafe", "", "nothing here needs it"},
 }
 

@@ -60,6 +60,10 @@ type Config struct {
 	// StateDir is where relative paths of what the agent writes start; the
 	// program that runs it sets it.
 	StateDir string `yaml:"-"`
+	// GPUWorker is the command that reads NVIDIA's GPUs in a process of its own,
+	// where the driver may hang or fail without the agent; the program that runs
+	// the agent sets it. Without one they are read in the agent's process.
+	GPUWorker []string `yaml:"-"`
 	// inputsLine is where the inline TOML begins in the YAML file.
 	inputsLine int
 	file       string

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"time"
 
 	tg "github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/filter"
@@ -21,6 +22,7 @@ import (
 	"github.com/influxdata/telegraf/plugins/inputs/swap"
 	"github.com/influxdata/telegraf/plugins/inputs/system"
 
+	"nines/agent/gpu"
 	"nines/agent/host"
 	"nines/agent/telegraf"
 	"nines/internal/telemetry"
@@ -28,7 +30,7 @@ import (
 
 // newInputs prepares the inputs of the configuration.
 func newInputs(cfg Config, clock func() int64, sink telemetry.Sink, log *slog.Logger) (*telegraf.Inputs, error) {
-	opt, err := inputOptions(cfg)
+	opt, err := inputOptions(cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -41,11 +43,13 @@ func newInputs(cfg Config, clock func() int64, sink telemetry.Sink, log *slog.Lo
 }
 
 // inputOptions are what a configuration decides about inputs.
-func inputOptions(cfg Config) (telegraf.Options, error) {
+func inputOptions(cfg Config, log *slog.Logger) (telegraf.Options, error) {
 	files, err := cfg.inputFiles()
 	opt := telegraf.Options{Files: files, Interval: cfg.Interval, Variant: cfg.Readers, MaxSeries: cfg.Limits.SeriesPerInput}
 	r := host.EnvRoots()
-	opt.Replace = replacer{roots: r, shared: host.NewShared(r), plugins: cfg.Readers != ReadersKernel}.reader
+	opt.Replace = replacer{
+		roots: r, shared: host.NewShared(r), plugins: cfg.Readers != ReadersKernel, gpuWorker: cfg.GPUWorker, log: log,
+	}.reader
 	return opt, err
 }
 
@@ -66,6 +70,9 @@ type replacer struct {
 	shared *host.Shared
 	// plugins leaves Telegraf's inputs to Telegraf.
 	plugins bool
+	// gpuWorker is Config.GPUWorker.
+	gpuWorker []string
+	log       *slog.Logger
 }
 
 func (r replacer) reader(in tg.Input) (telegraf.Reader, error) {
@@ -112,9 +119,11 @@ func (r replacer) reader(in tg.Input) (telegraf.Reader, error) {
 
 // own returns the reader of an input that Telegraf does not have.
 func (r replacer) own(in telegraf.Own) (telegraf.Reader, error) {
-	switch in.(type) {
+	switch p := in.(type) {
 	case *telegraf.EDAC:
 		return present(host.NewEDAC(r.roots))
+	case *telegraf.GPU:
+		return r.gpu(p)
 	}
 	return nil, nil
 }
@@ -175,4 +184,15 @@ func (r replacer) conntrack(p *conntrack.Conntrack) (telegraf.Reader, error) {
 	return host.NewConntrack(r.roots, host.PerCPUOptions{
 		Total: slices.Contains(p.Collect, "all"), PerCPU: slices.Contains(p.Collect, "percpu"),
 	}), nil
+}
+
+func (r replacer) gpu(p *telegraf.GPU) (telegraf.Reader, error) {
+	opt := gpu.InputOptions{
+		Sys: r.roots.Sys, Library: p.Library, NvidiaSMI: p.NvidiaSMI, ROCmSMI: p.ROCmSMI, Worker: r.gpuWorker,
+		Expected: p.Expected, Processes: p.Processes, Timeout: time.Duration(p.Timeout), Log: r.log,
+	}
+	if why := gpu.Missing(opt); why != "" {
+		return nil, telegraf.Absent("%s", why)
+	}
+	return gpu.NewReader(opt), nil
 }

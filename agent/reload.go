@@ -25,7 +25,7 @@ func (a *Agent) ReloadFile(file string) error {
 		a.noteReload(err)
 		return err
 	}
-	cfg.StateDir = a.opt.Config.StateDir
+	cfg.StateDir, cfg.GPUWorker = a.opt.Config.StateDir, a.opt.Config.GPUWorker
 	return a.Reload(cfg)
 }
 
@@ -57,7 +57,7 @@ func (a *Agent) reload(to Config) (telegraf.Change, error) {
 	if err := a.needsRestart(&to); err != nil {
 		return none, err
 	}
-	opt, err := inputOptions(to)
+	opt, err := inputOptions(to, a.log)
 	if err != nil {
 		return none, err
 	}

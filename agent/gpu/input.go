@@ -168,13 +168,16 @@ func (r *Reader) take(reading Reading, stuck bool) int {
 	t := &r.table
 	t.put("gpu_source_up", bool01(reading.Err == ""), "source", reading.Source)
 	t.put("gpu_source_stuck", bool01(stuck), "source", reading.Source)
-	answered, told := 0, map[string]bool{}
+	answered, nameless, told := 0, 0, map[string]bool{}
 	for _, d := range reading.Devices {
 		if d.GPU == "" && reading.Vendor == "amd" {
 			d.GPU = "card" + strconv.Itoa(d.Index)
 		}
+		if d.GPU == "" && d.Stuck {
+			nameless++
+		}
 		if d.GPU == "" || told[d.GPU] {
-			continue // lost before it ever said who it is: the bus names it
+			continue // it never said who it is: the bus names it
 		}
 		told[d.GPU] = true
 		if d.Lost == "" && !d.Stuck {
@@ -186,19 +189,31 @@ func (r *Reader) take(reading Reading, stuck bool) int {
 	}
 	most := max(r.most[reading.Vendor], reading.Count, answered)
 	if reading.Vendor == "nvidia" {
-		bus := pciGPUs(r.opt.Sys)
-		most = max(most, len(bus))
-		for _, a := range bus {
+		onBus := pciGPUs(r.opt.Sys)
+		most = max(most, len(onBus))
+		for _, a := range onBus {
 			r.vendor[a] = "nvidia"
 		}
 	}
 	r.most[reading.Vendor] = most
+	r.untold(reading, told, stuck, nameless)
+	return answered
+}
+
+// untold are the GPUs that are known, of the bus or of earlier, and that the
+// source did not name. Where it hangs on as many, they are those.
+func (r *Reader) untold(reading Reading, told map[string]bool, stuck bool, nameless int) {
+	var rest []string
 	for _, a := range slices.Sorted(maps.Keys(r.vendor)) {
 		if r.vendor[a] == reading.Vendor && !told[a] {
-			r.device(reading, Device{GPU: a, Lost: cmp.Or(reading.Err, "the driver does not know it"), Stuck: stuck, Info: r.known[a].Info, Index: r.known[a].Index})
+			rest = append(rest, a)
 		}
 	}
-	return answered
+	stuck = stuck || nameless > 0 && nameless >= len(rest)
+	for _, a := range rest {
+		d := r.known[a]
+		r.device(reading, Device{GPU: a, Info: d.Info, Index: d.Index, Stuck: stuck, Lost: cmp.Or(reading.Err, "the driver does not know it")})
+	}
 }
 
 func (r *Reader) device(reading Reading, d Device) {
@@ -273,14 +288,14 @@ func (t *table) begin(now time.Time) {
 
 // forget takes out what has not come for long.
 func (t *table) forget() {
-	gone := func(i int) bool { return t.now.Sub(t.last[i]) > keepSeries }
-	if t.place == nil || !slices.ContainsFunc(slices.Collect(maps.Values(t.place)), gone) {
+	gone := func(last time.Time) bool { return t.now.Sub(last) > keepSeries }
+	if !slices.ContainsFunc(t.last, gone) {
 		return
 	}
 	old := *t
 	*t = table{now: old.now}
 	for i, s := range old.series {
-		if !gone(i) {
+		if !gone(old.last[i]) {
 			t.add(old.keys[i], s, old.last[i])
 		}
 	}

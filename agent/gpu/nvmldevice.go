@@ -12,16 +12,18 @@ type reader struct {
 	lost      result
 }
 
-// device reads all there is of the GPU with this index.
-func (n *nvml) device(index int, processes bool) Device {
+// device reads all there is of the GPU with this index. It says who the GPU is
+// as soon as it knows: what comes after may hang.
+func (n *nvml) device(index int, processes bool, known func(Device)) Device {
 	d := Device{Index: index}
 	r := &reader{nvml: n, d: &d, processes: processes}
 	if res := n.byIndex(uint32(index), &r.h); res != resultOK {
 		d.Lost = res.Error()
 		return d
 	}
+	named := func() { r.identity(); known(Device{GPU: d.GPU, Info: d.Info}) }
 	for _, read := range []func(){
-		r.identity, r.load, r.memories, r.temperatures, r.fieldValues, r.powers, r.clocks, r.reasons,
+		named, r.load, r.memories, r.temperatures, r.fieldValues, r.powers, r.clocks, r.reasons,
 		r.ecc, r.rows, r.pages, r.links, r.pcie, r.mig, r.running, r.sessions,
 	} {
 		if read(); r.lost != resultOK {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -59,7 +60,7 @@ type worker struct {
 type slot struct {
 	answer chan Device // holds one
 	busy   bool
-	known  Device // address and labels of the last good answer
+	known  atomic.Pointer[Device] // address and labels; nil until they are known
 }
 
 // poll asks every GPU that is not stuck. open is false once NVML is of no use
@@ -112,17 +113,19 @@ func (w *worker) ask(i int, s *slot) {
 		}
 	}
 	s.busy = true
-	go func() { s.answer <- w.nvml.device(i, w.opt.Processes) }()
+	known := func(d Device) {
+		if d.GPU != "" {
+			s.known.Store(&d)
+		}
+	}
+	go func() { s.answer <- w.nvml.device(i, w.opt.Processes, known) }()
 }
 
-// took keeps who the GPU is, for when it no longer says.
+// took names a GPU that no longer says who it is.
 func (s *slot) took(d Device) Device {
 	s.busy = false
-	if d.GPU != "" && d.Lost == "" {
-		s.known = Device{GPU: d.GPU, Info: d.Info}
-	}
-	if d.GPU == "" {
-		d.GPU, d.Info = s.known.GPU, s.known.Info
+	if known := s.known.Load(); d.GPU == "" && known != nil {
+		d.GPU, d.Info = known.GPU, known.Info
 	}
 	return d
 }
@@ -133,7 +136,11 @@ func (s *slot) late(i int) Device {
 	case d := <-s.answer:
 		return s.took(d)
 	default:
-		return Device{GPU: s.known.GPU, Info: s.known.Info, Index: i, Stuck: true}
+		d := Device{Index: i, Stuck: true}
+		if known := s.known.Load(); known != nil {
+			d.GPU, d.Info = known.GPU, known.Info
+		}
+		return d
 	}
 }
 

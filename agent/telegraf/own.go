@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/influxdata/telegraf"
+	"github.com/influxdata/telegraf/config"
 	"github.com/influxdata/telegraf/plugins/inputs"
 )
 
@@ -34,6 +36,7 @@ func (Settings) ownInput() {}
 // calls them. Telegraf has none of these names.
 func ownInputs() map[string]inputs.Creator {
 	return map[string]inputs.Creator{
+		"gpu":  func() telegraf.Input { return &GPU{Timeout: config.Duration(3 * time.Second)} },
 		"edac": func() telegraf.Input { return &EDAC{} },
 	}
 }
@@ -41,6 +44,33 @@ func ownInputs() map[string]inputs.Creator {
 // EDAC configures the errors that memory controllers corrected and could not
 // correct.
 type EDAC struct{ Settings }
+
+// GPU configures the figures of the host's GPUs, of whichever vendor.
+type GPU struct {
+	Settings
+	// Expected is how many GPUs this host should have; 0 takes the most ever seen.
+	Expected int `toml:"expected"`
+	// Processes gives a series to each process that holds GPU memory.
+	Processes bool `toml:"processes"`
+	// Timeout is how long one GPU may take.
+	Timeout config.Duration `toml:"timeout"`
+	// Library is NVML; NvidiaSMI and ROCmSMI are the vendors' programs. Empty ones
+	// are looked for.
+	Library   string `toml:"nvml"`
+	NvidiaSMI string `toml:"nvidia_smi"`
+	ROCmSMI   string `toml:"rocm_smi"`
+}
+
+// Init implements telegraf.Initializer.
+func (g *GPU) Init() error {
+	if g.Expected < 0 {
+		return fmt.Errorf("expected: must be 0 or more, got %d", g.Expected)
+	}
+	if d := time.Duration(g.Timeout); d < 100*time.Millisecond || d > time.Minute {
+		return fmt.Errorf("timeout: must be between 100ms and 1m, got %s", d)
+	}
+	return nil
+}
 
 // register makes registerOwn work once: Telegraf's registry is a global.
 var register sync.Once

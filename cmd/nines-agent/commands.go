@@ -58,7 +58,7 @@ Exit codes: 0 success, 1 failure while running, 2 wrong usage or configuration.`
 	p.StringVar(&f.state, "state-dir", cmp.Or(os.Getenv("STATE_DIRECTORY"), defaultState), "where the agent keeps what it writes: the spool")
 	p.StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
 	p.StringVar(&f.format, "log-format", "text", "text or json")
-	root.AddCommand(run, newTest(f, out, errOut), newCheck(out), newVersion(out))
+	root.AddCommand(run, newTest(f, out, errOut), newCheck(out), newVersion(out), newGPUWorker())
 	return root
 }
 
@@ -83,7 +83,7 @@ func runAgent(ctx context.Context, file, state string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	cfg.StateDir = state
+	cfg.StateDir, cfg.GPUWorker = state, gpuWorker()
 	a, err := agent.New(agent.Options{Config: cfg, Version: version, Log: log})
 	if err != nil {
 		return err
@@ -123,6 +123,7 @@ second round gave. Nothing is sent. It fails where an input fails.`,
 			if err != nil {
 				return err
 			}
+			cfg.GPUWorker = gpuWorker()
 			in, err := agent.NewInputs(cfg, log)
 			if err != nil {
 				return err

@@ -159,6 +159,7 @@ func (l *localAgent) read() (agentSetup, error) {
 			return agentSetup{}, err
 		}
 	}
+	c.GPUWorker = gpuWorker()
 	c.StateDir = filepath.Join(l.cfg.DataDir, "agent")
 	if err := c.CheckInputs(); err != nil {
 		return agentSetup{}, err

@@ -1,7 +1,8 @@
 // A small NVML for tests: eight GPUs whose answers follow from their index, in
 // the library's own structures. Compiled with
 //   LOST=i  GPU i is lost from the start; LOSTFILE="path" loses GPU 2 once it exists
-//   HANG=i  a call about GPU i returns only once HANGFILE exists
+//   HANG=i  a call about GPU i returns only once HANGFILE exists; with HANGEARLY
+//           already the one that says which GPU it is
 //   OLD     the functions of a driver before 2020 alone
 //   BROKEN  without the function that gives handles
 //   NODRIVER  nvmlInit fails as without a kernel driver
@@ -63,7 +64,16 @@ u32 nvmlDeviceGetHandleByIndex_v2(u32 i, dev *d) {
   return OK;
 }
 #endif
+static void hang(dev d) {
+#ifdef HANG
+  if (d->index == HANG) while (access(HANGFILE, F_OK) != 0) usleep(1000);
+#endif
+}
+
 u32 nvmlDeviceGetPciInfo_v3(dev d, pci_t *p) {
+#ifdef HANGEARLY
+  hang(d);
+#endif
   CHECK;
   memset(p, 0, sizeof *p);
   p->bus = 0x1b + 16 * d->index;
@@ -81,9 +91,7 @@ u32 nvmlDeviceGetVbiosVersion(dev d, char *s, u32 n) { CHECK; snprintf(s, n, "96
 u32 nvmlDeviceGetUtilizationRates(dev d, util_t *u) { CHECK; if (d->index == 4) return NOT_SUPPORTED; *u = (util_t){10 + d->index, 57}; return OK; }
 u32 nvmlDeviceGetMemoryInfo(dev d, mem_t *m) { CHECK; *m = (mem_t){80ull << 30, 60ull << 30, 20ull << 30}; return OK; }
 u32 nvmlDeviceGetTemperature(dev d, int sensor, u32 *t) {
-#ifdef HANG
-  if (d->index == HANG) while (access(HANGFILE, F_OK) != 0) usleep(1000);
-#endif
+  hang(d);
   CHECK;
   if (sensor != 0) return INVALID;
   *t = 40 + d->index;

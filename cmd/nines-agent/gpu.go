@@ -1,0 +1,39 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nines/agent/gpu"
+)
+
+// gpuWorker is the command by which the agent starts this program again to read
+// NVIDIA's GPUs apart from itself; nil where the program's own path is unknown.
+func gpuWorker() []string {
+	self, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	return []string{self, "gpu-worker"}
+}
+
+func newGPUWorker() *cobra.Command {
+	var opt gpu.WorkerOptions
+	cmd := &cobra.Command{
+		Use: "gpu-worker", Short: "Read NVIDIA's GPUs for the agent that started this", Hidden: true,
+		Long: `gpu-worker reads the GPUs through NVML whenever a line comes in, and prints what it
+read as a line of JSON. The agent starts it; by hand it shows what the driver gives.`,
+		Example: "  echo | nines-agent gpu-worker",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return failed(gpu.Serve(cmd.InOrStdin(), cmd.OutOrStdout(), opt))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&opt.Library, "library", "", "NVML's shared library; looked for where it is empty")
+	f.BoolVar(&opt.Processes, "processes", false, "list each process that holds GPU memory")
+	f.DurationVar(&opt.Limit, "limit", 3*time.Second, "how long one GPU may take")
+	return cmd
+}
