@@ -13,6 +13,7 @@ import (
 	"github.com/influxdata/telegraf/plugins/inputs/conntrack"
 	"github.com/influxdata/telegraf/plugins/inputs/cpu"
 	"github.com/influxdata/telegraf/plugins/inputs/diskio"
+	"github.com/influxdata/telegraf/plugins/inputs/infiniband"
 	"github.com/influxdata/telegraf/plugins/inputs/kernel"
 	"github.com/influxdata/telegraf/plugins/inputs/mem"
 	netin "github.com/influxdata/telegraf/plugins/inputs/net"
@@ -113,6 +114,8 @@ func (r replacer) reader(in tg.Input) (telegraf.Reader, error) {
 		return r.nstat(p)
 	case *conntrack.Conntrack:
 		return r.conntrack(p)
+	case *infiniband.Infiniband:
+		return r.infiniband(p), nil
 	}
 	return nil, nil
 }
@@ -124,6 +127,8 @@ func (r replacer) own(in telegraf.Own) (telegraf.Reader, error) {
 		return present(host.NewEDAC(r.roots))
 	case *telegraf.GPU:
 		return r.gpu(p)
+	case *telegraf.Softnet:
+		return r.softnet(p)
 	}
 	return nil, nil
 }
@@ -173,17 +178,6 @@ func (r replacer) nstat(p *nstat.Nstat) (telegraf.Reader, error) {
 		return nil, nil
 	}
 	return host.NewNstat(r.roots, host.NstatOptions{DumpZeros: p.DumpZeros}), nil
-}
-
-// conntrack replaces the plugin unless it is to look elsewhere: the first
-// folder and file of its defaults tell, which its Init has set.
-func (r replacer) conntrack(p *conntrack.Conntrack) (telegraf.Reader, error) {
-	if len(p.Dirs) != 2 || p.Dirs[0] != "/proc/sys/net/ipv4/netfilter" || len(p.Files) != 4 || p.Files[0] != "ip_conntrack_count" {
-		return nil, nil
-	}
-	return host.NewConntrack(r.roots, host.PerCPUOptions{
-		Total: slices.Contains(p.Collect, "all"), PerCPU: slices.Contains(p.Collect, "percpu"),
-	}), nil
 }
 
 func (r replacer) gpu(p *telegraf.GPU) (telegraf.Reader, error) {

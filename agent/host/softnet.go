@@ -41,9 +41,14 @@ type Softnet struct {
 	last  int // lines of the round before
 }
 
-// NewSoftnet returns the reader.
-func NewSoftnet(r Roots, opt PerCPUOptions) *Softnet {
-	return &Softnet{opt: opt, file: file{path: r.fill().Proc + "/net/softnet_stat"}}
+// NewSoftnet returns the reader, or a MissingError where the kernel has no
+// network.
+func NewSoftnet(r Roots, opt PerCPUOptions) (*Softnet, error) {
+	path := r.fill().Proc + "/net/softnet_stat"
+	if !exists(path) {
+		return nil, MissingError("nothing at " + path)
+	}
+	return &Softnet{opt: opt, file: file{path: path}}, nil
 }
 
 // Close closes the file.

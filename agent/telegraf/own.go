@@ -36,8 +36,9 @@ func (Settings) ownInput() {}
 // calls them. Telegraf has none of these names.
 func ownInputs() map[string]inputs.Creator {
 	return map[string]inputs.Creator{
-		"gpu":  func() telegraf.Input { return &GPU{Timeout: config.Duration(3 * time.Second)} },
-		"edac": func() telegraf.Input { return &EDAC{} },
+		"gpu":     func() telegraf.Input { return &GPU{Timeout: config.Duration(3 * time.Second)} },
+		"edac":    func() telegraf.Input { return &EDAC{} },
+		"softnet": func() telegraf.Input { return &Softnet{Total: true} },
 	}
 }
 
