@@ -12,6 +12,7 @@ import (
 	"github.com/influxdata/telegraf/filter"
 	"github.com/influxdata/telegraf/plugins/inputs/conntrack"
 	"github.com/influxdata/telegraf/plugins/inputs/cpu"
+	"github.com/influxdata/telegraf/plugins/inputs/disk"
 	"github.com/influxdata/telegraf/plugins/inputs/diskio"
 	"github.com/influxdata/telegraf/plugins/inputs/infiniband"
 	"github.com/influxdata/telegraf/plugins/inputs/kernel"
@@ -103,6 +104,13 @@ func (r replacer) reader(in tg.Input) (telegraf.Reader, error) {
 		return host.NewNetstat(r.roots), nil
 	case *netin.Net:
 		return r.net(p)
+	case *disk.Disk:
+		if os.Getenv("HOST_PROC_MOUNTINFO") != "" {
+			return nil, nil
+		}
+		return host.NewDisk(r.roots, host.DiskOptions{
+			MountPoints: p.MountPoints, IgnoreFS: p.IgnoreFS, IgnoreMountOpts: p.IgnoreMountOpts, Prefix: os.Getenv("HOST_MOUNT_PREFIX"),
+		}), nil
 	case *diskio.DiskIO:
 		if len(p.Devices) > 0 || len(p.DeviceTags) > 0 || len(p.NameTemplates) > 0 || !p.SkipSerialNumber {
 			return nil, nil
