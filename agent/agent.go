@@ -49,6 +49,9 @@ type Options struct {
 	Source func(ctx context.Context, clock func() int64, sink telemetry.Sink)
 	// Wall is the system clock that sample times follow; nil is the machine's.
 	Wall func() time.Time
+	// Turned is called by the goroutine that makes frames, at each of its turns and
+	// every five seconds at least, from when the sources run; nil is not called.
+	Turned func()
 	// Version is reported in nines_agent_info.
 	Version string
 	// Log is where the agent says what changes; nil discards it.
@@ -75,6 +78,9 @@ type Agent struct {
 	sender Sender
 	own    *bus.Client // to be closed by Run
 
+	began    time.Time
+	lastTurn atomic.Int64 // of the frame loop, nanoseconds since began; 0 before Run
+
 	reloading sync.Mutex // one reload at a time
 	mu        sync.Mutex
 	reloads   reloads
@@ -93,7 +99,8 @@ func New(opt Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure agent: %w", err)
 	}
-	a := &Agent{opt: opt, log: opt.Log, boot: newBoot(), clock: NewClock(), reloads: reloads{last: time.Now()}}
+	a := &Agent{opt: opt, log: opt.Log, boot: newBoot(), clock: NewClock(), began: time.Now()}
+	a.reloads.last = a.began
 	a.live.Store(&cfg)
 	if opt.Wall != nil {
 		start := time.Now()
@@ -244,13 +251,17 @@ func (a *Agent) startSources(ctx context.Context) (wg *sync.WaitGroup, errs func
 func (a *Agent) frame(ctx context.Context, failed <-chan struct{}) {
 	timer := time.NewTimer(a.untilFlush())
 	defer timer.Stop()
+	beat := time.NewTicker(turnEvery)
+	defer beat.Stop()
 	var last time.Time
 	for {
+		a.turned()
 		select {
 		case <-ctx.Done():
 			return
 		case <-failed:
 			return
+		case <-beat.C:
 		case <-timer.C:
 			a.flush()
 			a.syncClock()

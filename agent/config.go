@@ -47,6 +47,8 @@ type Config struct {
 	Probes probe.Config `yaml:"probes,omitempty"`
 	// Spool holds frames while Kafka is away.
 	Spool SpoolConfig `yaml:"spool,omitempty"`
+	// Local is the agent's own port.
+	Local Local `yaml:"local,omitempty"`
 	// Limits bound what the agent takes of its host.
 	Limits Limits `yaml:"limits,omitempty"`
 	// Topic is where frames go; nines.telemetry, or that of the agent's region,
@@ -204,6 +206,7 @@ func (c *Config) validateOwn() error {
 		bad("readers", "must be kernel or telegraf, got %q", c.Readers)
 	}
 	errs = append(errs, yamlconf.Parts(c.Spool.validate())...)
+	errs = append(errs, yamlconf.Parts(c.Local.validate())...)
 	errs = append(errs, yamlconf.Parts(c.Limits.validate(c.Spool.MemoryBytes))...)
 	for n, v := range c.Labels {
 		if !validLabel(n) {
@@ -262,6 +265,10 @@ func (c Config) withDefaults() (Config, error) {
 	c.Spool.DiskBytes = cmp.Or(c.Spool.DiskBytes, 512<<20)
 	orDuration(&c.Spool.MaxAge, 24*time.Hour)
 	c.Spool.ReplaySpeed = cmp.Or(c.Spool.ReplaySpeed, 10)
+	c.Local.Listen = cmp.Or(c.Local.Listen, DefaultListen)
+	if f := c.Local.TokenFile; f != "" {
+		c.Local.TokenFile = c.path(f)
+	}
 	if d := c.Spool.Dir; d != "" && !filepath.IsAbs(d) {
 		c.Spool.Dir = filepath.Join(c.StateDir, d)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 // the rules that watch its hosts.
 type self struct {
 	a      *Agent
+	mu     sync.Mutex // of proc
 	proc   *host.Process
 	schema *telemetry.Schema
 	column []int            // of each value, in the order in which measure gives them
@@ -154,7 +156,9 @@ func (s *self) measure(inputs []telegraf.Stats, series []telemetry.Series, value
 	s.disk(st, gauge, counter)
 	counter("nines_agent_clock_steps_total", s.steps.Load())
 	gauge("nines_agent_clock_step_seconds", time.Duration(s.lastStep.Load()).Seconds())
+	s.mu.Lock() // the local port asks too
 	cpu, rss := s.proc.Read()
+	s.mu.Unlock()
 	put("nines_agent_cpu_seconds_total", telemetry.Counter, nil, cpu)
 	gauge("nines_agent_resident_bytes", rss)
 	s.reloads(gauge, counter)
@@ -226,7 +230,14 @@ func (s *self) export(set *metrics.Set) {
 	if set == nil {
 		return
 	}
-	for name, f := range map[string]func() float64{
+	for name, f := range s.exported() {
+		set.NewGauge(name, f)
+	}
+}
+
+// exported are the figures that a metrics set shows, by name.
+func (s *self) exported() map[string]func() float64 {
+	return map[string]func() float64{
 		"nines_agent_frames_total":         func() float64 { return float64(s.frames.Load()) },
 		"nines_agent_sent_frames_total":    func() float64 { return float64(s.framesSent.Load()) },
 		"nines_agent_sent_bytes_total":     func() float64 { return float64(s.bytesSent.Load()) },
@@ -236,8 +247,6 @@ func (s *self) export(set *metrics.Set) {
 		"nines_agent_spool_disk_bytes":     func() float64 { return float64(s.a.spool.Stats().DiskBytes) },
 		"nines_agent_spool_disk_failing":   func() float64 { return truth(s.a.spool.Stats().DiskFails) },
 		"nines_agent_clock_steps_total":    func() float64 { return float64(s.steps.Load()) },
-	} {
-		set.NewGauge(name, f)
 	}
 }
 
@@ -248,4 +257,8 @@ func truth(v bool) float64 {
 	return 0
 }
 
-func (s *self) close() { s.proc.Close() }
+func (s *self) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.proc.Close()
+}

@@ -16,7 +16,7 @@ import (
 
 // Files are the shipped files, below this folder.
 //
-//go:embed nines.yaml agent alerting contracts objectives rules scenarios topology
+//go:embed nines.yaml agent alerting contracts objectives rules scenarios systemd topology
 var Files embed.FS
 
 //go:embed examples

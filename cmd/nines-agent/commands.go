@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/cobra"
 
 	"nines/agent"
@@ -63,28 +64,58 @@ Exit codes: 0 success, 1 failure while running, 2 wrong usage or configuration.`
 }
 
 func newRun(f *flags, errOut io.Writer) *cobra.Command {
-	return &cobra.Command{
+	var once bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
 		Use: "run", Short: "Measure and send until stopped (the default)",
-		Example: "  nines-agent run --config /etc/nines/agent.yaml",
-		Args:    cobra.NoArgs,
+		Long: `run measures and sends until it is stopped. It takes up changed configuration by
+itself, and on SIGHUP. With --once it gathers every input once, sends that and
+ends: with 0 when Kafka has acknowledged it.`,
+		Example: `  nines-agent run --config /etc/nines/agent/agent.yaml
+  nines-agent run --once --timeout 20s --config agent.yaml`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := f.logger(errOut)
 			if err != nil {
 				return err
 			}
-			return runAgent(cmd.Context(), f.config, f.state, log)
+			if once {
+				ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+				defer cancel()
+				return runOnce(ctx, f, log)
+			}
+			return runAgent(cmd.Context(), f, log)
 		},
 	}
+	cmd.Flags().BoolVar(&once, "once", false, "gather every input once, send it, and end when it is acknowledged")
+	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "with --once: how long all of it may take")
+	return cmd
 }
 
-// runAgent runs until the context ends.
-func runAgent(ctx context.Context, file, state string, log *slog.Logger) error {
-	cfg, err := agent.Load(file)
+// runOnce measures once and sends it.
+func runOnce(ctx context.Context, f *flags, log *slog.Logger) error {
+	cfg, err := agent.Load(f.config)
 	if err != nil {
 		return err
 	}
-	cfg.StateDir, cfg.GPUWorker = state, gpuWorker()
+	cfg.StateDir, cfg.GPUWorker = f.state, gpuWorker()
 	a, err := agent.New(agent.Options{Config: cfg, Version: version, Log: log})
+	if err != nil {
+		return err
+	}
+	return failed(a.Once(ctx))
+}
+
+// runAgent runs until the context ends.
+func runAgent(ctx context.Context, f *flags, log *slog.Logger) error {
+	cfg, err := agent.Load(f.config)
+	if err != nil {
+		return err
+	}
+	cfg.StateDir, cfg.GPUWorker = f.state, gpuWorker()
+	systemd, limits := newNotifier(log), newLimiter()
+	limits.apply(cfg.Limits)
+	a, err := agent.New(agent.Options{Config: cfg, Version: version, Log: log, Turned: systemd.turned, Metrics: metrics.NewSet()})
 	if err != nil {
 		return err
 	}
@@ -94,13 +125,22 @@ func runAgent(ctx context.Context, file, state string, log *slog.Logger) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	r := &reloader{file: file, log: log, reload: func() error { return a.ReloadFile(file) }, asked: make(chan chan error), hup: hup}
+	r := &reloader{file: f.config, log: log, asked: make(chan chan error), hup: hup, reload: func() error {
+		return systemd.reloading(func() error {
+			err := a.ReloadFile(f.config)
+			limits.apply(a.Limits())
+			return err
+		})
+	}}
+	port := &local{settings: a.Local, handler: pages(a, r.ask), log: log}
 	var beside sync.WaitGroup
 	defer beside.Wait()
-	ctx, stop := context.WithCancel(ctx)
+	besideCtx, stop := context.WithCancel(ctx)
 	defer stop()
-	beside.Go(func() { r.run(ctx) })
+	beside.Go(func() { r.run(besideCtx) })
+	beside.Go(func() { port.run(besideCtx) })
 	err = a.Run(ctx)
+	systemd.stopping()
 	log.Info("agent stopped")
 	return failed(err)
 }

@@ -82,7 +82,7 @@ func TestTestFailsWhereAnInputFails(t *testing.T) {
 // ends.
 func TestFramesWaitInTheStateDirectory(t *testing.T) {
 	state := t.TempDir()
-	file := write(t, "agent.yaml", "agent: x\nself_interval: 100ms\nspool: {dir: spool}\nkafka: {brokers: [\"127.0.0.1:1\"]}\n")
+	file := write(t, "agent.yaml", "agent: x\nlocal: {listen: \"off\"}\nself_interval: 100ms\nspool: {dir: spool}\nkafka: {brokers: [\"127.0.0.1:1\"]}\n")
 	ctx, cancel := context.WithCancel(context.Background())
 	root := newRoot(&bytes.Buffer{}, &bytes.Buffer{})
 	root.SetArgs([]string{"run", "--config", file, "--state-dir", state, "--log-level", "error"})

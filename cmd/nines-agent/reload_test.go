@@ -76,7 +76,7 @@ func TestChangedFilesAreTakenUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put("agent.yaml", "agent: x\ninputs_files: [inputs.toml]\nkafka: {brokers: [\"127.0.0.1:1\"]}\n")
+	put("agent.yaml", "agent: x\nlocal: {listen: \"off\"}\ninputs_files: [inputs.toml]\nkafka: {brokers: [\"127.0.0.1:1\"]}\n")
 	put("inputs.toml", "[[inputs.mem]]\n")
 	said, stop := running(t, "--config", filepath.Join(dir, "agent.yaml"), "--state-dir", t.TempDir(), "--log-level", "debug")
 	said.count(t, "watching the configuration", 1)

@@ -13,8 +13,8 @@ func newInit() *cobra.Command {
 		Use:   "init DIR",
 		Short: "Write the shipped configuration to DIR for editing",
 		Long: `Writes the shipped configuration to DIR: nines.yaml, the agent's, objectives,
-contracts, Prometheus rules and alert routing, and the scenarios that show what
-they do (nines test DIR). Files that exist are left alone.`,
+contracts, Prometheus rules and alert routing, the scenarios that show what they
+do (nines test DIR), and the agent's systemd unit. Files that exist are left alone.`,
 		Example: `  nines init /etc/nines && nines up --config /etc/nines/nines.yaml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
