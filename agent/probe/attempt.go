@@ -25,7 +25,7 @@ func (e *engine) attempt(ctx context.Context, t *target, sp *spec, at int64) {
 		e.missBudget(t, at, &r)
 		return
 	}
-	if !r.ok && wait > sp.timeout+time.Duration(sp.interval/2)*time.Millisecond {
+	if r.starved || !r.ok && wait > sp.timeout+time.Duration(sp.interval/2)*time.Millisecond {
 		// The end of the time-out was noticed late: this process was suspended
 		// or starved, and an answer may have come in time.
 		e.miss(t, 1)

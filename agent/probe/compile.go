@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/net/http/httpguts"
 
 	"nines/agent/discovery"
 	"nines/internal/telemetry"
@@ -42,6 +45,9 @@ type job struct {
 	env    env
 	body   *regexp.Regexp
 	answer *regexp.Regexp
+	// header are the checks of an answer's headers; secret the headers from files.
+	header map[string]*regexp.Regexp
+	secret map[string]string
 	tls    *tls.Config
 	known  map[string]*spec
 	asked  map[string]bool // keys of known that were asked for since forgetOthers
@@ -71,10 +77,45 @@ func compileJob(j Job, ev env) (*job, error) {
 			return nil, fmt.Errorf("http.ca_file: %w", err)
 		}
 	}
+	if err := c.compileHeaders(); err != nil {
+		return nil, err
+	}
 	if _, err = c.key(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// compileHeaders makes the checks of headers ready and reads secret ones.
+func (c *job) compileHeaders() error {
+	c.header, c.secret = map[string]*regexp.Regexp{}, map[string]string{}
+	for n, text := range c.HTTP.HeaderRegexp {
+		re, err := regexp.Compile(text)
+		if err != nil {
+			return fmt.Errorf("http.header_regexp.%s: %w", n, err)
+		}
+		c.header[http.CanonicalHeaderKey(n)] = re
+	}
+	for n, file := range c.HTTP.HeadersFile {
+		v, err := readSecret(absolute(c.env.dir, file))
+		if err == nil && !httpguts.ValidHeaderFieldValue(v) {
+			err = fmt.Errorf("read %s: holds what no header may", file)
+		}
+		if err != nil {
+			return fmt.Errorf("http.headers_file.%s: %w", n, err)
+		}
+		c.secret[http.CanonicalHeaderKey(n)] = v
+	}
+	return nil
+}
+
+// headers returns the headers of a request to a target.
+func (c *job) headers() map[string]string {
+	m := maps.Clone(c.secret)
+	for n, v := range c.HTTP.Headers {
+		m[http.CanonicalHeaderKey(n)] = v
+	}
+	return m
 }
 
 func readCAs(file string) (*x509.CertPool, error) {
@@ -142,6 +183,10 @@ func (c *job) bind(sp *spec, t discovery.Target) (shown string, err error) {
 		return t.Address, c.bindDNS(sp, t)
 	case "llm":
 		return c.bindLLM(sp, t)
+	case "tls":
+		return t.Address, c.bindTLS(sp, t.Address)
+	case "grpc":
+		return t.Address, c.bindGRPC(sp, t.Address)
 	}
 	return "", fmt.Errorf("%s: probe must be one of %s, got %q", t.Address, strings.Join(kinds, ", "), sp.kind)
 }
@@ -178,7 +223,14 @@ func (c *job) bindICMP(sp *spec, host string) error {
 	if host == "" || strings.ContainsAny(host, "/ ") {
 		return fmt.Errorf("icmp target must be a host name or an address, got %q", host)
 	}
-	p := &icmpProbe{ping: c.env.ping, host: host, version: c.ICMP.IPVersion, size: c.ICMP.Size}
+	p := &icmpProbe{
+		ping: c.env.ping, host: host, version: c.ICMP.IPVersion, size: c.ICMP.Size, wait: c.Timeout,
+		packets: c.ICMP.Packets, spacing: c.Interval / time.Duration(c.ICMP.Packets), maxLoss: *c.ICMP.MaxLoss,
+	}
+	if p.packets > 1 {
+		sp.figures[figureJitter] = true
+		sp.timeout = c.ICMP.roundTimeout(c.Interval, c.Timeout)
+	}
 	sp.probe = p.probe
 	return nil
 }

@@ -24,7 +24,7 @@ type Config struct {
 type Job struct {
 	// Name becomes the label job; unique.
 	Name string `yaml:"name"`
-	// Probe is icmp, tcp, http, dns or llm. A target's label __probe overrides it.
+	// Probe is icmp, tcp, tls, http, grpc, dns or llm. A target's label __probe overrides it.
 	Probe string `yaml:"probe"`
 	// Interval and Timeout override those of Config. A job with probe: llm, which
 	// costs tokens, does not inherit them: its interval is 60s where it names none.
@@ -34,7 +34,7 @@ type Job struct {
 	// go before them.
 	Labels map[string]string `yaml:"labels,omitempty"`
 	// Targets are addresses: URLs for http (http:// is assumed), host:port for
-	// tcp, a host for icmp, the base URL of an API for llm, and for dns the servers to ask, or, where dns.server
+	// tcp, tls (port 443 is assumed) and grpc (grpcs:// for TLS), a host for icmp, the base URL of an API for llm, and for dns the servers to ask, or, where dns.server
 	// is set, the names to ask for.
 	Targets []string `yaml:"targets,omitempty"`
 	// FileSD are Prometheus file_sd files (globs allowed in the last element),
@@ -48,6 +48,8 @@ type Job struct {
 	HTTP HTTP `yaml:"http,omitempty"`
 	DNS  DNS  `yaml:"dns,omitempty"`
 	LLM  LLM  `yaml:"llm,omitempty"`
+	TLS  TLS  `yaml:"tls,omitempty"`
+	GRPC GRPC `yaml:"grpc,omitempty"`
 }
 
 // LLM configures requests to language models: streaming chat completions of
@@ -88,6 +90,33 @@ type ICMP struct {
 	Size int `yaml:"size,omitempty"`
 	// IPVersion is 4 or 6; 0 takes what the name resolves to, IPv4 first.
 	IPVersion int `yaml:"ip_version,omitempty"`
+	// Packets of an attempt, spread evenly over the interval; 1. Each is waited
+	// for as long as the job's timeout says.
+	Packets int `yaml:"packets,omitempty"`
+	// MaxLoss is the share of packets that a successful attempt may lose, from 0
+	// to below 1; 0.5.
+	MaxLoss *float64 `yaml:"max_loss,omitempty"`
+}
+
+// roundTimeout is how long an attempt of several packets may take: the target's
+// name is found, the last packet is sent, and it is waited for.
+func (o ICMP) roundTimeout(interval, timeout time.Duration) time.Duration {
+	return interval - interval/time.Duration(o.Packets) + 2*timeout
+}
+
+// TLS configures handshakes. Of HTTP, the certificates (ca_file, server_name,
+// insecure_skip_verify) and ip_version hold for them too.
+type TLS struct {
+	// MinValidity fails attempts when a certificate shown ends sooner; 0 is never.
+	MinValidity time.Duration `yaml:"min_validity,omitempty"`
+}
+
+// GRPC configures calls of grpc.health.v1.Health/Check. Of HTTP, the
+// certificates (ca_file, server_name, insecure_skip_verify) and ip_version hold
+// for them too.
+type GRPC struct {
+	// Service to ask for; empty asks for the server as a whole.
+	Service string `yaml:"service,omitempty"`
 }
 
 // TCP configures connection attempts.
@@ -108,8 +137,14 @@ type HTTP struct {
 	// MaxBody bounds what is read of a body in bytes; 1048576. A longer body is
 	// no failure.
 	MaxBody int64 `yaml:"max_body,omitempty"`
+	// HeaderRegexp must match the answer's headers of these names, where given;
+	// several of one name are joined by ", ", and one that is missing is empty.
+	HeaderRegexp map[string]string `yaml:"header_regexp,omitempty"`
 	// Headers are sent with the request. Host replaces the URL's host there.
 	Headers map[string]string `yaml:"headers,omitempty"`
+	// HeadersFile are headers whose values are secret, by the files that hold
+	// them, read when the configuration is. They are sent to no other host.
+	HeadersFile map[string]string `yaml:"headers_file,omitempty"`
 	// Body is sent with the request.
 	Body string `yaml:"body,omitempty"`
 	// FollowRedirects follows up to ten redirects, all within the timeout. Else
@@ -163,6 +198,9 @@ func (c Config) withDefaults(j Job) Job {
 	j.Interval = first(j.Interval, c.Interval, defaultInterval)
 	j.Timeout = first(j.Timeout, c.Timeout, j.Interval*9/10)
 	j.ICMP.Size = first(j.ICMP.Size, 56)
+	j.ICMP.Packets = first(j.ICMP.Packets, 1)
+	half := 0.5
+	j.ICMP.MaxLoss = first(j.ICMP.MaxLoss, &half)
 	j.HTTP.Method = first(j.HTTP.Method, "GET")
 	j.HTTP.MaxBody = first(j.HTTP.MaxBody, 1<<20)
 	j.DNS.Type = first(j.DNS.Type, "A")

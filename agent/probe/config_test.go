@@ -29,6 +29,8 @@ jobs:
       body_regexp: "ok"
       max_body: 1000
       headers: {Accept: text/plain}
+      headers_file: {Authorization: token}
+      header_regexp: {Content-Type: json}
       body: "{}"
       follow_redirects: true
       keep_alive: true
@@ -39,7 +41,7 @@ jobs:
   - name: ping
     probe: icmp
     targets: ["10.0.0.1", "example.com", "fe80::1"]
-    icmp: {size: 100, ip_version: 6}
+    icmp: {size: 100, ip_version: 6, packets: 10, max_loss: 0}
   - name: ports
     probe: tcp
     targets: ["10.0.0.1:22", "[::1]:22", "tcp://example.com:443"]
@@ -52,6 +54,8 @@ jobs:
     probe: dns
     targets: ["example.com", "example.org"]
     dns: {server: "10.0.0.53:53"}
+  - {name: certificates, probe: tls, targets: [example.com, "tls://example.com:8443"], tls: {min_validity: 336h}}
+  - {name: health, probe: grpc, targets: ["10.0.0.9:50051", "grpcs://example.com:443"], grpc: {service: shop}}
   - name: model
     probe: llm
     targets: ["https://llm.example.com/v1", "10.0.0.9:8000"]
@@ -74,7 +78,7 @@ func TestCompleteConfig(t *testing.T) {
 	if j := (Config{}).withDefaults(Job{Interval: 10 * time.Second}); j.Timeout != 9*time.Second {
 		t.Errorf("timeout %v", j.Timeout)
 	}
-	if j := c.withDefaults(c.Jobs[5]); j.Interval != time.Minute || j.Timeout != 54*time.Second {
+	if j := c.withDefaults(c.Jobs[7]); j.Interval != time.Minute || j.Timeout != 54*time.Second {
 		t.Errorf("a probe that costs tokens inherits the interval: %v %v", j.Interval, j.Timeout)
 	}
 	if err := (Config{}).Validate(); err != nil {
@@ -112,6 +116,12 @@ func TestConfigMistakesAllAtOnceWithPositions(t *testing.T) {
       http: {status: [200], keep_alive: true}
       llm: {max_tokens: -1, token_limit_field: x, api_key_file: a, api_key_env: b,
         budget: {tokens_per_hour: -1, tokens_per_day: 10}}
+    - name: round
+      probe: icmp
+      targets: [x]
+      icmp: {packets: 200, max_loss: 1}
+    - {name: cert, probe: tls, targets: ["https://x"], tls: {min_validity: -1h}}
+    - {name: health, probe: grpc, targets: [x], http: {header_regexp: {A: "("}, headers_file: {"a b": c}}}
 `
 	doc, err := yamlconf.One("agent.yml", []byte(text))
 	if err != nil {
@@ -139,7 +149,7 @@ func TestConfigMistakesAllAtOnceWithPositions(t *testing.T) {
 		`probe.jobs[0].http.ip_version: must be 4 or 6, got 5`,
 		`probe.jobs[0].http.headers: not a valid header: "A B: c"`,
 		`agent.yml:11:13: probe.jobs[1].name: is used by two jobs, got "web"`,
-		`probe.jobs[1].probe: must be one of dns, http, icmp, llm, tcp, got "tpc"`,
+		`probe.jobs[1].probe: must be one of dns, grpc, http, icmp, llm, tcp, tls, got "tpc"`,
 		`probe.jobs[1].file_sd[0]: targets file must end in .json, .yml or .yaml, got "targets.txt"`,
 		`probe.jobs[2].name: is missing`,
 		`probe.jobs[2].dns.name: give either dns.name`,
@@ -159,6 +169,13 @@ func TestConfigMistakesAllAtOnceWithPositions(t *testing.T) {
 		`probe.jobs[5].llm.api_key_env: give api_key_file or api_key_env, not both`,
 		`agent.yml:29:35: probe.jobs[5].llm.budget.tokens_per_hour: must be at least 0, got -1`,
 		`agent.yml:29:55: probe.jobs[5].llm.budget.tokens_per_day: is less than one request may use`,
+		`agent.yml:33:23: probe.jobs[6].icmp.packets: must be at least 1, with 10ms between two: 1 at an interval of 1ms, got 200`,
+		`agent.yml:33:38: probe.jobs[6].icmp.max_loss: must be at least 0 and below 1, got 1`,
+		`probe.jobs[7].targets[0]: tls target must be host:port`,
+		`probe.jobs[7].tls.min_validity: must be at least 0, got -1h`,
+		`probe.jobs[8].targets[0]: grpc target must be host:port`,
+		"probe.jobs[8].http.header_regexp.A: error parsing regexp: missing closing ): `(`",
+		`probe.jobs[8].http.headers_file: not a header's name and a file: "a b: c"`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

@@ -21,12 +21,21 @@ const (
 	// figureBudgetLeft: tokens that the job may still use, by the tightest of its
 	// bounds.
 	figureBudgetLeft
+	// figureJitter: see jitter.
+	figureJitter
+	// figureVerified: 1 where the certificates shown lead to one that is trusted
+	// and name the target, else 0. figureTLSVersion: 1.2, 1.3.
+	figureVerified
+	figureTLSVersion
+	// figureGRPCStatus: the code of the answer, 0 for OK.
+	figureGRPCStatus
 	numFigures
 )
 
 var figureNames = [numFigures]string{
 	"probe_llm_ttft_seconds", "probe_llm_tokens_per_second", "probe_llm_prompt_tokens", "probe_llm_completion_tokens",
 	"probe_llm_retry_after_seconds", "probe_llm_budget_left_tokens",
+	"probe_jitter_seconds", "probe_tls_verified", "probe_tls_version", "probe_grpc_status",
 }
 
 // figures are the values of an attempt; NaN where not measured.

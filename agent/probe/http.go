@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +29,7 @@ type httpProbe struct {
 	boot uint64
 	out  wireRequest
 	idle *idleConn // nil unless connections are kept
+	alpn []string  // protocols to offer where it is not HTTP/1.1
 }
 
 // wireRequest is a request as written, around the value of Nines-Probe.
@@ -53,14 +53,15 @@ func (c *job) bindHTTP(sp *spec, t discovery.Target) (shown string, err error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := c.newRequest(u, c.HTTP.Method, c.HTTP.Body, c.HTTP.Headers)
+	out, err := c.newRequest(u, c.HTTP.Method, c.HTTP.Body, c.headers())
 	if err != nil {
 		return "", err
 	}
 	p := &httpProbe{c: c, url: u, boot: c.env.boot, out: out}
-	sp.phases = httpPhases(u)
+	sp.phases, sp.figures = httpPhases(u), tlsFigures(u)
 	if c.HTTP.FollowRedirects {
 		sp.phases[phaseDNS], sp.phases[phaseTLS] = true, true
+		sp.figures = tlsFigures(&url.URL{Scheme: "https"})
 	}
 	if c.HTTP.KeepAlive {
 		p.idle = &idleConn{}
@@ -177,9 +178,9 @@ func (p *httpProbe) redirected(from *wireRequest, to *redirect) (*wireRequest, e
 	if to.status != http.StatusTemporaryRedirect && to.status != http.StatusPermanentRedirect && method != http.MethodHead {
 		method, body = http.MethodGet, ""
 	}
-	for n, v := range p.c.HTTP.Headers {
-		n = http.CanonicalHeaderKey(n)
-		secret := n == "Authorization" || n == "Cookie" || n == "Host"
+	for n, v := range p.c.headers() {
+		_, secret := p.c.secret[n]
+		secret = secret || n == "Authorization" || n == "Cookie" || n == "Host"
 		if !secret || u.Host == p.url.Host {
 			headers[n] = v
 		}
@@ -262,6 +263,15 @@ func (p *httpProbe) judge(resp *http.Response, body []byte, r *result) {
 		r.failAs(reasonStatus, errAnswer("body does not match %s", p.c.body))
 	default:
 		r.ok = true
+		p.judgeHeaders(resp.Header, r)
+	}
+}
+
+func (p *httpProbe) judgeHeaders(h http.Header, r *result) {
+	for n, re := range p.c.header {
+		if !re.MatchString(strings.Join(h.Values(n), ", ")) {
+			r.failAs(reasonStatus, errAnswer("header %s does not match %s", n, re))
+		}
 	}
 }
 
@@ -296,7 +306,8 @@ func (p *httpProbe) readBody(resp *http.Response) (body []byte, whole bool, err 
 func (p *httpProbe) connect(ctx context.Context, u *url.URL, r *result) (*bufferedConn, error) {
 	deadline, _ := ctx.Deadline()
 	if conn := p.idle.take(u); conn != nil {
-		r.expiry = first(r.expiry, earliestExpiry(conn.certs))
+		r.expiry = first(r.expiry, earliestExpiry(conn.state.PeerCertificates))
+		p.noteTLS(conn.state, r)
 		return conn, conn.SetDeadline(deadline)
 	}
 	address := net.JoinHostPort(u.Hostname(), first(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]))
@@ -310,25 +321,4 @@ func (p *httpProbe) connect(ctx context.Context, u *url.URL, r *result) (*buffer
 		return newBufferedConn(plain, plain), nil
 	}
 	return p.handshake(ctx, plain, u, r)
-}
-
-func (p *httpProbe) handshake(ctx context.Context, plain net.Conn, u *url.URL, r *result) (*bufferedConn, error) {
-	conf := p.c.tls.Clone()
-	conf.ServerName = first(p.c.HTTP.ServerName, u.Hostname())
-	conn := tls.Client(plain, conf)
-	start := time.Now()
-	if err := conn.HandshakeContext(ctx); err != nil {
-		plain.Close()
-		var bad *tls.CertificateVerificationError
-		if errors.As(err, &bad) {
-			r.expiry = earliestExpiry(bad.UnverifiedCertificates)
-		}
-		r.failAs(reasonTLS, fmt.Errorf("TLS handshake: %w", first(ctx.Err(), err)))
-		return nil, err
-	}
-	r.phases[phaseTLS] = time.Since(start)
-	b := newBufferedConn(conn, plain)
-	b.certs = conn.ConnectionState().PeerCertificates
-	r.expiry = earliestExpiry(b.certs)
-	return b, nil
 }

@@ -185,20 +185,20 @@ func TestHTTPPhasesAndCertificate(t *testing.T) {
 	if err := os.WriteFile(ca, block, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f := func(o HTTP, ok bool) result {
+	f := func(o HTTP, ok bool, why reason) result {
 		t.Helper()
 		r := try(t, Job{HTTP: o}, at(srv.URL), 5*time.Second)
-		wantResult(t, r, ok, reasonTLS, "certificate")
+		wantResult(t, r, ok, why, "certificate")
 		if !r.expiry.Equal(end) {
 			t.Errorf("expiry %v, want %v", r.expiry, end)
 		}
 		return r
 	}
-	f(HTTP{}, false) // nobody vouches for it, and its expiry is known still
-	f(HTTP{CAFile: ca}, true)
-	f(HTTP{CAFile: ca, ServerName: "example.com"}, true)
-	f(HTTP{CAFile: ca, ServerName: "nines.example"}, false)
-	r := f(HTTP{InsecureSkipVerify: true}, true)
+	f(HTTP{}, false, reasonCertUntrusted) // nobody vouches for it, and its expiry is known still
+	f(HTTP{CAFile: ca}, true, 0)
+	f(HTTP{CAFile: ca, ServerName: "example.com"}, true, 0)
+	f(HTTP{CAFile: ca, ServerName: "nines.example"}, false, reasonCertName)
+	r := f(HTTP{InsecureSkipVerify: true}, true, 0)
 	p := r.phases
 	if p[phaseDNS] >= 0 || p[phaseConnect] <= 0 || p[phaseTLS] <= 0 ||
 		p[phaseFirstByte] < 20*time.Millisecond || p[phaseTransfer] <= 0 || p[phaseFirstByte]+p[phaseTransfer] < 50*time.Millisecond {

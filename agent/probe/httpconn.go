@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bufio"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -16,7 +17,7 @@ type bufferedConn struct {
 	net.Conn
 	r     *bufio.Reader
 	plain net.Conn // below TLS
-	certs []*x509.Certificate
+	state tls.ConnectionState
 	left  int64 // bytes that may still be read of the answer under way
 }
 

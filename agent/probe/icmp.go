@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 )
 
 // icmpProbe sends one echo request an attempt, through the prober's shared
@@ -14,13 +15,22 @@ type icmpProbe struct {
 	host    string
 	version int // 4, 6 or 0
 	size    int // payload bytes
+	// packets of a round; more than one only where there is a spacing.
+	packets int
+	spacing time.Duration
+	wait    time.Duration // for each packet
+	maxLoss float64
 }
 
 func (p *icmpProbe) probe(ctx context.Context, _ int64) result {
 	r := newResult()
-	addr, err := resolve(ctx, p.host, p.version)
+	addr, err := p.resolve(ctx)
 	if err != nil {
 		r.fail(err)
+		return r
+	}
+	if p.packets > 1 {
+		p.round(ctx, addr, &r)
 		return r
 	}
 	rtt, err := p.ping.echo(ctx, addr, p.size)
@@ -30,6 +40,13 @@ func (p *icmpProbe) probe(ctx context.Context, _ int64) result {
 	}
 	r.ok, r.latency = true, rtt
 	return r
+}
+
+// resolve finds the target's address within the time of one packet.
+func (p *icmpProbe) resolve(ctx context.Context) (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.wait)
+	defer cancel()
+	return resolve(ctx, p.host, p.version)
 }
 
 // resolve returns the address of a host name or literal, an IPv4 one first

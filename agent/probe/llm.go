@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -60,10 +61,11 @@ func (c *job) bindLLM(sp *spec, t discovery.Target) (shown string, err error) {
 		return "", err
 	}
 	sp.phases = httpPhases(u)
-	for i := range sp.figures {
-		f := figure(i)
-		sp.figures[f] = f != figureBudgetLeft || c.LLM.Budget != (TokenBudget{})
+	sp.figures = tlsFigures(u)
+	for f := figureTTFT; f <= figureRetryAfter; f++ {
+		sp.figures[f] = true
 	}
+	sp.figures[figureBudgetLeft] = c.LLM.Budget != (TokenBudget{})
 	sp.probe = p.probe
 	return shown, nil
 }
@@ -126,9 +128,7 @@ func (p *llmProbe) request(key string) (wireRequest, error) {
 	if key != "" {
 		h["Authorization"] = "Bearer " + key
 	}
-	for n, v := range p.c.HTTP.Headers {
-		h[http.CanonicalHeaderKey(n)] = v
-	}
+	maps.Copy(h, p.c.headers())
 	return p.c.newRequest(p.url, http.MethodPost, p.body, h)
 }
 

@@ -380,7 +380,7 @@ func TestLLMStreamOverTLS(t *testing.T) {
 	srv := httptest.NewTLSServer(http.Handler(s))
 	defer srv.Close()
 	j := askModel("m")
-	wantResult(t, try(t, j, at(srv.URL+"/v1"), 5*time.Second), false, reasonTLS, "certificate")
+	wantResult(t, try(t, j, at(srv.URL+"/v1"), 5*time.Second), false, reasonCertUntrusted, "certificate")
 	j.HTTP.InsecureSkipVerify = true
 	r := try(t, j, at(srv.URL+"/v1"), 5*time.Second)
 	wantResult(t, r, true, 0, "")

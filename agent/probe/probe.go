@@ -1,6 +1,7 @@
 // Package probe measures from outside whether targets answer, how fast, and
-// why not: by ICMP echo, TCP connect, HTTP(S) request, DNS query and a question
-// to a language model. package agent runs it.
+// why not: by ICMP echo, TCP connect, TLS handshake, HTTP(S) request, gRPC
+// health check, DNS query and a question to a language model. package agent runs
+// it.
 //
 // It promises:
 //

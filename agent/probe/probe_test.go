@@ -200,7 +200,7 @@ func TestReloadRefusesNonsenseAndKeepsTheOld(t *testing.T) {
 	eventually(t, "it is probed", func() bool { return len(b.samples("probe_success")) > 2 })
 	bad := c
 	bad.Jobs = []Job{{Name: "web", Probe: "ftp", Targets: []string{srv.URL}}}
-	if err := p.Reload(bad); err == nil || !strings.Contains(err.Error(), "jobs[0].probe: must be one of dns, http, icmp, llm, tcp, got \"ftp\"") {
+	if err := p.Reload(bad); err == nil || !strings.Contains(err.Error(), "jobs[0].probe: must be one of dns, grpc, http, icmp, llm, tcp, tls, got \"ftp\"") {
 		t.Errorf("got %v", err)
 	}
 	bad.Jobs = []Job{{Name: "web", Probe: "http", Targets: []string{srv.URL}, HTTP: HTTP{CAFile: "no.pem"}}}

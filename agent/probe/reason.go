@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -54,12 +55,30 @@ const (
 	reasonEmpty
 	// reasonContentFilter: the target's content filter ended the answer.
 	reasonContentFilter
+	// reasonLoss: some packets of a round were answered, and too many lost.
+	reasonLoss
+	// reasonCertExpired: a certificate has ended, or not begun.
+	reasonCertExpired
+	// reasonCertName: the certificate is for other names.
+	reasonCertName
+	// reasonCertUntrusted: nobody who is trusted vouches for the certificate.
+	reasonCertUntrusted
+	// reasonCertExpiring: a certificate ends sooner than it may.
+	reasonCertExpiring
+	// reasonNotServing: gRPC health says NOT_SERVING.
+	reasonNotServing
+	// reasonUnknown: gRPC health says UNKNOWN.
+	reasonUnknown
+	// reasonServiceUnknown: gRPC health does not know the service.
+	reasonServiceUnknown
 	numReasons
 )
 
 var reasonNames = [numReasons]string{
 	"timeout", "refused", "unreachable", "dns", "tls", "status", "reset", "canceled", "other", "overrun",
 	"auth", "rate_limited", "overloaded", "server_error", "malformed", "cut", "empty", "content_filter",
+	"loss", "certificate_expired", "certificate_name", "certificate_untrusted", "certificate_expiring",
+	"not_serving", "unknown", "service_unknown",
 }
 
 func (r reason) String() string { return reasonNames[r] }
@@ -97,6 +116,11 @@ type result struct {
 	figures  figures
 	finish   finish
 	gaps     []time.Duration // between the pieces of a streamed answer
+	// Of a round of several packets: how many were sent and lost, the times of
+	// the others, and whether this process slept while it waited for them.
+	sent, lost int
+	rtts       []time.Duration
+	starved    bool
 }
 
 func newResult() result {
@@ -141,12 +165,30 @@ func reasonOf(err error) reason {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return reasonReset
-	case errors.As(err, &cert), errors.As(err, &alert), errors.As(err, &record):
+	case errors.As(err, &cert):
+		return certReason(cert.Err)
+	case errors.As(err, &alert), errors.As(err, &record):
 		return reasonTLS
 	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
 		return reasonCanceled
 	}
 	return reasonOther
+}
+
+// certReason returns why a certificate is not accepted.
+func certReason(err error) reason {
+	var invalid x509.CertificateInvalidError
+	var name x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return reasonCertExpired
+	case errors.As(err, &name):
+		return reasonCertName
+	case errors.As(err, &authority):
+		return reasonCertUntrusted
+	}
+	return reasonTLS
 }
 
 func isTimeout(err error) bool {

@@ -56,6 +56,8 @@ type counts struct {
 	failures [numReasons]uint64
 	missed   uint64
 	noBudget uint64
+	sent     uint64
+	lost     uint64
 	finishes [numFinishes]uint64
 }
 
@@ -97,6 +99,7 @@ type columns struct {
 	failures       [numReasons]int
 	missed         int
 	noBudget       int
+	sent, lost     int
 	finishes       [numFinishes]int
 }
 
@@ -161,6 +164,10 @@ func (s *series) layoutCounters(c *columns, add func(string, telemetry.Kind, ...
 	if s.counts.noBudget > 0 {
 		c.noBudget = add("probe_missed_total", telemetry.Counter, telemetry.Label{Name: "reason", Value: "budget"})
 	}
+	if s.counts.sent > 0 {
+		c.sent = add("probe_packets_sent_total", telemetry.Counter)
+		c.lost = add("probe_packets_lost_total", telemetry.Counter)
+	}
 	for f, n := range s.counts.finishes {
 		if n > 0 {
 			c.finishes[f] = add("probe_llm_finish_total", telemetry.Counter, telemetry.Label{Name: "reason", Value: finishNames[f]})
@@ -187,6 +194,11 @@ func (s *series) round(at int64, wait time.Duration, r *result) telemetry.Round 
 		}
 	}
 	s.finished(r.finish)
+	s.counts.sent += uint64(r.sent)
+	s.counts.lost += uint64(r.lost)
+	if s.counts.sent > 0 && s.columns.sent == 0 {
+		s.layout()
+	}
 	b := newRoundBuilder(s.schema, at)
 	latency := wait
 	if r.latency >= 0 {
@@ -195,10 +207,15 @@ func (s *series) round(at int64, wait time.Duration, r *result) telemetry.Round 
 	if r.ok {
 		b.set(colSuccess, 1)
 		b.setDuration(colLatency, latency)
-		s.observe(histRTT, latency)
 	} else {
 		b.set(colSuccess, 0)
 		b.set(colLatency, math.Inf(1))
+	}
+	for _, rtt := range r.rtts {
+		s.observe(histRTT, rtt)
+	}
+	if r.ok && r.rtts == nil {
+		s.observe(histRTT, latency)
 	}
 	for _, gap := range r.gaps {
 		s.observe(histGaps, gap)
@@ -271,6 +288,10 @@ func (s *series) setCounters(b *roundBuilder, at int64) {
 	}
 	if s.columns.noBudget > 0 {
 		b.set(s.columns.noBudget, float64(s.counts.noBudget))
+	}
+	if s.columns.sent > 0 {
+		b.set(s.columns.sent, float64(s.counts.sent))
+		b.set(s.columns.lost, float64(s.counts.lost))
 	}
 	for f, col := range s.columns.finishes {
 		if col > 0 {

@@ -17,7 +17,7 @@ import (
 )
 
 // Kinds are the kinds of probes, as jobs and the label __probe name them.
-var kinds = []string{"dns", "http", "icmp", "llm", "tcp"}
+var kinds = []string{"dns", "grpc", "http", "icmp", "llm", "tcp", "tls"}
 
 // complaints collects what is wrong, each with the path of its field.
 type complaints []complaint
@@ -116,11 +116,14 @@ func (c Config) validateJob(e *complaints, path string, j Job) {
 		e.add(path+"targets", "the job has no targets, file_sd or http_sd")
 	}
 	j = c.withDefaults(j)
-	validateICMP(e, path+"icmp.", j.ICMP)
+	validateICMP(e, path+"icmp.", j, c)
 	checkIPVersion(e, path+"tcp.", j.TCP.IPVersion)
 	validateHTTP(e, path+"http.", j.HTTP)
 	validateDNS(e, path+"dns.", j)
 	validateLLM(e, path, j)
+	if j.TLS.MinValidity < 0 {
+		e.add(path+"tls.min_validity", "must be at least 0, got %s", j.TLS.MinValidity)
+	}
 	if !slices.Contains(kinds, j.Probe) {
 		return
 	}
@@ -147,11 +150,22 @@ func checkIPVersion(e *complaints, path string, v int) {
 	}
 }
 
-func validateICMP(e *complaints, path string, o ICMP) {
+func validateICMP(e *complaints, path string, j Job, c Config) {
+	o := j.ICMP
 	if o.Size < minPayload || o.Size > 65_000 {
 		e.add(path+"size", "must lie within %d and 65000 bytes, got %d", minPayload, o.Size)
 	}
 	checkIPVersion(e, path, o.IPVersion)
+	if m := *o.MaxLoss; !(m >= 0 && m < 1) {
+		e.add(path+"max_loss", "must be at least 0 and below 1, got %v", m)
+	}
+	n := time.Duration(c.inFlight())
+	switch {
+	case o.Packets < 1 || o.Packets > 1 && j.Interval/time.Duration(o.Packets) < minInterval:
+		e.add(path+"packets", "must be at least 1, with 10ms between two: %d at an interval of %s, got %d", max(1, j.Interval/minInterval), j.Interval, o.Packets)
+	case o.Packets > 1 && o.roundTimeout(j.Interval, j.Timeout) > n*j.Interval:
+		e.add(path+"packets", "a round takes up to %s, and would keep more than %d under way (in_flight)", o.roundTimeout(j.Interval, j.Timeout), n)
+	}
 }
 
 func validateHTTP(e *complaints, path string, o HTTP) {
@@ -168,6 +182,15 @@ func validateHTTP(e *complaints, path string, o HTTP) {
 	}
 	if o.MaxBody < 0 || o.MaxBody > 1<<30 {
 		e.add(path+"max_body", "must lie within 1 and 1073741824 bytes, got %d", o.MaxBody)
+	}
+	for _, n := range slices.Sorted(maps.Keys(o.HeaderRegexp)) {
+		_, err := regexp.Compile(o.HeaderRegexp[n])
+		e.check(path+"header_regexp."+n, err)
+	}
+	for _, n := range slices.Sorted(maps.Keys(o.HeadersFile)) {
+		if !httpguts.ValidHeaderFieldName(n) || o.HeadersFile[n] == "" {
+			e.add(path+"headers_file", "not a header's name and a file: %q", n+": "+o.HeadersFile[n])
+		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(o.Headers)) {
 		if !httpguts.ValidHeaderFieldName(n) || !httpguts.ValidHeaderFieldValue(o.Headers[n]) {
@@ -200,7 +223,7 @@ func validateDNS(e *complaints, path string, j Job) {
 // needs files or sockets.
 func checkAddress(j Job, address string) error {
 	j.HTTP.CAFile, j.HTTP.BodyRegexp, j.DNS.AnswerRegexp = "", "", ""
-	j.LLM.APIKeyFile, j.LLM.APIKeyEnv = "", ""
+	j.LLM.APIKeyFile, j.LLM.APIKeyEnv, j.HTTP.HeaderRegexp, j.HTTP.HeadersFile = "", "", nil, nil
 	_, err := compileTarget(j, discovery.Target{Address: address}, env{})
 	return err
 }
