@@ -69,16 +69,6 @@ type TopicsConfig struct {
 	Formats map[string]string `yaml:"formats,omitempty"`
 }
 
-// regions are the topics of agents besides nines.telemetry.
-func (c TopicsConfig) regions() (out []string) {
-	for _, t := range slices.Sorted(maps.Keys(c.Formats)) {
-		if c.Formats[t] == aggregate.OwnFormat {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
 // EvaluateConfig bounds how long slots stay open, and silence.
 type EvaluateConfig struct {
 	Lateness    yamlconf.Duration `yaml:"lateness,omitempty"`

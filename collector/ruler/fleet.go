@@ -1,6 +1,7 @@
 package ruler
 
 import (
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 
@@ -37,7 +38,7 @@ func (s *foreignSeries) patience() int64 {
 
 func newFleet(keep promseries.Selectors, note func(string, telemetry.Kind)) *promseries.Foreign[*foreignSeries] {
 	return promseries.NewForeign(func(ls labels.Labels, kind decode.Kind) (*foreignSeries, bool) {
-		name := ls.Get(labels.MetricName)
+		name := ls.Get(model.MetricNameLabel)
 		switch kind {
 		case decode.Gauge:
 			note(name, telemetry.Gauge)
