@@ -1,6 +1,11 @@
-// Package gpu measures what Telegraf's GPU inputs cannot: NVIDIA's XID events,
-// counted from the kernel's log. A last-XID gauge cannot show the second of two
-// equal events and never goes back; a counter per GPU and code can.
+// Package gpu measures GPUs: NVIDIA's by NVML or nvidia-smi, AMD's by rocm-smi,
+// under the same names and units. It promises that a value which a driver does
+// not have is absent, that a GPU which is lost, missing or does not answer is a
+// figure itself, and that it holds up neither the others nor the agent.
+//
+// NVIDIA's XID events are counted from the kernel's log. A last-XID gauge cannot
+// show the second of two equal events and never goes back; a counter per GPU and
+// code can.
 package gpu
 
 import (
@@ -44,9 +49,9 @@ func Present() bool {
 	return false
 }
 
-// Xids counts XID events as gpu_xid_events_total{gpu,xid,severity}: gpu is the
-// PCI address, severity is critical, application or warning. A series appears
-// with the first event of its GPU and code.
+// Xids counts XID events as gpu_xid_events_total{gpu,xid,severity,action}: gpu is
+// the PCI address, severity is critical, application or warning, action what to
+// do first. A series appears with the first event of its GPU and code.
 type Xids struct {
 	opt    Options
 	counts map[event]uint64
@@ -164,13 +169,13 @@ func (x *Xids) add(e event) {
 		series := make([]telemetry.Series, len(x.order))
 		for i, e := range x.order {
 			series[i] = telemetry.Series{Name: "gpu_xid_events_total", Kind: telemetry.Counter, Fresh: true, Labels: telemetry.NewLabels(map[string]string{
-				"gpu": e.gpu, "xid": strconv.Itoa(e.code), "severity": severity(e.code),
+				"gpu": e.gpu, "xid": strconv.Itoa(e.code), "severity": meaning(e.code).severity, "action": meaning(e.code).action,
 			})}
 		}
 		x.schema = telemetry.NewSchema(series)
 	}
 	x.counts[e]++
-	x.opt.Log.Warn("GPU reports an XID event", "gpu", e.gpu, "xid", e.code, "severity", severity(e.code), "count", x.counts[e])
+	x.opt.Log.Warn("GPU reports an XID event", "gpu", e.gpu, "xid", e.code, "severity", meaning(e.code).severity, "action", meaning(e.code).action, "count", x.counts[e])
 }
 
 func (x *Xids) emit(urgent bool) {
@@ -204,18 +209,4 @@ func parse(line string) (event, bool) {
 		return event{}, false
 	}
 	return event{gpu: strings.ToLower(gpu), code: code}, true
-}
-
-// severity sorts codes by what they ask for, after NVIDIA's XID catalogue:
-// critical means that the GPU or its link needs a reset, a drain or a
-// replacement; application, that a program most likely did it; warning is the
-// rest.
-func severity(code int) string {
-	switch code {
-	case 46, 48, 54, 61, 62, 64, 69, 74, 79, 95, 109, 110, 119, 120, 136, 140, 142, 143, 144, 145, 146, 147, 148, 149, 150:
-		return "critical"
-	case 6, 8, 13, 31, 32, 43, 45, 68:
-		return "application"
-	}
-	return "warning"
 }

@@ -56,7 +56,7 @@ func TestSecondEqualXidCounts(t *testing.T) {
 			if !r.Urgent || r.Values[0] != float64(i+1) || !r.Schema.Series[0].Fresh {
 				t.Errorf("round %+v", r)
 			}
-			if got := r.Schema.Series[0].Labels.String(); got != `{gpu="0000:3b:00",severity="warning",xid="63"}` {
+			if got := r.Schema.Series[0].Labels.String(); got != `{action="reset the GPU when it is idle",gpu="0000:3b:00",severity="warning",xid="63"}` {
 				t.Errorf("labels %s", got)
 			}
 		case <-time.After(5 * time.Second):
@@ -90,4 +90,28 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%+v", e)
 		}
 	})
+}
+
+func TestEveryXidSaysWhatToDo(t *testing.T) {
+	f := func(code int, want xid) {
+		t.Helper()
+		if got := meaning(code); got != want {
+			t.Errorf("XID %d: %+v, want %+v", code, got, want)
+		}
+	}
+	f(13, xid{"application", fixProgram})
+	f(48, xid{"critical", resetGPU})
+	f(63, xid{"warning", resetLater})
+	f(64, xid{"critical", replaceGPU})
+	f(74, xid{"critical", checkLink})
+	f(79, xid{"critical", rebootHost})
+	f(94, xid{"warning", resetLater})
+	f(95, xid{"critical", resetGPU})
+	f(99_999, xid{"warning", watchIt})
+	for code := range 1000 {
+		m := meaning(code)
+		if m.action == "" || m.severity == "critical" && (m.action == watchIt || m.action == fixProgram) || (m.severity == "application") != (m.action == fixProgram) {
+			t.Errorf("XID %d: %+v", code, m)
+		}
+	}
 }
