@@ -2,7 +2,6 @@ package gpu
 
 import (
 	"encoding/xml"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -208,7 +207,7 @@ func TestCapturesOfLaterDriversGiveWhatAnExporterMadeOfThem(t *testing.T) {
 	if compared < 500 || absent < 20 {
 		t.Errorf("compared %d values, %d of them absent", compared, absent)
 	}
-	t.Log(fmt.Sprintf("%d values, %d of them absent", compared, absent))
+	t.Logf("%d values, %d of them absent", compared, absent)
 }
 
 // TestDCGMsFieldsAreMeasured: what DCGM's exporter gives without being told to,

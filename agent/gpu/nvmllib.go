@@ -35,14 +35,6 @@ func (r result) Error() string {
 	return fmt.Sprintf("NVML error %d", uint32(r))
 }
 
-// err is nil for success.
-func (r result) err() error {
-	if r == resultOK {
-		return nil
-	}
-	return r
-}
-
 // handle is nvmlDevice_t, an opaque pointer of the library's.
 type handle uintptr
 
