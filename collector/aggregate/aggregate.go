@@ -185,7 +185,8 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		regions:   map[string]*region{},
 		counted:   &wire.CountOrder{},
 	}
-	s.decoder.Unneeded, s.foreign.sets.Make = s.unneeded, s.foreignColumn
+	s.decoder.Unneeded = s.unneeded
+	s.foreign.sets.Make, s.foreign.sets.Unneeded = s.foreignColumn, (*foreignColumn).idle
 	return s
 }
 

@@ -35,7 +35,6 @@ type foreignState struct {
 type foreignRecord struct {
 	decode.Record
 	key    uint64 // hash of its key, 0 without one
-	host   string // its key, as far as that is text
 	heard  *region
 	region string // the name of heard
 	// What is wrong with it.
@@ -79,7 +78,7 @@ func (s *State) ApplyForeign(offset int64, rec *decode.Record) Outcome {
 	}
 	f := s.foreign
 	f.sets.Open(rec)
-	f.record = foreignRecord{Record: *rec, key: f.sets.Key(), host: rec.Host(), gaps: f.record.gaps[:0]}
+	f.record = foreignRecord{Record: *rec, key: f.sets.Key(), gaps: f.record.gaps[:0]}
 	f.seen.Records++
 	if rec.Unknown != nil {
 		out.Dead = &wire.DeadLetter{Reason: deadFormat, Detail: rec.Unknown.Error()}
@@ -157,6 +156,7 @@ func (s *State) applyPoint(p *decode.Point) {
 		return
 	}
 	s.hearForeign(set.Region, t)
+	f.seen.Samples += uint64(p.Unread)
 	at := 0
 	for i := range p.Values {
 		v := &p.Values[i]
@@ -188,7 +188,7 @@ func (r *foreignRecord) gap(reason string, t int64) {
 			return
 		}
 	}
-	r.gaps = append(r.gaps, wire.Gap{Agent: r.host, From: t, To: t, Reason: reason})
+	r.gaps = append(r.gaps, wire.Gap{Agent: r.Host(), From: t, To: t, Reason: reason})
 }
 
 // hearForeign notes that a region was heard, once per record and region in it.

@@ -21,6 +21,9 @@ type foreignColumn struct {
 	unkeyed bool
 }
 
+// idle tells whether nothing is to be done with the column's samples.
+func (c *foreignColumn) idle() bool { return c.series == nil && !c.unkeyed }
+
 // foreignSeries is a series that feeds something. It is known by its name and
 // labels, however it was written.
 type foreignSeries struct {
@@ -79,7 +82,7 @@ func (s *State) foreignColumn(c *decode.Column) foreignColumn {
 	if !s.rules.reads(c.Name) {
 		return out
 	}
-	labels := decode.WithHost(c.Labels, f.record.host)
+	labels := decode.WithHost(c.Labels, f.record.Host())
 	id := foreignID(c, labels)
 	if labels.Get(decode.LabelHost) == "" {
 		id += string(binary.LittleEndian.AppendUint64(nil, f.record.key))

@@ -126,6 +126,9 @@ type Value struct {
 	Bits uint64
 	Text []byte
 	Hist *NativeHistogram
+	// place is one more than that of its column in a set that Sets knows, 0 where
+	// it has to be looked up.
+	place int
 }
 
 // Count returns the value as a cumulative count: its integer part, exact for
@@ -208,6 +211,9 @@ type Point struct {
 	// Start is since when counters count, in Unix nanoseconds, 0 where unknown.
 	Start  int64
 	Values []Value
+	// Unread is how many samples were checked and left out of Values, as Sets was
+	// told that nobody needs them.
+	Unread int
 }
 
 // Set describes the series of a point.

@@ -18,6 +18,16 @@ type lines struct {
 func (l *lines) open(value []byte) { l.buf, l.at, l.line = value, 0, 0 }
 
 func (l *lines) next() (*Point, error) {
+	b, err := l.start()
+	if b == nil {
+		return nil, err
+	}
+	return l.readWhole(b)
+}
+
+// start goes to the next line that holds a point, and returns what is left from
+// there on, nil after the last and on error.
+func (l *lines) start() ([]byte, error) {
 	for l.at < len(l.buf) {
 		l.line++
 		for l.at < len(l.buf) && l.buf[l.at] == ' ' {
@@ -28,20 +38,24 @@ func (l *lines) next() (*Point, error) {
 			l.at += end
 			continue
 		}
-		if rest[0] == '#' {
-			if err := l.comment(rest); err != nil {
-				return nil, err
-			}
-			continue
+		if rest[0] != '#' {
+			return rest, nil
 		}
-		n, what, ok := l.read(rest)
-		if !ok {
-			return nil, l.refuse(l.at+n, what)
+		if err := l.comment(rest); err != nil {
+			return nil, err
 		}
-		l.at += n
-		return &l.point, nil
 	}
 	return nil, nil
+}
+
+// readWhole reads the line that b begins with, all of its values.
+func (l *lines) readWhole(b []byte) (*Point, error) {
+	n, what, ok := l.read(b)
+	if !ok {
+		return nil, l.refuse(l.at+n, what)
+	}
+	l.at += n
+	return &l.point, nil
 }
 
 // lineEnd tells whether b begins with the end of a line, and how long that is.
@@ -94,12 +108,11 @@ func unprintable(c byte) bool { return c < ' ' || c == 0x7f }
 // read reads the line that b begins with into the point, and returns how long it
 // is with its end; where it is not ok, what is wrong at which place.
 func (l *lines) read(b []byte) (n int, what string, ok bool) {
-	p := &l.point
 	n, ok = keyEnd(b)
 	if !ok {
 		return n, "no field follows the measurement and its tags", false
 	}
-	p.Key, p.Values, p.Timed, p.Time = b[:n], p.Values[:0], false, 0
+	l.begin(b[:n])
 	n += spaces(b[n:])
 	for {
 		size, why := l.field(b[n:])
@@ -111,6 +124,17 @@ func (l *lines) read(b []byte) (n int, what string, ok bool) {
 		}
 		n++
 	}
+	return l.end(b, n)
+}
+
+// begin begins the point of a line with the key.
+func (l *lines) begin(key []byte) {
+	p := &l.point
+	p.Key, p.Values, p.Unread, p.Timed, p.Time = key, p.Values[:0], 0, false, 0
+}
+
+// end reads what follows a line's fields at n, and returns as read does.
+func (l *lines) end(b []byte, n int) (int, string, bool) {
 	if end, done := lineEnd(b[n:]); done {
 		return n + end, "", true
 	}
@@ -126,7 +150,7 @@ func (l *lines) read(b []byte) (n int, what string, ok bool) {
 		return n, "the timestamp is no whole number of nanoseconds", false
 	}
 	n += size
-	p.Time, p.Timed = t, true
+	l.point.Time, l.point.Timed = t, true
 	gap := spaces(b[n:])
 	end, done := lineEnd(b[n+gap:])
 	if !done {
@@ -187,31 +211,40 @@ func (l *lines) field(b []byte) (n int, why string) {
 	if why != "" {
 		return n, why
 	}
-	p := &l.point
+	v := l.point.grow(b[:n])
+	n++
+	if n == len(b) {
+		return n, "a field has no value"
+	}
+	size, ok := fieldValue(b[n:], v)
+	if !ok {
+		return n, "a field's value is no number, true or false, or text in quotes"
+	}
+	return n + size, ""
+}
+
+// grow adds a value of the field to the point, in memory of a point before if
+// there is some.
+func (p *Point) grow(field []byte) *Value {
 	if len(p.Values) < cap(p.Values) {
 		p.Values = p.Values[:len(p.Values)+1]
 	} else {
 		p.Values = append(p.Values, Value{})
 	}
 	v := &p.Values[len(p.Values)-1]
-	v.Field, v.Text, v.Hist = b[:n], nil, nil
-	n++
-	if n == len(b) {
-		return n, "a field has no value"
+	v.Field, v.Text, v.Hist, v.place = field, nil, nil, 0
+	return v
+}
+
+// fieldValue reads the value that b, which is not empty, begins with.
+func fieldValue(b []byte, v *Value) (n int, ok bool) {
+	switch b[0] {
+	case '"':
+		return text(b, v)
+	case 't', 'T', 'f', 'F':
+		return truth(b, v)
 	}
-	size, ok := 0, false
-	switch c := b[n]; {
-	case c == '"':
-		size, ok = text(b[n:], v)
-	case c == 't' || c == 'T' || c == 'f' || c == 'F':
-		size, ok = truth(b[n:], v)
-	default:
-		size, ok = number(b[n:], v)
-	}
-	if !ok {
-		return n, "a field's value is no number, true or false, or text in quotes"
-	}
-	return n + size, ""
+	return number(b, v)
 }
 
 // nameEnd returns where a field's name ends: at the equals sign.

@@ -11,6 +11,8 @@ import (
 	"nines/internal/telemetry"
 )
 
+var errFieldName = errors.New("a field's name is no UTF-8")
+
 // describe reads the key of the line that was read last.
 func (l *lines) describe() (*Set, error) {
 	measurement, tags, err := splitKey(l.point.Key)
@@ -22,7 +24,7 @@ func (l *lines) describe() (*Set, error) {
 	for i := range l.point.Values {
 		v := &l.point.Values[i]
 		if !utf8.Valid(v.Field) {
-			return nil, errorAtLine(l.line, errors.New("a field's name is no UTF-8"))
+			return nil, errorAtLine(l.line, errFieldName)
 		}
 		if v.Form == Text {
 			continue

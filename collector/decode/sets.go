@@ -15,11 +15,20 @@ const maxSets = 1 << 20
 type Sets[C any] struct {
 	// Make makes what is kept of a column. It may ask for the record that is open.
 	Make func(*Column) C
+	// Unneeded, if not nil, tells whether the samples of a column are of no use
+	// to the caller: points of line protocol may leave them out then.
+	Unneeded func(*C) bool
 
 	reader Reader
 	record *Record
 	key    uint64 // hash of the record's key, 0 without one
 	known  map[uint64]*Known[C]
+
+	// Of line protocol: the set of the point that was read last, nil where it has
+	// to be found, and that of the line before; layouts by what they hold.
+	found, before *Known[C]
+	layouts       map[string]*layout
+	scratch       []byte
 }
 
 // Known is a set that was described.
@@ -38,6 +47,10 @@ type Known[C any] struct {
 	hostless bool
 	record   uint64
 	next     *Known[C] // of the same hash
+	// layout is that of its line that was read last, and after the set that came
+	// next then, both of line protocol.
+	layout *layout
+	after  *Known[C]
 }
 
 // KnownColumn is a column of a set that was described.
@@ -64,21 +77,39 @@ func (s *Sets[C]) Record() *Record { return s.record }
 // Key returns a hash of the key of the record that is open, 0 where it has none.
 func (s *Sets[C]) Key() uint64 { return s.key }
 
-// Next is Reader.Next.
-func (s *Sets[C]) Next() (*Point, error) { return s.reader.Next() }
+// Next is Reader.Next, but that it may leave out samples that are Unneeded.
+func (s *Sets[C]) Next() (*Point, error) {
+	if s.record.Format == Influx {
+		return s.nextLine()
+	}
+	return s.reader.Next()
+}
 
 // Find returns the set of the point that Next returned last. On error the point
 // is to be refused.
 func (s *Sets[C]) Find(p *Point) (*Known[C], error) {
-	h := xxhash.Sum64(p.Key) + uint64(s.record.Format)
-	set := s.among(h, p.Key)
-	if set == nil {
-		set = s.among(h^s.key, p.Key) // those without a host lie there
+	if s.found != nil {
+		return s.found, nil
 	}
-	if set != nil {
+	h := s.hash(p.Key)
+	if set := s.find(h, p.Key); set != nil {
 		return set, nil
 	}
-	return s.describe(h, p)
+	set, err := s.describe(h, p)
+	if err == nil && set.format == Influx {
+		err = s.follow(set, p)
+	}
+	return set, err
+}
+
+func (s *Sets[C]) hash(key []byte) uint64 { return xxhash.Sum64(key) + uint64(s.record.Format) }
+
+// find returns the set of the key, nil where it is not known.
+func (s *Sets[C]) find(h uint64, key []byte) *Known[C] {
+	if set := s.among(h, key); set != nil {
+		return set
+	}
+	return s.among(h^s.key, key) // those without a host lie there
 }
 
 func (s *Sets[C]) among(h uint64, key []byte) *Known[C] {
@@ -100,7 +131,7 @@ func (s *Sets[C]) describe(h uint64, p *Point) (*Known[C], error) {
 		s.add(set, &def.Columns[i])
 	}
 	if len(s.known) >= maxSets {
-		clear(s.known)
+		s.Clear()
 	}
 	if set.hostless {
 		h ^= s.key
@@ -117,6 +148,9 @@ func (s *Sets[C]) add(set *Known[C], c *Column) {
 // come in their usual order; a field that is new gets one. On error the rest of
 // the point is to be refused; a place below 0 means that there is no such column.
 func (s *Sets[C]) Column(set *Known[C], v *Value, at int) (int, error) {
+	if v.place > 0 {
+		return v.place - 1, nil
+	}
 	if at < len(set.Columns) && string(set.Columns[at].field) == string(v.Field) {
 		return at, nil
 	}
@@ -146,10 +180,15 @@ func (set *Known[C]) column(field []byte) int {
 }
 
 // Clear forgets all sets, so that each is described again.
-func (s *Sets[C]) Clear() { clear(s.known) }
+func (s *Sets[C]) Clear() {
+	clear(s.known)
+	clear(s.layouts)
+	s.found, s.before = nil, nil
+}
 
 // Forget drops sets that were used last before then.
 func (s *Sets[C]) Forget(before int64) {
+	s.before = nil
 	for h, set := range s.known {
 		for set != nil && set.Used < before {
 			set = set.next
@@ -158,6 +197,11 @@ func (s *Sets[C]) Forget(before int64) {
 			delete(s.known, h)
 		} else {
 			s.known[h] = set
+		}
+		for ; set != nil; set = set.next {
+			if set.after != nil && set.after.Used < before {
+				set.after = nil
+			}
 		}
 	}
 }

@@ -29,6 +29,7 @@ type Foreign[S any] struct {
 func NewForeign[S any](open func(labels.Labels, decode.Kind) (S, bool)) *Foreign[S] {
 	f := &Foreign[S]{open: open, series: map[uint64]*foreignSeries[S]{}, labels: labels.NewScratchBuilder(16)}
 	f.sets.Make = f.column
+	f.sets.Unneeded = func(sr **foreignSeries[S]) bool { return !(*sr).wanted }
 	return f
 }
 
