@@ -78,6 +78,7 @@ type Agent struct {
 	sender Sender
 	own    *bus.Client // to be closed by Run
 
+	secrets  atomic.Pointer[[]string] // what the log hides
 	began    time.Time
 	lastTurn atomic.Int64 // of the frame loop, nanoseconds since began; 0 before Run
 
@@ -99,9 +100,13 @@ func New(opt Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure agent: %w", err)
 	}
-	a := &Agent{opt: opt, log: opt.Log, boot: newBoot(), clock: NewClock(), began: time.Now()}
+	a := &Agent{opt: opt, boot: newBoot(), clock: NewClock(), began: time.Now()}
 	a.reloads.last = a.began
 	a.live.Store(&cfg)
+	sec := cfg.Secrets()
+	a.secrets.Store(&sec)
+	a.opt.Log = hiding(opt.Log, &a.secrets)
+	opt.Log, a.log = a.opt.Log, a.opt.Log
 	if opt.Wall != nil {
 		start := time.Now()
 		a.clock = newClock(opt.Wall, func() time.Duration { return time.Since(start) })

@@ -292,12 +292,19 @@ func (c Config) hostLabels() telemetry.Labels {
 	return telemetry.NewLabels(m)
 }
 
-// inputFiles reads the Telegraf configuration: the files, then the inline text.
-func (c Config) inputFiles() ([]telegraf.File, error) {
+// inputFiles reads the Telegraf configuration: the files, then the inline text,
+// with the secrets that they name filled in.
+func (c Config) inputFiles() ([]telegraf.File, secrets, error) {
 	var (
 		files []telegraf.File
+		sec   secrets
 		errs  []error
 	)
+	add := func(name string, line int, text string) {
+		full, err := sec.fill(&c, name, line, text)
+		errs = append(errs, err)
+		files = append(files, telegraf.File{Name: name, Line: line, Text: []byte(full)})
+	}
 	for _, name := range c.InputsFiles {
 		path := c.path(name)
 		text, err := os.ReadFile(path)
@@ -305,16 +312,16 @@ func (c Config) inputFiles() ([]telegraf.File, error) {
 			errs = append(errs, fmt.Errorf("read inputs: %w", err))
 			continue
 		}
-		files = append(files, telegraf.File{Name: path, Text: text})
+		add(path, 0, string(text))
 	}
 	if strings.TrimSpace(c.Inputs) != "" {
 		name := c.file
 		if name == "" {
 			name = "inputs"
 		}
-		files = append(files, telegraf.File{Name: name, Line: c.inputsLine, Text: []byte(c.Inputs)})
+		add(name, c.inputsLine, c.Inputs)
 	}
-	return files, errors.Join(errs...)
+	return files, sec, errors.Join(errs...)
 }
 
 // CheckInputs parses the inputs without running them. Errors read
@@ -324,10 +331,10 @@ func (c Config) CheckInputs() error {
 	if err != nil {
 		return err
 	}
-	files, err := c.inputFiles()
+	files, sec, err := c.inputFiles()
 	if err != nil {
 		return err
 	}
 	_, err = telegraf.Load(files, c.Interval)
-	return err
+	return hideIn(err, sec.values)
 }

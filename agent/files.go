@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// Files returns the configuration file and the files of inputs that it names,
-// as far as it can be read.
+// Files returns the configuration file, the files of inputs that it names and
+// the files of secrets that those name, as far as they can be read.
 func Files(file string) []string {
 	files := []string{file}
 	cfg, err := Load(file)
@@ -18,7 +18,8 @@ func Files(file string) []string {
 	for _, name := range cfg.InputsFiles {
 		files = append(files, cfg.path(name))
 	}
-	return files
+	_, sec, _ := cfg.inputFiles() // what is wrong with them is for who loads them
+	return append(files, sec.files...)
 }
 
 // Fingerprint changes when the text of any of Files does. A file that cannot be

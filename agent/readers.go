@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	tg "github.com/influxdata/telegraf"
@@ -32,27 +33,28 @@ import (
 
 // newInputs prepares the inputs of the configuration.
 func newInputs(cfg Config, clock func() int64, sink telemetry.Sink, log *slog.Logger) (*telegraf.Inputs, error) {
-	opt, err := inputOptions(cfg, log)
+	opt, sec, err := inputOptions(cfg, log)
 	if err != nil {
 		return nil, err
 	}
 	opt.Clock, opt.Sink, opt.Log = clock, sink, log
 	inputs, err := telegraf.New(opt)
 	if err != nil {
-		return nil, fmt.Errorf("configure inputs:\n%w", err)
+		return nil, fmt.Errorf("configure inputs:\n%w", hideIn(err, sec))
 	}
 	return inputs, nil
 }
 
-// inputOptions are what a configuration decides about inputs.
-func inputOptions(cfg Config, log *slog.Logger) (telegraf.Options, error) {
-	files, err := cfg.inputFiles()
+// inputOptions are what a configuration decides about inputs, and the secrets
+// in it.
+func inputOptions(cfg Config, log *slog.Logger) (telegraf.Options, []string, error) {
+	files, sec, err := cfg.inputFiles()
 	opt := telegraf.Options{Files: files, Interval: cfg.Interval, Variant: cfg.Readers, MaxSeries: cfg.Limits.SeriesPerInput}
 	r := host.EnvRoots()
 	opt.Replace = replacer{
 		roots: r, shared: host.NewShared(r), plugins: cfg.Readers != ReadersKernel, gpuWorker: cfg.GPUWorker, log: log,
 	}.reader
-	return opt, err
+	return opt, sec.values, err
 }
 
 // NewInputs prepares the inputs of a configuration to be asked by hand, as
@@ -62,7 +64,10 @@ func NewInputs(cfg Config, log *slog.Logger) (*telegraf.Inputs, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newInputs(cfg, NewClock().Now, func(telemetry.Round) {}, log)
+	var values atomic.Pointer[[]string]
+	sec := cfg.Secrets()
+	values.Store(&sec)
+	return newInputs(cfg, NewClock().Now, func(telemetry.Round) {}, hiding(log, &values))
 }
 
 // replacer puts package host's readers in the place of Telegraf's plugins,

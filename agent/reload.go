@@ -57,18 +57,19 @@ func (a *Agent) reload(to Config) (telegraf.Change, error) {
 	if err := a.needsRestart(&to); err != nil {
 		return none, err
 	}
-	opt, err := inputOptions(to, a.log)
+	opt, sec, err := inputOptions(to, a.log)
 	if err != nil {
 		return none, err
 	}
 	next, err := a.inputs.Prepare(opt)
 	if err != nil {
-		return none, fmt.Errorf("configure inputs:\n%w", err)
+		return none, fmt.Errorf("configure inputs:\n%w", hideIn(err, sec))
 	}
 	if err := a.prober.Reload(to.Probes); err != nil {
 		next.Discard()
 		return none, fmt.Errorf("configure probes: %w", err)
 	}
+	a.secrets.Store(&sec)
 	a.inputs.Apply(next)
 	if host := to.hostLabels(); !slices.Equal(host, a.framer.Host()) {
 		a.framer.SetHost(host)

@@ -170,7 +170,14 @@ second round gave. Nothing is sent. It fails where an input fails.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			return failed(printResults(out, in.Once(ctx, time.Second), in.Absent()))
+			var text strings.Builder
+			err = printResults(&text, in.Once(ctx, time.Second), in.Absent())
+			hide := cfg.Secrets()
+			fmt.Fprint(out, agent.Hide(text.String(), hide))
+			if err != nil {
+				err = errors.New(agent.Hide(err.Error(), hide))
+			}
+			return failed(err)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the slowest input")
