@@ -142,6 +142,8 @@ func (r replacer) own(in telegraf.Own) (telegraf.Reader, error) {
 		return r.gpu(p)
 	case *telegraf.Softnet:
 		return r.softnet(p)
+	case *telegraf.Link:
+		return r.link(p)
 	}
 	return nil, nil
 }

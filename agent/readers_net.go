@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"fmt"
 	"slices"
 
+	"github.com/influxdata/telegraf/filter"
 	"github.com/influxdata/telegraf/plugins/inputs/conntrack"
 	"github.com/influxdata/telegraf/plugins/inputs/infiniband"
 
@@ -27,4 +29,16 @@ func (r replacer) infiniband(p *infiniband.Infiniband) telegraf.Reader {
 
 func (r replacer) softnet(p *telegraf.Softnet) (telegraf.Reader, error) {
 	return present(host.NewSoftnet(r.roots, host.PerCPUOptions{Total: p.Total, PerCPU: p.PerCPU}))
+}
+
+func (r replacer) link(p *telegraf.Link) (telegraf.Reader, error) {
+	var opt host.LinkOptions
+	if len(p.Interfaces) > 0 {
+		f, err := filter.Compile(p.Interfaces)
+		if err != nil {
+			return nil, fmt.Errorf("interfaces: %w", err)
+		}
+		opt.Match = f.Match
+	}
+	return present(host.NewLink(r.roots, opt))
 }

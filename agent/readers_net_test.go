@@ -56,13 +56,15 @@ func TestFabricAndNetworkInputsOfTheAgent(t *testing.T) {
 	values, kinds := gatherHost(t, map[string]string{
 		port + "state": "1: DOWN\n", port + "phys_state": "2: Polling\n", port + "rate": "200 Gb/sec (4X HDR)\n",
 		port + "counters/port_rcv_data": "250\n", port + "hw_counters/np_cnp_sent": "7\n",
+		"sys/class/net/eth0/operstate": "up\n", "sys/class/net/eth0/speed": "10000\n", "sys/class/net/eth0/carrier_down_count": "3\n",
 		"proc/net/softnet_stat": "00000010 00000002 00000001 00000000\n00000020 00000000 00000000 00000000\n",
-	}, "[[inputs.infiniband]]\n  gather_rdma = true\n[[inputs.softnet]]\n")
+	}, "[[inputs.infiniband]]\n  gather_rdma = true\n[[inputs.softnet]]\n[[inputs.link]]\n")
 	for name, want := range map[string]float64{
 		`rdma_port_up{device="mlx5_0",port="1"}`: 0, `rdma_port_physical_state{device="mlx5_0",port="1"}`: 2,
 		`rdma_port_rate_bits_per_second{device="mlx5_0",port="1"}`: 200e9, `rdma_port_receive_bytes_total{device="mlx5_0",port="1"}`: 1000,
 		`infiniband_port_rcv_data{device="mlx5_0",port="1"}`: 250, `infiniband_np_cnp_sent{device="mlx5_0",port="1"}`: 7,
 		`rdma_port_flaps_total{device="mlx5_0",port="1"}`: 0, `rdma_device_present{device="mlx5_0"}`: 1,
+		`link_up{interface="eth0"}`: 1, `link_speed_bits_per_second{interface="eth0"}`: 1e10, `link_carrier_down_total{interface="eth0"}`: 3,
 		`softnet_processed_total{cpu="all"}`: 0x30, `softnet_dropped_total{cpu="all"}`: 2,
 	} {
 		if v, ok := values[name]; !ok || v != want {

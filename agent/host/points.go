@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"nines/agent/apart"
 	"nines/internal/telemetry"
 )
@@ -189,7 +191,7 @@ func text(path ...string) string {
 
 func exists(path ...string) bool {
 	_, err := os.Stat(filepath.Join(path...))
-	return !errors.Is(err, fs.ErrNotExist)
+	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR)
 }
 
 // entries lists a folder in the order of its names, nothing where it cannot be

@@ -38,6 +38,7 @@ func ownInputs() map[string]inputs.Creator {
 	return map[string]inputs.Creator{
 		"gpu":     func() telegraf.Input { return &GPU{Timeout: config.Duration(3 * time.Second)} },
 		"edac":    func() telegraf.Input { return &EDAC{} },
+		"link":    func() telegraf.Input { return &Link{} },
 		"softnet": func() telegraf.Input { return &Softnet{Total: true} },
 	}
 }

@@ -7,3 +7,11 @@ type Softnet struct {
 	Total  bool `toml:"total"`
 	PerCPU bool `toml:"percpu"`
 }
+
+// Link configures the state of network interfaces and bonds.
+type Link struct {
+	Settings
+	// Interfaces chooses by name, with wildcards; none takes network cards and
+	// bonds.
+	Interfaces []string `toml:"interfaces"`
+}
