@@ -58,7 +58,7 @@ func (d *device) counters(dir, prefix string, labels telemetry.Labels, files ...
 	for _, f := range files {
 		if exists(dir, f) {
 			name := prefix + strings.TrimSuffix(f, "_count") + "_total"
-			d.points = append(d.points, point{name: name, kind: telemetry.Counter, labels: labels, path: filepath.Join(dir, f), scale: 1})
+			d.points = append(d.points, point{name: name, kind: telemetry.Counter, labels: labels, path: filepath.Join(dir, f), per: 1})
 		}
 	}
 }
@@ -73,7 +73,7 @@ func (d *device) module(dir, mc, dimm string) {
 	}
 	for _, k := range []string{"ce", "ue"} {
 		if f := filepath.Join(dir, "dimm_"+k+"_count"); exists(f) {
-			d.points = append(d.points, point{name: "edac_dimm_" + k + "_total", kind: telemetry.Counter, labels: telemetry.NewLabels(labels), path: f, scale: 1})
+			d.points = append(d.points, point{name: "edac_dimm_" + k + "_total", kind: telemetry.Counter, labels: telemetry.NewLabels(labels), path: f, per: 1})
 		}
 	}
 }
@@ -90,11 +90,11 @@ func (d *device) csrow(dir, mc, row string) {
 		if v := text(dir, ch+"_dimm_label"); v != "" {
 			labels["label"] = v
 		}
-		d.points = append(d.points, point{name: "edac_dimm_ce_total", kind: telemetry.Counter, labels: telemetry.NewLabels(labels), path: filepath.Join(dir, f), scale: 1})
+		d.points = append(d.points, point{name: "edac_dimm_ce_total", kind: telemetry.Counter, labels: telemetry.NewLabels(labels), path: filepath.Join(dir, f), per: 1})
 	}
 	if f := filepath.Join(dir, "ue_count"); exists(f) {
 		labels := telemetry.NewLabels(map[string]string{"controller": mc, "csrow": row})
-		d.points = append(d.points, point{name: "edac_dimm_ue_total", kind: telemetry.Counter, labels: labels, path: f, scale: 1})
+		d.points = append(d.points, point{name: "edac_dimm_ue_total", kind: telemetry.Counter, labels: labels, path: f, per: 1})
 	}
 }
 

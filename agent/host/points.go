@@ -29,10 +29,10 @@ type point struct {
 	kind   telemetry.Kind
 	labels telemetry.Labels
 	path   string
-	// parse reads the file's text; nil reads a decimal number, and multiplies it
-	// by scale.
+	// parse reads the file's text; nil reads a decimal number, of which per are
+	// one of the series' unit. Division keeps 37950 mV at 37.95.
 	parse func(text []byte) (float64, bool)
-	scale float64
+	per   float64
 }
 
 // device is what answers for its points: if it hangs, the others do not.
@@ -104,7 +104,7 @@ func (p *points) readDevice(points []point, files []file, found []float64) {
 				found[i] = v
 			}
 		} else if v, ok := parseInt(text); ok {
-			found[i] = v * points[i].scale
+			found[i] = v / points[i].per
 		}
 	}
 }
@@ -115,11 +115,15 @@ func (p *points) rescan() {
 	if p.table.series != nil && sameDevices(list, p.known) {
 		return
 	}
-	_ = p.Close()
-	p.known = list
-	p.table.reset()
+	hanging := p.hanging()
+	p.drop(hanging)
 	p.table.series = []telemetry.Series{}
+	p.table.values = p.table.values[:0]
 	for _, d := range list {
+		if _, ok := hanging[d.labels.String()]; ok {
+			continue
+		}
+		p.known = append(p.known, d)
 		files, found := make([]file, len(d.points)), make([]float64, len(d.points))
 		// The buffer is the device's own: its call may run beside others.
 		buf := make([]byte, 512)
@@ -133,25 +137,65 @@ func (p *points) rescan() {
 			p.calls = append(p.calls, apart.New(func() error { p.readDevice(d.points, files, found); return nil }))
 		}
 	}
+	// A device that was taken out while it hangs is listed until it answers.
+	for _, h := range hanging {
+		p.keep(h)
+	}
 }
 
-// Close closes the files. Those of a device that hangs stay open.
-func (p *points) Close() error {
-	now := time.Now()
-	for d, files := range p.files {
-		if p.limit > 0 {
-			stuck := p.calls[d].Stuck(now) > 0
-			p.calls[d].Close()
-			if stuck {
-				continue
-			}
-		}
-		for i := range files {
-			files[i].close()
+// held is a device that hangs while the layout changes around it: it is not
+// asked again as another.
+type held struct {
+	device device
+	files  []file
+	found  []float64
+	call   *apart.Call
+}
+
+// hanging returns the devices that do not answer, by their labels.
+func (p *points) hanging() map[string]held {
+	out, now := map[string]held{}, time.Now()
+	for i, c := range p.calls {
+		if c.Stuck(now) > 0 {
+			out[p.known[i].labels.String()] = held{p.known[i], p.files[i], p.found[i], c}
 		}
 	}
-	p.files, p.found, p.calls = nil, nil, nil
-	p.known, p.table.series = nil, nil
+	return out
+}
+
+func (p *points) keep(h held) {
+	for _, pt := range h.device.points {
+		p.table.add(pt.name, pt.kind, pt.labels)
+	}
+	p.table.add(p.stuck, telemetry.Gauge, h.device.labels)
+	p.known, p.files, p.found, p.calls = append(p.known, h.device), append(p.files, h.files), append(p.found, h.found), append(p.calls, h.call)
+}
+
+// drop lets go of all devices, and closes those that do not hang.
+func (p *points) drop(hanging map[string]held) {
+	for i, files := range p.files {
+		if _, ok := hanging[p.known[i].labels.String()]; ok && p.limit > 0 {
+			continue
+		}
+		if p.limit > 0 {
+			p.calls[i].Close()
+		}
+		for f := range files {
+			files[f].close()
+		}
+	}
+	p.known, p.files, p.found, p.calls = nil, nil, nil, nil
+}
+
+// Close closes the files. Those of a device that hangs stay open, and its
+// goroutine ends when it answers.
+func (p *points) Close() error {
+	hanging := p.hanging()
+	for _, h := range hanging {
+		h.call.Close()
+	}
+	p.drop(hanging)
+	p.table.series = nil
 	return nil
 }
 
