@@ -138,6 +138,16 @@ func (r replacer) own(in telegraf.Own) (telegraf.Reader, error) {
 	switch p := in.(type) {
 	case *telegraf.EDAC:
 		return present(host.NewEDAC(r.roots))
+	case *telegraf.HWMon:
+		return present(host.NewHWMon(r.roots, time.Duration(p.Timeout)))
+	case *telegraf.MDRaid:
+		return present(host.NewMDRaid(r.roots))
+	case *telegraf.NVMe:
+		return present(host.NewNVMe(r.roots, time.Duration(p.Timeout)))
+	case *telegraf.Container:
+		return present(host.NewContainers(r.roots, host.ContainerOptions{Max: p.MaxGroups}))
+	case *telegraf.CPUThrottle:
+		return present(host.NewCPUThrottle(r.roots))
 	case *telegraf.GPU:
 		return r.gpu(p)
 	case *telegraf.Softnet:

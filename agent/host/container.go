@@ -140,7 +140,10 @@ func (c *Containers) rescan() {
 			delete(old, g.path)
 		} else {
 			for f, name := range groupFiles {
-				g.files[f] = file{path: filepath.Join(c.dir, g.path, name), whole: true, buf: buf}
+				// What a group lacks stays without path, and is not tried each time.
+				if path := filepath.Join(c.dir, g.path, name); exists(path) {
+					g.files[f] = file{path: path, whole: true, buf: buf}
+				}
 			}
 		}
 		for _, s := range groupSeries {
@@ -160,10 +163,9 @@ func (g *group) read(v []float64) {
 	last, text := -1, []byte(nil)
 	for i, s := range groupSeries {
 		if s.file != last {
-			last = s.file
-			var err error
-			if text, err = g.files[last].read(); err != nil {
-				text = nil
+			last, text = s.file, nil
+			if f := &g.files[last]; f.path != "" {
+				text, _ = f.read()
 			}
 		}
 		n, ok := 0.0, false

@@ -6,7 +6,7 @@ import (
 )
 
 func TestRecordedMemoryControllers(t *testing.T) {
-	r := Roots{Sys: unpacked(t, exporterSys) + "/sys"}
+	r := Roots{Sys: unpacked(t, exporterSys, "sys/devices/system/edac") + "/sys"}
 	e, err := NewEDAC(r)
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,12 @@ func TestErrorsOfAModule(t *testing.T) {
 func TestMissingHardwareIsSaid(t *testing.T) {
 	r := tree(t, nil)
 	for name, open := range map[string]func() error{
-		"edac": func() error { _, err := NewEDAC(r); return err },
+		"edac":         func() error { _, err := NewEDAC(r); return err },
+		"hwmon":        func() error { _, err := NewHWMon(r, 0); return err },
+		"mdraid":       func() error { _, err := NewMDRaid(r); return err },
+		"nvme":         func() error { _, err := NewNVMe(r, 0); return err },
+		"container":    func() error { _, err := NewContainers(r, ContainerOptions{}); return err },
+		"cpu_throttle": func() error { _, err := NewCPUThrottle(r); return err },
 	} {
 		if missing := MissingError(""); !errors.As(open(), &missing) || missing == "" {
 			t.Errorf("%s: %v", name, open())

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -17,9 +19,9 @@ const (
 	procfsTree   = "host-procfs-fixtures/procfs-fixtures.tar.gz"
 )
 
-// unpacked extracts a recorded tree and returns its folder; the test is skipped
-// where there is no recording.
-func unpacked(t testing.TB, archive string) string {
+// unpacked extracts what begins with one of the prefixes of a recorded tree, all
+// of it without any, and returns its folder; the test is skipped where there is no recording.
+func unpacked(t testing.TB, archive string, prefixes ...string) string {
 	t.Helper()
 	f, err := os.Open(filepath.Join("../../../shared/data", archive))
 	if err != nil {
@@ -44,7 +46,9 @@ func unpacked(t testing.TB, archive string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		extract(t, root, h, in)
+		if len(prefixes) == 0 || slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(h.Name, p) }) {
+			extract(t, root, h, in)
+		}
 	}
 }
 

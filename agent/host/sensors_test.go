@@ -14,7 +14,7 @@ import (
 )
 
 func TestRecordedSensors(t *testing.T) {
-	r := Roots{Sys: unpacked(t, exporterSys) + "/sys"}
+	r := Roots{Sys: unpacked(t, exporterSys, "sys/class/hwmon", "sys/devices/platform") + "/sys"}
 	h, err := NewHWMon(r, time.Minute)
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func TestOneStuckChip(t *testing.T) {
 }
 
 func TestRecordedThrottling(t *testing.T) {
-	c, err := NewCPUThrottle(Roots{Sys: unpacked(t, exporterSys) + "/sys"})
+	c, err := NewCPUThrottle(Roots{Sys: unpacked(t, exporterSys, "sys/devices/system/cpu") + "/sys"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestRecordedThrottling(t *testing.T) {
 }
 
 func TestRecordedArrays(t *testing.T) {
-	m, err := NewMDRaid(Roots{Sys: unpacked(t, procfsTree) + "/fixtures/sys"})
+	m, err := NewMDRaid(Roots{Sys: unpacked(t, procfsTree, "fixtures/sys/block/md") + "/fixtures/sys"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestRecordedArrays(t *testing.T) {
 }
 
 func TestRecordedNVMe(t *testing.T) {
-	dir := unpacked(t, procfsTree)
+	dir := unpacked(t, procfsTree, "fixtures/sys/class/nvme/")
 	n, err := NewNVMe(Roots{Sys: dir + "/fixtures/sys"}, 0)
 	if err != nil {
 		t.Fatal(err)

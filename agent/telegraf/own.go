@@ -38,8 +38,14 @@ func ownInputs() map[string]inputs.Creator {
 	return map[string]inputs.Creator{
 		"gpu":     func() telegraf.Input { return &GPU{Timeout: config.Duration(3 * time.Second)} },
 		"edac":    func() telegraf.Input { return &EDAC{} },
+		"hwmon":   func() telegraf.Input { return &HWMon{} },
 		"link":    func() telegraf.Input { return &Link{} },
+		"mdraid":  func() telegraf.Input { return &MDRaid{} },
+		"nvme":    func() telegraf.Input { return &NVMe{} },
 		"softnet": func() telegraf.Input { return &Softnet{Total: true} },
+
+		"container":    func() telegraf.Input { return &Container{} },
+		"cpu_throttle": func() telegraf.Input { return &CPUThrottle{} },
 	}
 }
 
@@ -73,6 +79,33 @@ func (g *GPU) Init() error {
 	}
 	return nil
 }
+
+// HWMon configures the sensors of chips.
+type HWMon struct {
+	Settings
+	// Timeout is how long one chip may take; 0 means 2 s.
+	Timeout config.Duration `toml:"timeout"`
+}
+
+// NVMe configures NVMe controllers.
+type NVMe struct {
+	Settings
+	// Timeout is how long one controller may take; 0 means 2 s.
+	Timeout config.Duration `toml:"timeout"`
+}
+
+// Container configures control groups.
+type Container struct {
+	Settings
+	// MaxGroups bounds how many are measured; 0 means 300.
+	MaxGroups int `toml:"max_groups"`
+}
+
+// MDRaid configures Linux software RAID.
+type MDRaid struct{ Settings }
+
+// CPUThrottle configures how often CPUs slowed down for heat.
+type CPUThrottle struct{ Settings }
 
 // register makes registerOwn work once: Telegraf's registry is a global.
 var register sync.Once

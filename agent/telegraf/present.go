@@ -19,6 +19,7 @@ import (
 	"github.com/influxdata/telegraf/plugins/inputs/sensors"
 	"github.com/influxdata/telegraf/plugins/inputs/smart"
 	"github.com/influxdata/telegraf/plugins/inputs/smartctl"
+	"github.com/influxdata/telegraf/plugins/inputs/systemd_units"
 	"github.com/influxdata/telegraf/plugins/inputs/temp"
 	"github.com/influxdata/telegraf/plugins/inputs/wireless"
 	"github.com/influxdata/telegraf/plugins/inputs/zfs"
@@ -79,6 +80,8 @@ func needs(in telegraf.Input) [][]string {
 		return [][]string{{orDefault(p.HostProc, "/proc") + "/net/bonding/*"}}
 	case *zfs.Zfs:
 		return [][]string{{orDefault(p.KstatPath, "/proc/spl/kstat/zfs")}}
+	case *systemd_units.SystemdUnits:
+		return [][]string{{"/run/systemd/private", "/run/dbus/system_bus_socket"}}
 	case *wireless.Wireless:
 		return [][]string{{"/proc/net/wireless"}}
 	}
