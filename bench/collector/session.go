@@ -78,8 +78,8 @@ func New(o Options) *Session {
 			*n = is
 		}
 	}
-	or(&o.Hosts, 10_000)
-	or(&o.Seconds, 30)
+	or(&o.Hosts, 2000)
+	or(&o.Seconds, 120)
 	or(&o.Short, max(2, o.Seconds/8))
 	if o.Log == nil {
 		o.Log = io.Discard
