@@ -17,9 +17,9 @@ import (
 type Options struct {
 	// Root is the repository's folder.
 	Root string
-	// Hosts is how many hosts send a hundred series each, every second; 10,000.
+	// Hosts is how many hosts send a hundred series each, every second; 2,000.
 	Hosts int
-	// Seconds is how long the log is that nines and Telegraf read; 30. Short is
+	// Seconds is how long the log is that nines and Telegraf read; 120. Short is
 	// how much of it the slower ones read; an eighth.
 	Seconds, Short int
 	// Log is told what goes on; nil for nobody.
