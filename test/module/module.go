@@ -36,14 +36,8 @@ func Into(into, dir, pkg string, tags ...string) (binary string, err error) {
 		return "", err
 	}
 	defer os.RemoveAll(at)
-	for _, name := range []string{"go.mod", "go.sum"} { // a copy: the build completes it
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(at, name), b, 0o644)
-		}
-		if err != nil {
-			return "", err
-		}
+	if err := os.CopyFS(at, os.DirFS(dir)); err != nil { // a copy: the build completes go.mod and go.sum
+		return "", err
 	}
 	if binary, err = filepath.Abs(filepath.Join(into, path.Base(pkg))); err != nil {
 		return "", err
