@@ -11,8 +11,9 @@ DURATION ?= 10m
 
 # Packages whose tests run under the race detector in every `make test`. The
 # others link SQLite, Prometheus, Alertmanager or Telegraf, which takes minutes
-# to build for it, or play whole months; `make race` runs them all.
-LIGHT = $(shell go list ./internal/... ./agent/probe ./agent/discovery ./agent/spool ./agent/gpu ./collector/aggregate ./rules | grep -v 'internal/ledger\|internal/replay\|internal/scenario$$')
+# to build for it, play whole months, or compute without a goroutine; `make race`
+# runs them all.
+LIGHT = $(shell go list ./internal/... ./agent/probe ./agent/discovery ./agent/spool ./agent/gpu ./collector/aggregate | grep -v 'internal/ledger\|internal/replay\|internal/scenario$$\|internal/sla')
 
 # Packages whose tests need a broker and take the one that NINES_KAFKA names: the
 # embedded one, or Apache Kafka.
