@@ -93,7 +93,8 @@ var table = []row{
 		"the two pure states over a ledger, without Kafka; whoever simulates, replays or tests drives it"},
 
 	{"cmd/nines", 5, "*", "wires everything"},
-	{"cmd/nines-agent", 5, "agent agent/gpu agent/telegraf", "the agent alone stays lean; it is its own GPU worker"},
+	{"cmd/gpuworker", 4, "agent/gpu", "the command that both programs have, since both run an agent"},
+	{"cmd/nines-agent", 5, "agent agent/telegraf cmd/gpuworker", "the agent alone stays lean"},
 	{"bench", 5, "*", "measures anything"},
 	{"bench/collector", 4, "agent/framing internal/bus internal/rulelog internal/telemetry internal/topology internal/wire rules test/kafka test/module",
 		"writes what agents write and starts programs; nothing of a collector runs in it"},
@@ -136,7 +137,7 @@ var only = []struct{ path, users, why string }{
 	{"golang.org/x/mod/sumdb/note", "collector/notary", "one place that signs, and knows what a checkpoint says"},
 	{"golang.org/x/mod/sumdb/tlog", "internal/ledger collector/notary cmd/nines", "the log's trees, and who signs and compares them"},
 	{"github.com/goccy/go-yaml", "internal/yamlconf", "one strict reader of YAML, with positions"},
-	{"github.com/spf13/cobra", "cmd/nines cmd/nines-agent", "packages have options, not flags"},
+	{"github.com/spf13/cobra", "cmd/nines cmd/nines-agent cmd/gpuworker", "packages have options, not flags"},
 	{"flag", "bench", "packages have options, not flags"},
 	{"log/slog", "*", "given in Options"},
 	{"log", "agent/telegraf", "log/slog, given in Options; Telegraf's own logger is tamed in one place"},
@@ -162,10 +163,10 @@ var unlinked = []struct{ program, prefix, why string }{
 
 // listed is what go list says of a package.
 type listed struct {
-	ImportPath, Dir, Doc string
-	GoFiles, Imports     []string
-	TestGoFiles          []string
-	XTestGoFiles         []string
+	ImportPath, Dir, Name, Doc string
+	GoFiles, Imports           []string
+	TestGoFiles                []string
+	XTestGoFiles               []string
 }
 
 func goList(t *testing.T, args ...string) []byte {
@@ -185,7 +186,7 @@ func goList(t *testing.T, args ...string) []byte {
 func packages(t *testing.T) map[string]listed {
 	t.Helper()
 	out := map[string]listed{}
-	dec := json.NewDecoder(bytes.NewReader(goList(t, "-json=ImportPath,Dir,Doc,GoFiles,Imports,TestGoFiles,XTestGoFiles", "./...")))
+	dec := json.NewDecoder(bytes.NewReader(goList(t, "-json=ImportPath,Name,Dir,Doc,GoFiles,Imports,TestGoFiles,XTestGoFiles", "./...")))
 	for {
 		var p listed
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
@@ -273,7 +274,7 @@ func TestBinariesStayLean(t *testing.T) {
 func TestEveryPackageSaysWhatItPromises(t *testing.T) {
 	for path, p := range packages(t) {
 		name := "Package "
-		if strings.HasPrefix(path, "cmd/") || path == "bench" {
+		if p.Name == "main" {
 			name = "Command "
 		}
 		if len(p.GoFiles) > 0 && !strings.HasPrefix(p.Doc, name) {

@@ -21,6 +21,7 @@ import (
 
 	"nines/agent"
 	"nines/agent/telegraf"
+	"nines/cmd/gpuworker"
 )
 
 const (
@@ -59,7 +60,7 @@ Exit codes: 0 success, 1 failure while running, 2 wrong usage or configuration.`
 	p.StringVar(&f.state, "state-dir", cmp.Or(os.Getenv("STATE_DIRECTORY"), defaultState), "where the agent keeps what it writes: the spool")
 	p.StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
 	p.StringVar(&f.format, "log-format", "text", "text or json")
-	root.AddCommand(run, newTest(f, out, errOut), newCheck(out), newVersion(out), newGPUWorker())
+	root.AddCommand(run, newTest(f, out, errOut), newCheck(out), newVersion(out), gpuworker.New("nines-agent", failed))
 	return root
 }
 
@@ -98,7 +99,7 @@ func runOnce(ctx context.Context, f *flags, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	cfg.StateDir, cfg.GPUWorker = f.state, gpuWorker()
+	cfg.StateDir, cfg.GPUWorker = f.state, gpuworker.Command()
 	a, err := agent.New(agent.Options{Config: cfg, Version: version, Log: log})
 	if err != nil {
 		return err
@@ -112,7 +113,7 @@ func runAgent(ctx context.Context, f *flags, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	cfg.StateDir, cfg.GPUWorker = f.state, gpuWorker()
+	cfg.StateDir, cfg.GPUWorker = f.state, gpuworker.Command()
 	systemd, limits := newNotifier(log), newLimiter()
 	limits.apply(cfg.Limits)
 	a, err := agent.New(agent.Options{Config: cfg, Version: version, Log: log, Turned: systemd.turned, Metrics: metrics.NewSet()})
@@ -163,7 +164,7 @@ second round gave. Nothing is sent. It fails where an input fails.`,
 			if err != nil {
 				return err
 			}
-			cfg.GPUWorker = gpuWorker()
+			cfg.GPUWorker = gpuworker.Command()
 			in, err := agent.NewInputs(cfg, log)
 			if err != nil {
 				return err

@@ -16,6 +16,7 @@ import (
 
 	"nines/agent"
 	"nines/agent/probe"
+	"nines/cmd/gpuworker"
 	"nines/internal/bus"
 	"nines/internal/service"
 )
@@ -159,7 +160,7 @@ func (l *localAgent) read() (agentSetup, error) {
 			return agentSetup{}, err
 		}
 	}
-	c.GPUWorker = gpuWorker()
+	c.GPUWorker = gpuworker.Command()
 	c.StateDir = filepath.Join(l.cfg.DataDir, "agent")
 	if err := c.CheckInputs(); err != nil {
 		return agentSetup{}, err

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"nines/cmd/gpuworker"
 )
 
 // Exit codes, for scripts.
@@ -74,6 +76,6 @@ Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`,
 	}
 	root.SetVersionTemplate("nines {{.Version}}\n")
 	root.PersistentFlags().BoolVarP(&log.verbose, "verbose", "v", false, "log more")
-	root.AddCommand(newUp(log), newCollector(log), newInit(), newCheck(), newCat(log), newDeadletter(log), newStatus(), newStatement(log), newLedger(log), newInventory(log), newExclusion(log), newSettle(), newReplay(log), newSim(log), newTest(), newGPUWorker())
+	root.AddCommand(newUp(log), newCollector(log), newInit(), newCheck(), newCat(log), newDeadletter(log), newStatus(), newStatement(log), newLedger(log), newInventory(log), newExclusion(log), newSettle(), newReplay(log), newSim(log), newTest(), gpuworker.New("nines", failed))
 	return root
 }
