@@ -171,15 +171,24 @@ func present[R telegraf.Reader](r R, err error) (telegraf.Reader, error) {
 }
 
 func (r replacer) net(p *netin.Net) (telegraf.Reader, error) {
-	var opt host.NetOptions
-	if len(p.Interfaces) > 0 {
-		f, err := filter.Compile(p.Interfaces)
-		if err != nil {
-			return nil, fmt.Errorf("interfaces: %w", err)
-		}
-		opt.Match = f.Match
+	match, err := matching(p.Interfaces)
+	if err != nil {
+		return nil, err
 	}
-	return host.NewNet(r.roots, opt), nil
+	return host.NewNet(r.roots, host.NetOptions{Match: match}), nil
+}
+
+// matching returns which interfaces some patterns name; nil, which leaves it to
+// the reader, where there is none.
+func matching(interfaces []string) (func(name string) bool, error) {
+	if len(interfaces) == 0 {
+		return nil, nil
+	}
+	f, err := filter.Compile(interfaces)
+	if err != nil {
+		return nil, fmt.Errorf("interfaces: %w", err)
+	}
+	return f.Match, nil
 }
 
 func (r replacer) kernel(p *kernel.Kernel) (telegraf.Reader, error) {

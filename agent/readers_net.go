@@ -1,10 +1,8 @@
 package agent
 
 import (
-	"fmt"
 	"slices"
 
-	"github.com/influxdata/telegraf/filter"
 	"github.com/influxdata/telegraf/plugins/inputs/conntrack"
 	"github.com/influxdata/telegraf/plugins/inputs/infiniband"
 
@@ -32,13 +30,9 @@ func (r replacer) softnet(p *telegraf.Softnet) (telegraf.Reader, error) {
 }
 
 func (r replacer) link(p *telegraf.Link) (telegraf.Reader, error) {
-	var opt host.LinkOptions
-	if len(p.Interfaces) > 0 {
-		f, err := filter.Compile(p.Interfaces)
-		if err != nil {
-			return nil, fmt.Errorf("interfaces: %w", err)
-		}
-		opt.Match = f.Match
+	match, err := matching(p.Interfaces)
+	if err != nil {
+		return nil, err
 	}
-	return present(host.NewLink(r.roots, opt))
+	return present(host.NewLink(r.roots, host.LinkOptions{Match: match}))
 }
