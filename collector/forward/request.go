@@ -65,14 +65,21 @@ func (b *body) encode(v version, samples []sample) ([]byte, error) {
 	return b.out, nil
 }
 
+// seatOf returns the series' place in the request, and whether it has it
+// already: if not, it takes the next.
+func (b *body) seatOf(s *series, next int) (at int, seated bool) {
+	if at, seated = b.seat[s]; !seated {
+		at, b.seat[s] = next, next
+	}
+	return at, seated
+}
+
 func (b *body) v2(samples []sample) *writev2.Request {
 	req := &writev2.Request{}
 	for i := range samples {
 		s := &samples[i]
-		at, ok := b.seat[s.series]
-		if !ok {
-			at = len(req.Timeseries)
-			b.seat[s.series] = at
+		at, seated := b.seatOf(s.series, len(req.Timeseries))
+		if !seated {
 			req.Timeseries = append(req.Timeseries, writev2.TimeSeries{
 				LabelsRefs: b.symbols.SymbolizeLabels(s.series.labels, nil),
 				Metadata:   writev2.Metadata{Type: writev2.FromMetadataType(s.series.kind)},
@@ -97,10 +104,8 @@ func (b *body) v1(samples []sample) *prompb.WriteRequest {
 	req := &prompb.WriteRequest{}
 	for i := range samples {
 		s := &samples[i]
-		at, ok := b.seat[s.series]
-		if !ok {
-			at = len(req.Timeseries)
-			b.seat[s.series] = at
+		at, seated := b.seatOf(s.series, len(req.Timeseries))
+		if !seated {
 			req.Timeseries = append(req.Timeseries, prompb.TimeSeries{Labels: prompb.FromLabels(s.series.labels, nil)})
 		}
 		ts := &req.Timeseries[at]
