@@ -15,7 +15,8 @@ type Contestant struct {
 	Name string
 	// What it does, for the report.
 	What string
-	run  func(context.Context, *Session) (*Measurement, error)
+	// run measures once, within limit, with a folder that is removed afterwards.
+	run func(ctx context.Context, s *Session, dir string) (*Measurement, error)
 }
 
 // limit is how long one run may take.
@@ -23,15 +24,15 @@ const limit = 2 * time.Minute
 
 // Native is nines on its own agents' frames.
 func Native() Contestant {
-	return Contestant{"nines, frames", "frames of nines' agents → aggregate, evaluate, ledger", func(ctx context.Context, s *Session) (*Measurement, error) {
-		return s.runNines(ctx, "{"+topicFrames+": nines}", "nines_aggregate_samples_total")
+	return Contestant{"nines, frames", "frames of nines' agents → aggregate, evaluate, ledger", func(ctx context.Context, s *Session, dir string) (*Measurement, error) {
+		return s.runNines(ctx, dir, "{"+topicFrames+": nines}", "nines_aggregate_samples_total")
 	}}
 }
 
 // Lines is nines on Telegraf's line protocol.
 func Lines() Contestant {
-	return Contestant{"nines, line protocol", "Telegraf's line protocol → aggregate, evaluate, ledger", func(ctx context.Context, s *Session) (*Measurement, error) {
-		return s.runNines(ctx, "{"+topicLines+": influx}", "nines_aggregate_foreign_samples_total")
+	return Contestant{"nines, line protocol", "Telegraf's line protocol → aggregate, evaluate, ledger", func(ctx context.Context, s *Session, dir string) (*Measurement, error) {
+		return s.runNines(ctx, dir, "{"+topicLines+": influx}", "nines_aggregate_foreign_samples_total")
 	}}
 }
 
@@ -43,15 +44,8 @@ web: {listen: %q}
 
 // runNines lets a fresh collector with a ledger of its own read the log to its
 // end, as a process that starts after an outage does.
-func (s *Session) runNines(ctx context.Context, formats, counter string) (*Measurement, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+func (s *Session) runNines(ctx context.Context, dir, formats, counter string) (*Measurement, error) {
 	s.dirty = true
-	dir, err := s.folder("nines")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
 	at, err := ports(1)
 	if err != nil {
 		return nil, err
@@ -100,8 +94,8 @@ func Telegraf(tuned bool) Contestant {
 	if !tuned {
 		return Contestant{"Telegraf, defaults", "the same for half a minute: it waits most of the time", starved}
 	}
-	return Contestant{"Telegraf, tuned", "kafka_consumer → discard, nothing is judged", func(ctx context.Context, s *Session) (*Measurement, error) {
-		return s.runTelegraf(ctx, topicLines, s.o.Seconds, agentTuned, undelivered)
+	return Contestant{"Telegraf, tuned", "kafka_consumer → discard, nothing is judged", func(ctx context.Context, s *Session, dir string) (*Measurement, error) {
+		return s.runTelegraf(ctx, dir, topicLines, s.o.Seconds, agentTuned, undelivered)
 	}}
 }
 
@@ -126,14 +120,7 @@ const telegrafConfig = `[agent]
   data_format = "influx"
 %s%s`
 
-func (s *Session) runTelegraf(ctx context.Context, topic string, seconds int, agent, input string) (*Measurement, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	dir, err := s.folder("telegraf")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
+func (s *Session) runTelegraf(ctx context.Context, dir, topic string, seconds int, agent, input string) (*Measurement, error) {
 	t, err := s.startTelegraf(dir, topic, agent, input, discard)
 	if err != nil {
 		return nil, err
@@ -151,12 +138,7 @@ const patience = 30 * time.Second
 
 // starved runs Telegraf with its defaults, by which it takes a thousand records
 // and then waits for its outputs' next flush: as far as it gets in patience.
-func starved(ctx context.Context, s *Session) (*Measurement, error) {
-	dir, err := s.folder("telegraf")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
+func starved(ctx context.Context, s *Session, dir string) (*Measurement, error) {
 	t, err := s.startTelegraf(dir, topicLines, "", "", discard)
 	if err != nil {
 		return nil, err

@@ -98,7 +98,7 @@ func (s *Session) Measure(ctx context.Context, c Contestant, n int) (*Measuremen
 			return nil, err
 		}
 		began := time.Now()
-		m, err := c.run(ctx, s)
+		m, err := s.once(ctx, c)
 		if err != nil {
 			return nil, fmt.Errorf("measure %s: %w", c.Name, err)
 		}
@@ -111,6 +111,18 @@ func (s *Session) Measure(ctx context.Context, c Contestant, n int) (*Measuremen
 			c.Name, len(s.measured[c.Name]), m.CPU(), float64(m.Samples)/1e6, m.PerMillion(), m.Wall.Round(time.Second/10))
 	}
 	return &s.measured[c.Name][n], nil
+}
+
+// once runs a contestant in a folder of its own, and no longer than limit.
+func (s *Session) once(ctx context.Context, c Contestant) (*Measurement, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	dir, err := s.folder("contestant")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	return c.run(ctx, s, dir)
 }
 
 // open builds what is measured, starts Kafka and fills it, once.

@@ -14,23 +14,20 @@ import (
 // Victoria is Telegraf, VictoriaMetrics and vmalert.
 func Victoria() Contestant {
 	return Contestant{"VictoriaMetrics + vmalert", "Telegraf, tuned → VictoriaMetrics; then vmalert judges the whole log each second",
-		func(ctx context.Context, s *Session) (*Measurement, error) { return s.runVictoria(ctx) }}
+		func(ctx context.Context, s *Session, dir string) (*Measurement, error) {
+			return s.runVictoria(ctx, dir)
+		}}
 }
 
 // Prometheus is Telegraf, Prometheus and its recording rules.
 func Prometheus() Contestant {
 	return Contestant{"Prometheus", "Telegraf, tuned → remote write → Prometheus; then the recording rules over the whole log each second, by promtool",
-		func(ctx context.Context, s *Session) (*Measurement, error) { return s.runPrometheus(ctx) }}
+		func(ctx context.Context, s *Session, dir string) (*Measurement, error) {
+			return s.runPrometheus(ctx, dir)
+		}}
 }
 
-func (s *Session) runVictoria(ctx context.Context) (*Measurement, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	dir, err := s.folder("victoria")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
+func (s *Session) runVictoria(ctx context.Context, dir string) (*Measurement, error) {
 	at, err := ports(2)
 	if err != nil {
 		return nil, err
@@ -81,14 +78,7 @@ func (s *Session) runVictoria(ctx context.Context) (*Measurement, error) {
 	return m, err
 }
 
-func (s *Session) runPrometheus(ctx context.Context) (*Measurement, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	dir, err := s.folder("prometheus")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
+func (s *Session) runPrometheus(ctx context.Context, dir string) (*Measurement, error) {
 	at, err := ports(1)
 	if err != nil {
 		return nil, err
