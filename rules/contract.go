@@ -159,7 +159,7 @@ func (c *compiler) period(d *yamlconf.Doc, spec *slaSpec, out *sla.Contract) {
 }
 
 func (c *compiler) fee(d *yamlconf.Doc, at string, f *feeSpec, out *sla.Contract) {
-	out.Fee.Currency = "XXX"
+	out.Fee.Currency = "XXX" // no currency (ISO 4217), until a fee that can be read names one
 	if f == nil {
 		c.fail(d, at, nil, "is required")
 		return
