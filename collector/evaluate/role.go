@@ -112,6 +112,9 @@ type owner struct {
 	claim     *ledger.Claim
 	state     *State
 	partial   wire.Partial // the one that is applied
+	// letters are the dead ones of the last fetch, which are stored before the
+	// ledger's position passes them.
+	letters   *deadletter.Batch
 	committed time.Time
 	beaten    time.Time
 	// facts is the version of the inventory that the state has, asked when it was
@@ -182,6 +185,7 @@ func (o *owner) run(ctx context.Context) error {
 		return err
 	}
 	defer reader.Measure(o.load)()
+	o.letters = deadletter.NewBatch(o.o.Client)
 	for {
 		o.inventoryDue(ctx)
 		if o.exclusionsDue(ctx) {
@@ -201,6 +205,9 @@ func (o *owner) run(ctx context.Context) error {
 			if err := o.commitDue(ctx); err != nil {
 				return err
 			}
+		}
+		if err := o.letters.Send(ctx); err != nil {
+			return err
 		}
 		if err := o.commitDue(ctx); err != nil {
 			return err
@@ -315,13 +322,12 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 	return o.publish(ctx, o.state.Take())
 }
 
-// bury sends a record that is no partial to nines.deadletter and goes on behind
-// it. If it was one once, the next of its source does not join, and evaluation
+// bury adds a record that is no partial to the letters and goes on behind it. If it was one once, the next of its source does not join, and evaluation
 // stops there.
 func (o *owner) bury(ctx context.Context, rec *bus.Record, why error) error {
 	o.log.Error("a record of "+wire.TopicPartials+" cannot be decoded; it goes to "+wire.TopicDeadLetter, "offset", rec.Offset, "err", why)
 	dead := wire.DeadLetter{Topic: wire.TopicPartials, Partition: o.partition, Offset: rec.Offset, Reason: "partial", Detail: why.Error()}
-	if err := deadletter.Bury(ctx, o.o.Client, rec, dead); err != nil {
+	if err := o.letters.Add(ctx, rec, dead); err != nil {
 		return err
 	}
 	o.state.SetOffset(rec.Offset + 1)
@@ -416,6 +422,9 @@ func (o *owner) flush(ctx context.Context) error {
 func (o *owner) commit(ctx context.Context) error {
 	o.committed = time.Now()
 	if o.pending == nil {
+		if err := o.letters.Send(ctx); err != nil {
+			return err
+		}
 		batch, alerts, err := o.state.Advance()
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"nines/internal/access"
 	"nines/internal/alert"
 	"nines/internal/bus"
+	"nines/internal/deadletter"
 	"nines/internal/ledger"
 	"nines/internal/rulelog"
 	"nines/internal/wire"
@@ -117,7 +119,7 @@ func (w *world) owner(f func(ctx context.Context, o *owner)) {
 	defer cancel()
 	err = w.client.Group(bus.GroupOptions{ID: Group, Topics: []string{wire.TopicPartials}, OnGeneration: func(ctx context.Context, gen *bus.Generation) error {
 		defer cancel()
-		f(ctx, &owner{Role: role, gen: gen, log: role.o.Log, alerts: w.client.Producer(wire.TopicAlerts, 0)})
+		f(ctx, &owner{Role: role, gen: gen, log: role.o.Log, alerts: w.client.Producer(wire.TopicAlerts, 0), letters: deadletter.NewBatch(w.client)})
 		return nil
 	}}).Run(ctx)
 	if err != nil {
@@ -237,6 +239,49 @@ func TestPartialsOfANewerRelease(t *testing.T) {
 	}
 	if claim.Offset != 10 {
 		t.Errorf("it passed over the record: its offset is %d, want 10", claim.Offset)
+	}
+}
+
+// A flood of records that are no partials is buried in few writes, in their
+// order, before the ledger's position passes them, and evaluation goes on.
+func TestAFloodOfDeadRecords(t *testing.T) {
+	const flood = 5000
+	w := newWorld(t)
+	if _, err := w.client.EnsureTopic(w.ctx, bus.Topic{Name: wire.TopicDeadLetter}); err != nil {
+		t.Fatal(err)
+	}
+	w.produce(0, 10, 1)
+	var recs []bus.Record
+	for i := range flood {
+		recs = append(recs, bus.Record{Value: fmt.Appendf(nil, "no partial %d", i)})
+	}
+	if _, err := w.client.Producer(wire.TopicPartials, 0).ProduceRetry(w.ctx, func() []bus.Record { return recs }); err != nil {
+		t.Fatal(err)
+	}
+	w.produce(10, 20, 1)
+	role, stop := w.start("one")
+	defer stop()
+	w.eventually("what is behind the flood", func() bool { return w.total() == 20 })
+	if err := role.Health(); err != nil {
+		t.Error(err)
+	}
+	writes := map[int64]bool{} // the broker's time of a batch is that of its records
+	n := 0
+	for r := w.client.Reader(wire.TopicDeadLetter, 0, 0); n < flood; {
+		dead, err := r.Fetch(w.ctx, 5*time.Second)
+		if err != nil || len(dead) == 0 {
+			t.Fatalf("%d of %d letters: %v", n, flood, err)
+		}
+		for i := range dead {
+			if want := fmt.Sprintf("no partial %d", n); string(dead[i].Value) != want {
+				t.Fatalf("letter %d holds %q", n, dead[i].Value)
+			}
+			writes[dead[i].Time] = true
+			n++
+		}
+	}
+	if len(writes) > flood/100 {
+		t.Errorf("%d letters took %d writes", n, len(writes))
 	}
 }
 

@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"math"
 	"reflect"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"nines/internal/sla"
+	"nines/internal/wire"
 )
 
 // said is what readers hear of a group, over all of a range and parts of it.
@@ -107,6 +110,43 @@ func suitePackedReads(t *testing.T, open func() *Ledger) {
 	}
 	if got := must(l.LogTree(bg))(t); got.From != t0+dayMillis {
 		t.Fatalf("got %+v", got)
+	}
+}
+
+// A reader may ask for all of time, whether days are packed or not: it is read
+// as quickly as the hours that are there.
+func suiteAllOfTime(t *testing.T, open func() *Ledger) {
+	l := open()
+	ctx, cancel := context.WithTimeout(bg, 20*time.Second) // counting hours from 1970 takes longer, to the end of time for ever
+	defer cancel()
+	f := func(key wire.GroupKey, from, to int64, want int) {
+		t.Helper()
+		slots := must(l.GroupSlots(ctx, operator(), key, from, to))(t)
+		var n uint64
+		for _, h := range must(l.HourTotals(ctx, operator(), key, from, to))(t) {
+			n += h.GoodSlots + h.BadSlots + h.UnknownSlots
+		}
+		if len(slots) != want || int(n) != want {
+			t.Errorf("%d slots, and %d in totals, from %d to %d; want %d", len(slots), n, from, to, want)
+		}
+	}
+	_, groups := logFleet(t, l, 3*24)
+	for days := range int64(4) { // packed
+		if err := l.pack(bg, t0+(days+2)*dayMillis); err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range groups {
+			f(g.Key, 0, t0+30*dayMillis, 3*24*60)
+			f(g.Key, math.MinInt64, math.MaxInt64, 3*24*60)
+		}
+	}
+	n := 0
+	err := l.Slots(ctx, operator(), streamA, 0, math.MaxInt64, func(_ Group, slots []Slot) error {
+		n += len(slots)
+		return nil
+	})
+	if want := 2 * 3 * 24 * 60; err != nil || n != want {
+		t.Errorf("%d slots of the stream, %v; want %d", n, err, want)
 	}
 }
 

@@ -182,18 +182,18 @@ func (l *Ledger) HourTotals(ctx context.Context, p access.Principal, key wire.Gr
 		if err != nil {
 			return err
 		}
-		from = hourOf(from + hourMillis - 1)
 		if from < min(to, until) {
 			if out, err = v.packedTotals(id, from, min(to, until)); err != nil {
 				return err
 			}
 		}
-		if from = max(from, until); from >= to {
-			return nil
+		first, end, err := v.keptHours(max(from, until), to)
+		if first = hourOf(first + hourMillis - 1); err != nil || first >= end {
+			return err
 		}
 		rows, err := v.query(hourSeries+`
 			SELECT hours.hour, hours.group_id, good, total, good_slots, bad_slots, unknown_slots
-			FROM series JOIN hours ON hours.hour = series.hour AND hours.group_id = ? ORDER BY hours.hour`, from, to, id)
+			FROM series JOIN hours ON hours.hour = series.hour AND hours.group_id = ? ORDER BY hours.hour`, first, end, id)
 		if err != nil {
 			return err
 		}
@@ -212,6 +212,9 @@ func (l *Ledger) HourTotals(ctx context.Context, p access.Principal, key wire.Gr
 
 // packedTotals returns a group's hours in [from, to), which are of packed days.
 func (v *viewer) packedTotals(id, from, to int64) (out []HourTotals, err error) {
+	if from, to, err = v.keptDays(from, to); err != nil || from >= to {
+		return nil, err
+	}
 	rows, err := v.query(daySeries+`
 		SELECT days.day, days.totals FROM series JOIN days ON days.day = series.day AND days.group_id = ?
 		ORDER BY days.day`, dayOf(from), to, id)

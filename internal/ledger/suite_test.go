@@ -49,6 +49,7 @@ func RunSuite(t *testing.T, open func(t testing.TB, name string) *Ledger) {
 		{"hour totals", suiteTotals},
 		{"packed days load like hours", suitePacked},
 		{"packed days read like hours", suitePackedReads},
+		{"all of time is read like the hours that are there", suiteAllOfTime},
 		{"damage to packed days is found", suitePackedDamage},
 		{"the log grows with hours and restatements", suiteLog},
 		{"what was rewritten is found and named", suiteRewritten},

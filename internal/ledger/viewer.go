@@ -19,6 +19,8 @@ type viewer struct {
 	ctx context.Context
 	d   *dialect
 	tx  *sql.Tx
+	// hours and days are what there is of either, once somebody has asked.
+	hours, days *span
 }
 
 func (l *Ledger) viewer(ctx context.Context, tx *sql.Tx) *viewer {
@@ -35,13 +37,44 @@ func (v *viewer) row(q string, args ...any) *sql.Row {
 
 // hourSeries begins a query with the hours in [?, ?), so that rows ordered by
 // hour and group are looked up rather than scanned. daySeries does with days. The
-// first is always there.
+// first is always there. Both count every hour and day between: cut the range to
+// what the ledger has before, see keptHours.
 const (
 	hourSeries = `WITH RECURSIVE series (hour) AS (
 	SELECT CAST(? AS BIGINT) UNION ALL SELECT hour + 3600000 FROM series WHERE hour + 3600000 < CAST(? AS BIGINT))`
 	daySeries = `WITH RECURSIVE series (day) AS (
 	SELECT CAST(? AS BIGINT) UNION ALL SELECT day + 86400000 FROM series WHERE day + 86400000 < CAST(? AS BIGINT))`
 )
+
+// span is a stretch of time, [from, to), Unix milliseconds; an empty one begins
+// where it ends.
+type span struct{ from, to int64 }
+
+// keptHours cuts [from, to) to the hours that have rows of their own: a caller
+// that asks for everything, from 1970 on, has no half a million hours counted for
+// each group.
+func (v *viewer) keptHours(from, to int64) (int64, int64, error) {
+	return v.kept(&v.hours, `SELECT (SELECT MIN(hour) FROM hours), (SELECT MAX(hour) FROM hours)`, hourMillis, from, to)
+}
+
+// keptDays does so with packed days.
+func (v *viewer) keptDays(from, to int64) (int64, int64, error) {
+	return v.kept(&v.days, `SELECT (SELECT MIN(day) FROM days), (SELECT MAX(day) FROM days)`, dayMillis, from, to)
+}
+
+func (v *viewer) kept(known **span, q string, unit, from, to int64) (int64, int64, error) {
+	if *known == nil {
+		var first, last sql.NullInt64
+		if err := v.row(q).Scan(&first, &last); err != nil {
+			return 0, 0, err
+		}
+		*known = &span{first.Int64, first.Int64}
+		if last.Valid {
+			(*known).to = last.Int64 + unit
+		}
+	}
+	return max(from, (*known).from), min(to, (*known).to), nil
+}
 
 // visible returns the condition on a customer column that a principal's reads
 // carry, and its parameters.
@@ -163,12 +196,12 @@ func (v *viewer) eachBlock(id, from, to int64, f func(hourBlock) error) error {
 			return err
 		}
 	}
-	if from = max(hourOf(from), until); from >= to {
-		return nil
+	if from, to, err = v.keptHours(max(from, until), to); err != nil || from >= to {
+		return err
 	}
 	rows, err := v.query(hourSeries+`
 		SELECT hours.hour, hours.slots FROM series JOIN hours ON hours.hour = series.hour AND hours.group_id = ?
-		ORDER BY hours.hour`, from, to, id)
+		ORDER BY hours.hour`, hourOf(from), to, id)
 	if err != nil {
 		return err
 	}
@@ -188,6 +221,10 @@ func (v *viewer) eachBlock(id, from, to int64, f func(hourBlock) error) error {
 
 // eachPackedBlock is eachBlock for packed days.
 func (v *viewer) eachPackedBlock(id, from, to int64, f func(hourBlock) error) error {
+	from, to, err := v.keptDays(from, to)
+	if err != nil || from >= to {
+		return err
+	}
 	rows, err := v.query(daySeries+`
 		SELECT day_slots.day, day_slots.slots FROM series JOIN day_slots ON day_slots.day = series.day AND day_slots.group_id = ?
 		ORDER BY day_slots.day`, dayOf(from), to, id)
