@@ -58,12 +58,13 @@ var table = []row{
 	{"collector/promseries", 2, "collector/decode internal/hist internal/telemetry", "series as Prometheus has them: the ruler stores what forward sends"},
 	{"agent/host", 2, "agent/apart internal/telemetry", "a source of rounds; what may hang is read apart"},
 	{"agent/gpu", 2, "internal/telemetry", "a source of rounds, alone"},
+	{"agent/timesync", 2, "agent/apart internal/telemetry", "a source of rounds; servers of time are asked apart"},
 	{"agent/telegraf", 2, "internal/telemetry", "a source of rounds, alone"},
 	{"agent/probe", 2, "agent/discovery internal/hist internal/telemetry internal/yamlconf", "a source of rounds; discovery names its targets"},
 
 	{"agent/framing", 2, "agent/spool internal/hist internal/telemetry internal/wire", "rounds to numbered frames: what agents and the simulator send alike"},
 
-	{"agent", 3, "agent/framing agent/gpu agent/host agent/probe agent/spool agent/telegraf internal/bus internal/telemetry internal/wire internal/yamlconf",
+	{"agent", 3, "agent/framing agent/gpu agent/host agent/probe agent/spool agent/telegraf agent/timesync internal/bus internal/telemetry internal/wire internal/yamlconf",
 		"puts its sources together and sends frames; no collector in it"},
 	{"collector/aggregate", 3, "collector/decode internal/bus internal/deadletter internal/hist internal/rulelog internal/slo internal/telemetry internal/wire",
 		"telemetry to partials; it never sees the ledger"},

@@ -154,6 +154,10 @@ func (r replacer) own(in telegraf.Own) (telegraf.Reader, error) {
 		return r.softnet(p)
 	case *telegraf.Link:
 		return r.link(p)
+	case *telegraf.Chronyd:
+		return r.chronyd(p)
+	case *telegraf.NTP:
+		return r.ntp(p)
 	}
 	return nil, nil
 }

@@ -187,15 +187,13 @@ func (s *self) disk(st spool.Stats, gauge func(string, float64), counter func(st
 // hostClock appends what the kernel says about the clock that everything is
 // timed by.
 func (s *self) hostClock(gauge func(string, float64)) {
-	offset, bound, synced := math.NaN(), math.NaN(), math.NaN()
+	offset, bound, estimate, synced := math.NaN(), math.NaN(), math.NaN(), math.NaN()
 	if st, err := host.ReadClock(); err == nil {
-		offset, bound, synced = st.Offset.Seconds(), st.MaxError.Seconds(), 0
-		if st.Synchronised {
-			synced = 1
-		}
+		offset, bound, estimate, synced = st.Offset.Seconds(), st.MaxError.Seconds(), st.EstimatedError.Seconds(), truth(st.Synchronised)
 	}
 	gauge("clock_offset_seconds", offset)
 	gauge("clock_max_error_seconds", bound)
+	gauge("clock_estimated_error_seconds", estimate)
 	gauge("clock_synchronised", synced)
 }
 

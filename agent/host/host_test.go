@@ -230,8 +230,9 @@ func TestClockStates(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
-	f(unix.Timex{Offset: 1500, Maxerror: 16}, unix.TIME_OK, ClockState{1500 * time.Microsecond, 16 * time.Microsecond, true})
-	f(unix.Timex{Offset: -1500, Status: unix.STA_NANO}, unix.TIME_OK, ClockState{-1500, 0, true})
+	f(unix.Timex{Offset: 1500, Maxerror: 16, Esterror: 4}, unix.TIME_OK,
+		ClockState{Offset: 1500 * time.Microsecond, MaxError: 16 * time.Microsecond, EstimatedError: 4 * time.Microsecond, Synchronised: true})
+	f(unix.Timex{Offset: -1500, Status: unix.STA_NANO}, unix.TIME_OK, ClockState{Offset: -1500, Synchronised: true})
 	f(unix.Timex{Status: unix.STA_UNSYNC}, unix.TIME_ERROR, ClockState{})
 	if _, err := ReadClock(); err != nil {
 		t.Error(err)

@@ -36,6 +36,8 @@ func (Settings) ownInput() {}
 // calls them. Telegraf has none of these names.
 func ownInputs() map[string]inputs.Creator {
 	return map[string]inputs.Creator{
+		"chronyd": func() telegraf.Input { return &Chronyd{} },
+		"ntp":     func() telegraf.Input { return &NTP{} },
 		"gpu":     func() telegraf.Input { return &GPU{Timeout: config.Duration(3 * time.Second)} },
 		"edac":    func() telegraf.Input { return &EDAC{} },
 		"hwmon":   func() telegraf.Input { return &HWMon{} },
