@@ -59,6 +59,7 @@ var table = []row{
 	{"agent/host", 2, "agent/apart internal/telemetry", "a source of rounds; what may hang is read apart"},
 	{"agent/gpu", 2, "internal/telemetry", "a source of rounds, alone"},
 	{"agent/timesync", 2, "agent/apart internal/telemetry", "a source of rounds; servers of time are asked apart"},
+	{"agent/mesh", 2, "internal/telemetry", "a source of rounds, alone: how agents find each other is its caller's"},
 	{"agent/telegraf", 2, "internal/telemetry", "a source of rounds, alone"},
 	{"agent/probe", 2, "agent/discovery internal/hist internal/telemetry internal/yamlconf", "a source of rounds; discovery names its targets"},
 
