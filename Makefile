@@ -85,7 +85,7 @@ bench: ## measure: prints a table, writes bench/results.json (ONLY=name,name RUN
 	go run ./bench -runs $(RUNS) -only '$(ONLY)'
 
 # Figures against other programs, by name: make compare ONLY=vs_prometheus RUNS=3.
-VERSUS = vs_telegraf_native,vs_telegraf_line,telegraf_defaults_samples_per_second,vs_victoriametrics_vmalert,vs_prometheus,detect_p99_seconds,vs_detect_defaults
+VERSUS = vs_telegraf_native,vs_telegraf_line,telegraf_defaults_samples_per_second,vs_victoriametrics_vmalert,vs_prometheus,detect_p99_seconds,vs_detect_defaults,detect_fleet_p99_seconds,vs_detect_fleet_defaults
 
 .PHONY: compare
 compare: ## measure side by side with other programs, about ten minutes: writes bench/RESULTS.md (ONLY=name,name RUNS=5)

@@ -17,6 +17,8 @@ import (
 type sideBySide struct {
 	// hosts and seconds are the size of the log; 0 for the usual one.
 	hosts, seconds int
+	// fleet is how many hosts detection is timed among; 0 for the usual number.
+	fleet int
 	// ctx ends when the program is told to: what the session started is stopped
 	// then.
 	ctx  context.Context
@@ -35,7 +37,7 @@ func (s *sideBySide) open() (*collector.Session, error) {
 			return nil, err
 		}
 		s.ctx, s.stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		s.session = collector.New(collector.Options{Root: root, Hosts: s.hosts, Seconds: s.seconds, Log: os.Stderr})
+		s.session = collector.New(collector.Options{Root: root, Hosts: s.hosts, Seconds: s.seconds, Fleet: s.fleet, Log: os.Stderr})
 	}
 	return s.session, nil
 }
@@ -61,15 +63,18 @@ func (s *sideBySide) close(results []result, args []string) error {
 	return err
 }
 
+// race is one from faults to webhooks, in a session.
+type race func(s *collector.Session, ctx context.Context, runs int) ([]collector.Detection, error)
+
 // detections returns a benchmark of how long faults take to a webhook: what is
 // computed of a run's detections.
-func (s *sideBySide) detections(name, unit, better string, target float64, of func(run int, by map[string]collector.Detection) float64) benchmark {
+func (s *sideBySide) detections(name, unit, better string, target float64, race race, of func(run int, by map[string]collector.Detection) float64) benchmark {
 	return benchmark{Name: name, Unit: unit, Better: better, Target: target, Apart: true, Prepare: func() (func() (float64, error), error) {
 		session, err := s.open()
 		n := -1
 		return func() (float64, error) {
 			n++
-			all, err := session.Detect(s.ctx, s.runs)
+			all, err := race(session, s.ctx, s.runs)
 			if err != nil {
 				return 0, err
 			}
@@ -85,19 +90,36 @@ func (s *sideBySide) detections(name, unit, better string, target float64, of fu
 // DetectP99Seconds is how long it takes from a target's fault to a webhook, with
 // the objectives that ship and five vantage points.
 func (s suite) DetectP99Seconds() benchmark {
-	return s.side.detections("detect_p99_seconds", "s", lower, 2, func(run int, by map[string]collector.Detection) float64 {
-		return collector.Percentile(by[collector.NinesShipped].Seconds[run], 0.99)
-	})
+	return s.side.detections("detect_p99_seconds", "s", lower, 2, (*collector.Session).Detect, detectP99)
+}
+
+// detectP99 is the 99th percentile of what nines took in a run.
+func detectP99(run int, by map[string]collector.Detection) float64 {
+	return collector.Percentile(by[collector.NinesShipped].Seconds[run], 0.99)
+}
+
+// detectTimes is how many times sooner nines was, in the median.
+func detectTimes(run int, by map[string]collector.Detection) float64 {
+	p50 := func(name string) float64 { return collector.Percentile(by[name].Seconds[run], 0.5) }
+	return min(p50(collector.PromDefaults), p50(collector.VictoriaAsIs)) / p50(collector.NinesShipped)
+}
+
+// DetectFleetP99Seconds is how long it takes from the fault of a host or zone to
+// webhooks that have told of all its hosts, among 10,000 hosts.
+func (s suite) DetectFleetP99Seconds() benchmark {
+	return s.side.detections("detect_fleet_p99_seconds", "s", lower, 2, (*collector.Session).DetectFleet, detectP99)
+}
+
+// VsDetectFleetDefaults is VsDetectDefaults among 10,000 hosts.
+func (s suite) VsDetectFleetDefaults() benchmark {
+	return s.side.detections("vs_detect_fleet_defaults", "times", higher, 25, (*collector.Session).DetectFleet, detectTimes)
 }
 
 // VsDetectDefaults is how many times sooner that is, in the median, than
 // Prometheus or vmalert with Alertmanager at their defaults, whoever of the two
 // is faster.
 func (s suite) VsDetectDefaults() benchmark {
-	return s.side.detections("vs_detect_defaults", "times", higher, 25, func(run int, by map[string]collector.Detection) float64 {
-		p50 := func(name string) float64 { return collector.Percentile(by[name].Seconds[run], 0.5) }
-		return min(p50(collector.PromDefaults), p50(collector.VictoriaAsIs)) / p50(collector.NinesShipped)
-	})
+	return s.side.detections("vs_detect_defaults", "times", higher, 25, (*collector.Session).Detect, detectTimes)
 }
 
 // times returns the benchmark that says how many times less CPU time ours takes

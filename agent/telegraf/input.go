@@ -59,17 +59,22 @@ type input struct {
 
 	refusedNames atomic.Pointer[[]string]
 
-	tick atomic.Int64 // the last one measured, Unix milliseconds
+	tick atomic.Int64 // the last one measured or counted as missed, Unix milliseconds
 
-	gathers, errs, missed, refused atomic.Uint64
-	series                         atomic.Int64
-	last                           atomic.Int64 // nanoseconds
-	since                          atomic.Int64 // wall nanoseconds; 0 when idle
+	turns   *turns
+	refused atomic.Uint64
+	series  atomic.Int64
+	last    atomic.Int64 // nanoseconds
+	since   atomic.Int64 // wall nanoseconds; 0 when idle
 }
+
+// turns counts what became of an input's turns. It goes on with the one that
+// takes an input's place, whose name it has: a counter does not fall.
+type turns struct{ gathers, errs, missed atomic.Uint64 }
 
 func newInput(ri *models.RunningInput, name string, opt *Options) (*input, error) {
 	in := &input{name: name, key: opt.key(ri), ri: ri, opt: opt, log: opt.Log.With("input", name),
-		cancel: func() {}, done: make(chan struct{})}
+		cancel: func() {}, done: make(chan struct{}), turns: &turns{}}
 	plugin := ri.Config.Name
 	kinds := newKindTable()
 	in.acc = newAccumulator(ri, newLayout(func(field string, typ telegraf.ValueType) telemetry.Kind {
@@ -99,10 +104,13 @@ func (in *input) run(ctx context.Context, last int64) {
 	defer timer.Stop()
 	<-timer.C
 	tick := in.catchUp(ctx, last, interval)
-	for {
+	for ctx.Err() == nil { // else what passed since is its successor's to count
 		now := in.opt.Clock()
 		next, missed := nextTick(now, tick, interval)
-		in.missed.Add(missed)
+		if missed > 0 {
+			in.turns.missed.Add(missed)
+			in.tick.Store(next - interval)
+		}
 		timer.Reset(time.Duration(next-now)*time.Millisecond + in.delay())
 		select {
 		case <-ctx.Done():
@@ -115,15 +123,16 @@ func (in *input) run(ctx context.Context, last int64) {
 }
 
 // catchUp measures the tick that passed while this input took the place of
-// another, so that a reload costs no sample. It returns the last tick measured.
+// another, so that a reload costs no sample. Of more than one it leaves those that
+// passed to be counted as missed. It returns the last tick measured.
 func (in *input) catchUp(ctx context.Context, last, interval int64) int64 {
 	in.tick.Store(last)
 	now := in.opt.Clock()
 	due := last - last%interval + interval
 	switch {
-	case last == 0 || now-due >= interval:
-		return 0 // nothing to catch up with, or too much
-	case now < due || ctx.Err() != nil:
+	case last == 0:
+		return 0
+	case now < due || now-due >= interval || ctx.Err() != nil:
 		return due - interval
 	}
 	in.gather(due)
@@ -167,7 +176,7 @@ func (in *input) gather(t int64) {
 	took := time.Since(began)
 	in.since.Store(0)
 	in.last.Store(int64(took))
-	in.gathers.Add(1)
+	in.turns.gathers.Add(1)
 	in.report(err)
 	// What took longer than the interval was measured at its end rather than
 	// at its tick.
@@ -262,7 +271,7 @@ func (in *input) stop() {
 func (in *input) report(err error) {
 	_, last := in.acc.takeErrors()
 	if err != nil {
-		in.errs.Add(1)
+		in.turns.errs.Add(1)
 	} else {
 		err = last
 	}
@@ -282,7 +291,7 @@ func (in *input) stats() Stats {
 	in.acc.mu.Unlock()
 	st := Stats{
 		Name: in.name, Interval: in.ri.Config.Interval, Replaced: in.native != nil,
-		Gathers: in.gathers.Load(), Errors: in.errs.Load() + added, Missed: in.missed.Load(),
+		Gathers: in.turns.gathers.Load(), Errors: in.turns.errs.Load() + added, Missed: in.turns.missed.Load(),
 		Last: time.Duration(in.last.Load()), Series: int(in.series.Load()), Refused: in.refused.Load(),
 	}
 	if names := in.refusedNames.Load(); names != nil {

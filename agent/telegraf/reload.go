@@ -144,6 +144,9 @@ func (n *Next) add(in, before *input) {
 func (s *Inputs) Apply(n *Next) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for in, before := range n.before {
+		in.succeed(before)
+	}
 	s.inputs, s.absent = n.inputs, n.absent
 	if s.ctx == nil { // Run has not begun
 		for _, in := range n.gone {
@@ -160,6 +163,14 @@ func (s *Inputs) Apply(n *Next) {
 	for _, in := range n.fresh {
 		s.launch(in, n.before[in])
 	}
+}
+
+// succeed goes on with what the input before it has counted.
+func (in *input) succeed(before *input) {
+	before.acc.mu.Lock()
+	defer before.acc.mu.Unlock()
+	in.turns = before.turns
+	in.turns.errs.Add(before.acc.errs)
 }
 
 // launch starts an input, in the place of before where there is one. It does
@@ -199,7 +210,7 @@ func (in *input) prime() {
 }
 
 // retire ends an input at a boundary between two ticks and returns the last
-// tick that it measured, 0 where it measured none.
+// tick that it measured or counted as missed, 0 where it measured none.
 func (in *input) retire(ctx context.Context) (last int64) {
 	in.cancel()
 	timer := time.NewTimer(leaveAfter)

@@ -100,6 +100,70 @@ func TestReloadLosesNoTick(t *testing.T) {
 	}
 }
 
+// Ticks that pass while an input is replaced, because the machine is busy or what
+// it reads is slow, are counted as missed, after those that the input before it
+// missed: the counter goes on.
+func TestWhatAReloadMissesIsCounted(t *testing.T) {
+	var slow atomic.Int64 // how long a gather takes
+	plug("nines_busy", &fake{gather: func(acc telegraf.Accumulator) error {
+		time.Sleep(time.Duration(slow.Load()))
+		acc.AddGauge("busy", map[string]any{"x": 1}, nil)
+		return nil
+	}})
+	f := func(before, during time.Duration) {
+		t.Helper()
+		slow.Store(0)
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			var rounds []telemetry.Round
+			opt := Options{Interval: time.Second, Files: []File{{Name: "t", Text: []byte(tagged("nines_busy", "a"))}}, Sink: func(r telemetry.Round) {
+				mu.Lock()
+				rounds = append(rounds, r)
+				mu.Unlock()
+			}}
+			in, err := New(opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- in.Run(ctx) }()
+			time.Sleep(4500 * time.Millisecond)
+			slow.Store(int64(before))
+			time.Sleep(10 * time.Second)
+			opt.Files = []File{{Name: "t", Text: []byte(tagged("nines_busy", "b"))}}
+			next, err := in.Prepare(opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slow.Store(int64(during))
+			gathers := in.Stats()[0].Gathers
+			in.Apply(next)
+			if got := in.Stats()[0].Gathers; got < gathers {
+				t.Errorf("the replacement has %d gathers, the input before it had %d", got, gathers)
+			}
+			time.Sleep(10 * time.Second)
+			slow.Store(0)
+			time.Sleep(20 * time.Second)
+			cancel()
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			times := append(ticks(rounds, "busy_x", "a"), ticks(rounds, "busy_x", "b")...)
+			gaps := uint64(0)
+			for i := 1; i < len(times); i++ {
+				gaps += uint64((times[i]-times[i-1])/1000 - 1)
+			}
+			if missed := in.Stats()[0].Missed; missed != gaps || gaps == 0 {
+				t.Errorf("gathers of %s, of %s while it is replaced: %d ticks are missing, %d are counted as missed", before, during, gaps, missed)
+			}
+		})
+	}
+	f(0, 4*time.Second)
+	f(2500*time.Millisecond, 0)
+	f(2500*time.Millisecond, 3200*time.Millisecond)
+}
+
 // What hangs is left behind: its successor begins, and nothing else waits.
 func TestReloadReplacesAnInputThatHangs(t *testing.T) {
 	release, hangs := make(chan struct{}), make(chan struct{})

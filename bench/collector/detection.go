@@ -16,6 +16,12 @@ type Detection struct {
 	// Seconds are sorted, +Inf for a fault that it never told of, by run.
 	Seconds [][]float64
 	Shown   []string
+	// Cores are CPU seconds a second of all its processes, Late is what it could
+	// not do in time, and False how many hosts it told of that were well: in front
+	// of a fleet only.
+	Cores float64
+	Late  string
+	False int
 }
 
 // all are the seconds of all runs together, sorted.
@@ -55,7 +61,7 @@ func (s *Session) Detect(ctx context.Context, runs int) ([]Detection, error) {
 	if err := s.alone(ctx); err != nil {
 		return nil, err
 	}
-	w := &watching{s: s}
+	w := &watching{s: s, rule: upRule, well: upWell}
 	var err error
 	if w.hooks, err = newHooks(); err != nil {
 		return nil, err
@@ -69,6 +75,7 @@ func (s *Session) Detect(ctx context.Context, runs int) ([]Detection, error) {
 		defer t.srv.Close()
 		w.targets = append(w.targets, t)
 	}
+	w.jobs = fmt.Sprintf(scrapeTargets, w.addresses())
 	begun, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	w.ctx = begun
@@ -217,8 +224,12 @@ func (s *Session) detections(b *strings.Builder) {
 		v := d.all()
 		fmt.Fprintf(b, "| %s | %s | %.2f | %.2f | %.2f | %d |\n", d.Contestant, d.What, Percentile(v, 0.5), Percentile(v, 0.99), v[len(v)-1], len(v))
 	}
+	everyFault(b, s.detected)
+}
+
+func everyFault(b *strings.Builder, all []Detection) {
 	b.WriteString("\nEvery fault, in seconds, sorted, by run:\n\n```\n")
-	for _, d := range s.detected {
+	for _, d := range all {
 		for run, v := range d.Seconds {
 			fmt.Fprintf(b, "%-20s %d:", d.Contestant, run+1)
 			for _, x := range v {

@@ -34,6 +34,7 @@ func (s *Session) Report(path string, figures []Figure, args []string) error {
 		s.work(&b)
 	}
 	s.detections(&b)
+	s.fleetDetections(&b)
 	s.commands(&b)
 	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -118,6 +119,12 @@ func (s *Session) commands(b *strings.Builder) {
 	}
 	for _, d := range s.detected {
 		fmt.Fprintf(b, "### %s\n\n", d.Contestant)
+		for _, text := range d.Shown {
+			fmt.Fprintf(b, "```\n%s```\n\n", text)
+		}
+	}
+	for _, d := range s.detectedFleet {
+		fmt.Fprintf(b, "### %s, fleet\n\n", d.Contestant)
 		for _, text := range d.Shown {
 			fmt.Fprintf(b, "```\n%s```\n\n", text)
 		}

@@ -22,6 +22,9 @@ type Options struct {
 	// Seconds is how long the log is that nines and Telegraf read; 120. Short is
 	// how much of it the slower ones read; an eighth.
 	Seconds, Short int
+	// Fleet is how many hosts there are where detection is timed in front of a
+	// fleet; 10,000.
+	Fleet int
 	// Log is told what goes on; nil for nobody.
 	Log io.Writer
 }
@@ -67,8 +70,10 @@ type Session struct {
 	measured map[string][]Measurement
 	order    []Contestant // as they were measured first
 	detected []Detection
-	opened   bool
-	err      error // of opening, to be told again
+	// detectedFleet are those in front of a fleet.
+	detectedFleet []Detection
+	opened        bool
+	err           error // of opening, to be told again
 }
 
 // New returns a session and starts nothing.
@@ -80,6 +85,7 @@ func New(o Options) *Session {
 	}
 	or(&o.Hosts, 2000)
 	or(&o.Seconds, 120)
+	or(&o.Fleet, 10_000)
 	or(&o.Short, max(2, o.Seconds/8))
 	if o.Log == nil {
 		o.Log = io.Discard

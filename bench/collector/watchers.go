@@ -3,9 +3,11 @@ package collector
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // watcher is a contestant in the race from fault to webhook.
@@ -16,6 +18,21 @@ type watcher struct {
 	shown      []string
 	// sees tells whether it has every target well.
 	sees func(ctx context.Context, targets int) (bool, error)
+	// late says, in words, what it could not do in time until now.
+	late func(ctx context.Context) (string, error)
+	// left, where set, waits until nobody sends to it any more.
+	left func() error
+}
+
+// cpu is what its processes have used until now; one that has ended counts
+// nothing.
+func (w *watcher) cpu() (sum time.Duration) {
+	for _, p := range w.ps {
+		if u, err := p.usage(); err == nil {
+			sum += u.CPU
+		}
+	}
+	return sum
 }
 
 func (w *watcher) stop() {
@@ -33,6 +50,9 @@ type watching struct {
 	ctx     context.Context // of starting
 	hooks   *hooks
 	targets []*target
+	// jobs are what the stores scrape, rule is what they alert by, and well counts
+	// the series of targets that are well.
+	jobs, rule, well string
 }
 
 // file writes a file of a watcher and returns its name and text.
@@ -50,7 +70,9 @@ receivers:
 const scrapeConfig = `global:
   scrape_interval: %s
 %sscrape_configs:
-  - job_name: targets
+%s`
+
+const scrapeTargets = `  - job_name: targets
     static_configs: [{targets: [%s]}]
 `
 
@@ -61,6 +83,8 @@ const upRule = `groups:
     expr: up{job="targets"} == 0
     labels: {severity: page}
 `
+
+const upWell = `count(up{job="targets"}==1)`
 
 func (w *watching) addresses() string {
 	var out []string
@@ -77,7 +101,10 @@ func (w *watching) run(to *watcher, dir, name, config, binary string, args ...st
 		return err
 	}
 	to.ps = append(to.ps, p)
-	to.shown = append(to.shown, w.s.shown(p, strings.ReplaceAll(config, w.addresses(), "TARGETS")))
+	if len(w.targets) > 0 {
+		config = strings.ReplaceAll(config, w.addresses(), "TARGETS")
+	}
+	to.shown = append(to.shown, w.s.shown(p, config))
 	return nil
 }
 
@@ -102,11 +129,11 @@ func (w *watching) prometheus(to *watcher, p pace) error {
 	if err != nil {
 		return err
 	}
-	rules, err := file(dir, "rules.yml", "%s", upRule)
+	rules, err := file(dir, "rules.yml", "%s", w.rule)
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf(scrapeConfig, p.scrape, fmt.Sprintf("  evaluation_interval: %s\nrule_files: [%s]\nalerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}\n", p.evaluate, rules, at[1]), w.addresses())
+	text := fmt.Sprintf(scrapeConfig, p.scrape, fmt.Sprintf("  evaluation_interval: %s\nrule_files: [%s]\nalerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}\n", p.evaluate, rules, at[1]), w.jobs)
 	config, err := file(dir, "prometheus.yml", "%s", text)
 	if err != nil {
 		return err
@@ -114,8 +141,9 @@ func (w *watching) prometheus(to *watcher, p pace) error {
 	if err := w.alertmanager(to, dir, at[1], p); err != nil {
 		return err
 	}
-	to.sees = counts("http://"+at[0]+"/api/v1/query?query=", "")
-	return w.run(to, dir, "prometheus", text+"\n"+upRule, w.s.tools.prometheus, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+at[0])
+	to.sees = w.counts("http://"+at[0], "")
+	to.late = lateOf("http://"+at[0]+"/metrics", "evaluations left out", "prometheus_rule_group_iterations_missed_total")
+	return w.run(to, dir, "prometheus", text+"\n"+w.rule, w.s.tools.prometheus, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+at[0])
 }
 
 // victoria starts VictoriaMetrics, which scrapes, vmalert and Alertmanager.
@@ -128,11 +156,11 @@ func (w *watching) victoria(to *watcher, p pace, flags ...string) error {
 	if err != nil {
 		return err
 	}
-	rules, err := file(dir, "rules.yml", "%s", upRule)
+	rules, err := file(dir, "rules.yml", "%s", w.rule)
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf(scrapeConfig, p.scrape, "", w.addresses())
+	text := fmt.Sprintf(scrapeConfig, p.scrape, "", w.jobs)
 	config, err := file(dir, "scrape.yml", "%s", text)
 	if err != nil {
 		return err
@@ -155,19 +183,29 @@ func (w *watching) victoria(to *watcher, p pace, flags ...string) error {
 		"-httpListenAddr=" + at[0], "-promscrape.config=" + config}, store...)...); err != nil {
 		return err
 	}
-	to.sees = counts("http://"+at[0]+"/api/v1/query?query=", "&latency_offset=1s")
+	to.sees = w.counts("http://"+at[0], "&latency_offset=1s")
+	to.late = lateOf("http://"+at[2]+"/metrics", "evaluations left out", "vmalert_iteration_missed_total")
 	if err := until(w.ctx, "VictoriaMetrics answers", to.ps, answers(w.ctx, "http://"+at[0]+"/health")); err != nil {
 		return err
 	}
-	return w.run(to, dir, "vmalert", upRule, w.s.tools.vmalert, append([]string{"-rule=" + rules, "-datasource.url=http://" + at[0],
+	return w.run(to, dir, "vmalert", w.rule, w.s.tools.vmalert, append([]string{"-rule=" + rules, "-datasource.url=http://" + at[0],
 		"-notifier.url=http://" + at[1], "-httpListenAddr=" + at[2]}, alert...)...)
 }
 
-// counts asks a store of series whether all targets are up.
-func counts(url, more string) func(context.Context, int) (bool, error) {
+// counts asks a store of series whether all targets are well.
+func (w *watching) counts(store, more string) func(context.Context, int) (bool, error) {
 	return func(ctx context.Context, targets int) (bool, error) {
-		text, err := get(ctx, url+"count(up%7Bjob%3D%22targets%22%7D%3D%3D1)"+more)
+		text, err := get(ctx, store+"/api/v1/query?query="+url.QueryEscape(w.well)+more)
 		return err == nil && strings.Contains(text, fmt.Sprintf(`,"%d"]`, targets)), nil
+	}
+}
+
+// lateOf tells a counter of a program's own metrics.
+func lateOf(metrics, what, counter string) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		text, err := get(ctx, metrics)
+		n, _ := metric(text, counter)
+		return fmt.Sprintf("%d %s", int(n), what), err
 	}
 }
 
@@ -192,29 +230,8 @@ const vantages = 5
 // nines starts a collector and agents that probe the targets from five zones.
 // The objectives are those given, or the ones that ship.
 func (w *watching) nines(to *watcher, objectives string) error {
-	dir, err := w.s.folder(to.name)
+	dir, metrics, err := w.collector(to, objectives)
 	if err != nil {
-		return err
-	}
-	at, err := ports(1)
-	if err != nil {
-		return err
-	}
-	am, err := file(dir, "alertmanager.yml", alertmanagerConfig, "30s", "5m", w.hooks.url+to.name)
-	if err != nil {
-		return err
-	}
-	text := fmt.Sprintf(watchConfig, w.s.brokers(), partitions, objectives, am, at[0])
-	config, err := file(dir, "nines.yaml", "%s", text)
-	if err != nil {
-		return err
-	}
-	w.s.dirty = true
-	if err := w.run(to, dir, "nines", text, w.s.tools.nines, "collector", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--roles", "aggregate,evaluate,notify,web"); err != nil {
-		return err
-	}
-	metrics := "http://" + at[0] + "/metrics"
-	if err := until(w.ctx, "nines answers", to.ps, answers(w.ctx, "http://"+at[0]+"/-/ready")); err != nil {
 		return err
 	}
 	for i := range vantages {
@@ -228,11 +245,43 @@ func (w *watching) nines(to *watcher, objectives string) error {
 			return err
 		}
 	}
-	to.shown = to.shown[:2] // agents are alike
-	to.sees = func(ctx context.Context, targets int) (bool, error) {
+	to.shown = to.shown[:2]                   // agents are alike
+	to.sees = samplesOf(metrics, 30*vantages) // some ten rounds of each
+	return nil
+}
+
+// collector starts nines without agents and returns its folder and where its
+// metrics are.
+func (w *watching) collector(to *watcher, objectives string) (dir, metrics string, err error) {
+	if dir, err = w.s.folder(to.name); err != nil {
+		return "", "", err
+	}
+	at, err := ports(1)
+	if err != nil {
+		return "", "", err
+	}
+	am, err := file(dir, "alertmanager.yml", alertmanagerConfig, "30s", "5m", w.hooks.url+to.name)
+	if err != nil {
+		return "", "", err
+	}
+	text := fmt.Sprintf(watchConfig, w.s.brokers(), partitions, objectives, am, at[0])
+	config, err := file(dir, "nines.yaml", "%s", text)
+	if err != nil {
+		return "", "", err
+	}
+	w.s.dirty = true
+	if err := w.run(to, dir, "nines", text, w.s.tools.nines, "collector", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--roles", "aggregate,evaluate,notify,web"); err != nil {
+		return "", "", err
+	}
+	err = until(w.ctx, "nines answers", to.ps, answers(w.ctx, "http://"+at[0]+"/-/ready"))
+	return dir, "http://" + at[0] + "/metrics", err
+}
+
+// samplesOf tells whether so many samples of each target were counted.
+func samplesOf(metrics string, each int) func(context.Context, int) (bool, error) {
+	return func(ctx context.Context, targets int) (bool, error) {
 		text, err := get(ctx, metrics)
 		n, _ := metric(text, "nines_aggregate_samples_total")
-		return err == nil && int(n) >= 30*targets*vantages, nil // some ten rounds of each
+		return err == nil && int(n) >= each*targets, nil
 	}
-	return nil
 }

@@ -119,7 +119,8 @@ func (t *target) startAt(ctx context.Context, gen *bus.Generation, from source) 
 		log.Error("the log is shorter than what was sent of it: the topic was made anew; beginning at its start", "sent", at, "log_ends", next)
 		at, since = first, 0
 	case at < first:
-		log.Error("records were deleted from the log before they were sent", "records", first-at, "sent_until", time.UnixMilli(since).UTC())
+		log.Error("records were deleted from the log before they were sent", "records", first-at, "first", at, "last", first-1,
+			"sent_until", time.UnixMilli(since).UTC(), "kept_from", t.oldest(ctx, from, first))
 		at, lost = first, first-at
 	}
 	if at != was { // stored, so that a loss is told and counted once
@@ -130,6 +131,18 @@ func (t *target) startAt(ctx context.Context, gen *bus.Generation, from source) 
 	t.m.lost.Add(int(lost))
 	read, err = t.client.OffsetAt(ctx, from.topic, from.partition, since-schemaEvery)
 	return max(first, min(read, at)), at, err
+}
+
+// oldest tells when the first record that the log still has was written; it is
+// "unknown" where the log says nothing at once: it is for people.
+func (t *target) oldest(ctx context.Context, from source, first int64) string {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	recs, err := t.client.Reader(from.topic, from.partition, first).Fetch(ctx, leaveTimeout)
+	if err != nil || len(recs) == 0 {
+		return "unknown"
+	}
+	return time.UnixMilli(recs[0].Time).UTC().Format(time.RFC3339)
 }
 
 // loop is the state of one partition.

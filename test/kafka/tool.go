@@ -2,8 +2,11 @@ package kafka
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +19,7 @@ const (
 	ConfigTool = "kafka.admin.ConfigCommand"
 	GroupTool  = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 	QuorumTool = "org.apache.kafka.tools.MetadataQuorumCommand"
+	DeleteTool = "org.apache.kafka.tools.DeleteRecordsCommand"
 )
 
 // Tool runs one of Kafka's command-line tools against the cluster, with all
@@ -50,5 +54,32 @@ func (c *Cluster) Allow(ctx context.Context, principal string, operations []stri
 func (c *Cluster) SetPassword(ctx context.Context, mechanism, name, password string) error {
 	_, err := c.Tool(ctx, ConfigTool, "--alter", "--add-config", fmt.Sprintf("%s=[password=%s]", mechanism, password),
 		"--entity-type", "users", "--entity-name", name)
+	return err
+}
+
+// DeleteRecords removes what lies before an offset of each topic's partition 0
+// from the log, as retention does when its time has come.
+func (c *Cluster) DeleteRecords(ctx context.Context, before map[string]int64) error {
+	type partition struct {
+		Topic     string `json:"topic"`
+		Partition int    `json:"partition"`
+		Offset    int64  `json:"offset"`
+	}
+	var all []partition
+	for topic, offset := range before {
+		all = append(all, partition{topic, 0, offset})
+	}
+	text, err := json.Marshal(map[string]any{"partitions": all, "version": 1})
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(c.dir, "delete-records.json")
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return err
+	}
+	out, err := c.Tool(ctx, DeleteTool, "--offset-json-file", file)
+	if err == nil && strings.Contains(strings.ToLower(out), "error") { // it ends with 0 all the same
+		err = fmt.Errorf("delete records: %s", out)
+	}
 	return err
 }

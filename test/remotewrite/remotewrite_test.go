@@ -5,11 +5,15 @@ package remotewrite
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"nines/collector/decode"
 	"nines/collector/forward"
@@ -53,14 +57,18 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// freeAddr returns an address that nobody listens on. A receiver that is stopped
+// wants it again: it lies below those that connections are given.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		return l.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestPrometheusMissesNothing(t *testing.T) {
@@ -78,6 +86,8 @@ type site struct {
 	t      *testing.T
 	client *bus.Client
 	cfg    forward.Config
+	log    *slog.Logger
+	m      *metrics.Set
 	value  func(float64) float64
 	enc    wire.Encoder
 	schema *telemetry.Schema
@@ -86,8 +96,8 @@ type site struct {
 	want   map[int64]float64
 }
 
-func newSite(t *testing.T, url, protocol string, value func(float64) float64) *site {
-	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{kafka.Serve(t).Addr}}})
+func newSite(t *testing.T, broker, url, protocol string, value func(float64) float64) *site {
+	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{broker}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +107,7 @@ func newSite(t *testing.T, url, protocol string, value func(float64) float64) *s
 			t.Fatal(err)
 		}
 	}
-	return &site{t: t, client: client, value: value, want: map[int64]float64{},
+	return &site{t: t, client: client, m: metrics.NewSet(), value: value, want: map[int64]float64{},
 		base: time.Now().Add(-10*time.Minute).UnixMilli() / 1000 * 1000,
 		schema: telemetry.NewSchema([]telemetry.Series{{Name: "kept_value", Kind: telemetry.Gauge}, {Name: "left_value", Kind: telemetry.Gauge},
 			{Name: "kept_time", Kind: telemetry.Histogram}}),
@@ -107,7 +117,7 @@ func newSite(t *testing.T, url, protocol string, value func(float64) float64) *s
 
 // run runs the role until stop is called.
 func (s *site) run() (stop func()) {
-	f, err := forward.New(forward.Options{Config: s.cfg, Client: s.client, Formats: map[string]decode.Format{lines: decode.Influx}})
+	f, err := forward.New(forward.Options{Config: s.cfg, Client: s.client, Formats: map[string]decode.Format{lines: decode.Influx}, Log: s.log, Metrics: s.m})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -146,7 +156,7 @@ func (s *site) send(n int) {
 		d.Observe(float64(s.seq))
 		f := &telemetry.Frame{Agent: "web-1", Boot: 7, Seq: uint64(s.seq), SendTime: at, Host: telemetry.NewLabels(map[string]string{"host": "web-1"}),
 			Blocks: []telemetry.Block{{Fingerprint: s.schema.Fingerprint, Schema: s.schema, Times: []int64{at}, Values: []float64{v, v, 0}, Hists: []*hist.Histogram{nil, nil, &d}}}}
-		b := s.enc.AppendFrame(nil, f, func(uint64) bool { return s.seq == 1 })
+		b := s.enc.AppendFrame(nil, f, func(uint64) bool { return s.seq%25 == 1 })
 		line := fmt.Appendf(nil, "kept,host=db-1 line=%v %d\nleft line=1 %d", v, at*1e6, at*1e6)
 		frames = append(frames, bus.Record{Value: b, Time: at})
 		again := bus.Record{Key: []byte("db-1"), Value: line, Time: at}
@@ -171,7 +181,7 @@ func (s *site) produce(topic string, recs ...bus.Record) {
 func missesNothing(t *testing.T, r store, protocol string, value func(float64) float64) {
 	r.start()
 	t.Cleanup(r.stop)
-	s := newSite(t, r.url(), protocol, value)
+	s := newSite(t, kafka.Serve(t).Addr, r.url(), protocol, value)
 	stop := s.run()
 	eventually(t, "the group has positions", func() bool { return s.at(0) })
 	s.send(100)

@@ -1,0 +1,149 @@
+package collector
+
+import (
+	"math"
+	"math/rand/v2"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"nines/internal/telemetry"
+	"nines/internal/wire"
+)
+
+func testTown(t *testing.T) *town {
+	t.Helper()
+	tn, err := newTown("../..", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tn
+}
+
+// Each host is probed from five hosts in five other zones, and each probes five.
+func TestATownProbesItself(t *testing.T) {
+	tn := testTown(t)
+	probed := map[int]int{}
+	for i := range tn.hosts {
+		zones := map[string]bool{tn.hosts[i].zone: true}
+		for k := range vantages {
+			p := tn.prober(i, k)
+			zones[tn.hosts[p].zone] = true
+			if tn.target(p, k) != i {
+				t.Fatalf("host %d is probed by %d, which probes %d", i, p, tn.target(p, k))
+			}
+			probed[p]++
+		}
+		if len(zones) != vantages+1 {
+			t.Fatalf("host %d is probed from zones %v", i, zones)
+		}
+	}
+	for i := range tn.hosts {
+		if probed[i] != vantages {
+			t.Fatalf("host %d probes %d hosts", i, probed[i])
+		}
+	}
+	if _, err := newTown("../..", 100); err == nil {
+		t.Error("a hundred hosts are enough")
+	}
+}
+
+// However many faults there are, those who see them stay.
+func TestFaultsLeaveTheVantagePoints(t *testing.T) {
+	tn := testTown(t)
+	all, err := tn.faults(30, fleetFaults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, zones := map[int]bool{}, 0
+	for _, f := range all {
+		if f.zone != "" {
+			zones++
+		} else if len(f.hosts) != 1 {
+			t.Errorf("a fault of %d hosts in no zone", len(f.hosts))
+		}
+		for _, i := range f.hosts {
+			if gone[i] || f.zone != "" && tn.hosts[i].zone != f.zone {
+				t.Errorf("host %d of %q fails twice, or in another zone's fault", i, tn.hosts[i].zone)
+			}
+			gone[i] = true
+		}
+	}
+	if zones != 5 {
+		t.Errorf("%d zones fail, want 5", zones)
+	}
+	for i := range gone {
+		for k := range vantages {
+			if p := tn.prober(i, k); gone[p] {
+				t.Errorf("host %d fails, and so does %d, which probes it", i, p)
+			}
+		}
+	}
+	if _, err := tn.faults(2000, fleetFaults); err == nil {
+		t.Error("a thousand hosts fail two thousand times")
+	}
+}
+
+// Frames and pages show the same hosts, and the same ones failing.
+func TestFramesAndPagesShowTheSameFaults(t *testing.T) {
+	tn := testTown(t)
+	const now = 1_700_000_000_000
+	tn.failed[500].Store(now)
+	page := func(k int) string {
+		w := httptest.NewRecorder()
+		tn.ServeHTTP(w, httptest.NewRequest("GET", string([]byte{'/', byte('0' + k)}), nil))
+		return w.Body.String()
+	}
+	down, series := 0, 0
+	for k := range vantages {
+		for line := range strings.Lines(page(k)) {
+			if strings.HasPrefix(line, "probe_success{") {
+				series++
+				if strings.HasSuffix(line, " 0\n") {
+					down++
+					if !strings.Contains(line, `target="host-500"`) {
+						t.Errorf("another one fails: %s", line)
+					}
+				}
+			}
+		}
+	}
+	if want := (len(tn.hosts) - 1) * vantages; down != vantages || series != want {
+		t.Errorf("pages: %d of %d series fail, want %d of %d: whom the host itself probes is missing", down, series, vantages, want)
+	}
+	var enc wire.Encoder
+	var dec wire.Decoder
+	dice := rand.New(rand.NewPCG(1, 1))
+	down = 0
+	for i := range tn.hosts {
+		b := enc.AppendFrame(nil, tn.frame(i, tn.schemas(i), now, 1, dice), func(uint64) bool { return true })
+		var fr telemetry.Frame
+		if err := dec.DecodeFrame(b, &fr, wire.NewSchemaCache(wire.DefaultSchemas)); err != nil {
+			t.Fatal(err)
+		}
+		for _, bl := range fr.Blocks {
+			if bl.Values[0] != 0 {
+				continue
+			}
+			down++
+			if got := bl.Schema.Series[0].Labels.Get("target"); got != "host-500" || !math.IsInf(bl.Values[1], 1) {
+				t.Errorf("%s fails after %v s", got, bl.Values[1])
+			}
+		}
+	}
+	if down != vantages {
+		t.Errorf("frames: %d probes fail, want %d", down, vantages)
+	}
+}
+
+func TestTheReportTellsOfTheFleet(t *testing.T) {
+	s := New(Options{Root: "../.."})
+	s.detectedFleet = []Detection{{Contestant: "watcher", What: "looks", Seconds: [][]float64{{1, 2}, {3, math.Inf(1)}}, Cores: 0.5, Late: "never", False: 3}}
+	var b strings.Builder
+	s.fleetDetections(&b)
+	for _, want := range []string{"10000 hosts", "| watcher | looks | 2.00 | +Inf | +Inf | 4 | 0.50 | never | 3 |", "2: 3.00 +Inf"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the report lacks %q:\n%s", want, b.String())
+		}
+	}
+}
