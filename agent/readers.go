@@ -154,6 +154,8 @@ func (r replacer) own(in telegraf.Own) (telegraf.Reader, error) {
 		return r.softnet(p)
 	case *telegraf.Link:
 		return r.link(p)
+	case *telegraf.NIC:
+		return r.nic(p)
 	case *telegraf.Chronyd:
 		return r.chronyd(p)
 	case *telegraf.NTP:
@@ -175,22 +177,22 @@ func present[R telegraf.Reader](r R, err error) (telegraf.Reader, error) {
 }
 
 func (r replacer) net(p *netin.Net) (telegraf.Reader, error) {
-	match, err := matching(p.Interfaces)
+	match, err := matching("interfaces", p.Interfaces)
 	if err != nil {
 		return nil, err
 	}
 	return host.NewNet(r.roots, host.NetOptions{Match: match}), nil
 }
 
-// matching returns which interfaces some patterns name; nil, which leaves it to
-// the reader, where there is none.
-func matching(interfaces []string) (func(name string) bool, error) {
-	if len(interfaces) == 0 {
+// matching returns which names the patterns of a setting fit; nil, which leaves
+// it to the reader, where there is none.
+func matching(setting string, patterns []string) (func(name string) bool, error) {
+	if len(patterns) == 0 {
 		return nil, nil
 	}
-	f, err := filter.Compile(interfaces)
+	f, err := filter.Compile(patterns)
 	if err != nil {
-		return nil, fmt.Errorf("interfaces: %w", err)
+		return nil, fmt.Errorf("%s: %w", setting, err)
 	}
 	return f.Match, nil
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"slices"
+	"time"
 
 	"github.com/influxdata/telegraf/plugins/inputs/conntrack"
 	"github.com/influxdata/telegraf/plugins/inputs/infiniband"
@@ -30,9 +31,21 @@ func (r replacer) softnet(p *telegraf.Softnet) (telegraf.Reader, error) {
 }
 
 func (r replacer) link(p *telegraf.Link) (telegraf.Reader, error) {
-	match, err := matching(p.Interfaces)
+	match, err := matching("interfaces", p.Interfaces)
 	if err != nil {
 		return nil, err
 	}
 	return present(host.NewLink(r.roots, host.LinkOptions{Match: match}))
+}
+
+func (r replacer) nic(p *telegraf.NIC) (telegraf.Reader, error) {
+	match, err := matching("interfaces", p.Interfaces)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := matching("stats", p.Stats)
+	if err != nil {
+		return nil, err
+	}
+	return present(host.NewNICStats(r.roots, host.NICOptions{Match: match, Stats: stats, Limit: time.Duration(p.Timeout)}))
 }

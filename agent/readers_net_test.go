@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,5 +79,17 @@ func TestFabricAndNetworkInputsOfTheAgent(t *testing.T) {
 	}
 	if kinds["rdma_port_up"] != telemetry.Gauge {
 		t.Errorf("rdma_port_up is a %s", kinds["rdma_port_up"])
+	}
+}
+
+// A card of the recording that this machine does not have: it is listed, and
+// says nothing.
+func TestCardsOfTheAgent(t *testing.T) {
+	values, _ := gatherHost(t, map[string]string{"sys/class/net/nines9/operstate": "up\n"}, "[[inputs.nic]]\n  stats = [\"rx_*\"]\n")
+	if v, ok := values[`nic_poll_stuck{interface="nines9"}`]; !ok || v != 0 || len(values) != 1 {
+		t.Errorf("%v", values)
+	}
+	if _, err := NewInputs(Config{Agent: "web-17", Inputs: "[[inputs.nic]]\n  stats = [\"rx_[\"]\n"}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "stats: ") {
+		t.Errorf("a pattern that is none: %v", err)
 	}
 }

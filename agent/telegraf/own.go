@@ -44,6 +44,7 @@ func ownInputs() map[string]inputs.Creator {
 		"link":    func() telegraf.Input { return &Link{} },
 		"mdraid":  func() telegraf.Input { return &MDRaid{} },
 		"nvme":    func() telegraf.Input { return &NVMe{} },
+		"nic":     func() telegraf.Input { return &NIC{} },
 		"softnet": func() telegraf.Input { return &Softnet{Total: true} },
 
 		"container":    func() telegraf.Input { return &Container{} },
