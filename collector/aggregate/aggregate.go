@@ -64,15 +64,18 @@ type State struct {
 	schemas     map[uint64]*schema
 	boots       map[bootKey]*boot
 	newest      map[string]bootKey // an agent's newest boot
-	counters    map[counterKey]*counter
+	counters    map[seriesKey]*cumulative
 	pairs       map[counterKey]*pair
 	refusals    map[refusal]bool
 	foreign     *foreignState
 
 	// What hosts feed, resolved with their first frames.
 	classes    map[string]*class
-	laddersBy  map[string]*ladder // by the cells and thresholds
-	scales     map[string]*scale  // by the thresholds
+	kin        map[string]*kin     // by the values of the labels that matchers read
+	fans       map[fanKey]*fan     // by outline and group
+	readers    map[string]*readers // by who they are
+	laddersBy  map[string]*ladder  // by the cells and thresholds
+	scales     map[string]*scale   // by the thresholds
 	groups     wire.GroupTable[*group]
 	grouped    telemetry.Labels // of the group made last, which mostly are the next one's, too
 	cellSerial uint64
@@ -86,6 +89,7 @@ type State struct {
 	bins         int
 	dirty        []*cell
 	climbed      []*ladder
+	fanned       []*fan
 	unplaced     []wire.Unplaced
 	gaps         []wire.Gap
 	regions      map[string]*region
@@ -174,11 +178,14 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		schemas:   map[uint64]*schema{},
 		boots:     map[bootKey]*boot{},
 		newest:    map[string]bootKey{},
-		counters:  map[counterKey]*counter{},
+		counters:  map[seriesKey]*cumulative{},
 		pairs:     map[counterKey]*pair{},
 		refusals:  map[refusal]bool{},
 		foreign:   newForeign(),
 		classes:   map[string]*class{},
+		kin:       map[string]*kin{},
+		fans:      map[fanKey]*fan{},
+		readers:   map[string]*readers{},
 		laddersBy: map[string]*ladder{},
 		scales:    map[string]*scale{},
 		sketches:  map[sketchKey]*sketch{},
@@ -336,7 +343,9 @@ func (s *State) beginTime(now int64) {
 		b.used = now
 	}
 	for _, c := range s.counters {
-		c.used = now
+		for n := range c.counters() {
+			n.used = now
+		}
 	}
 	for _, p := range s.pairs {
 		p.used = now

@@ -190,7 +190,7 @@ func BenchmarkCheckpointOfCounters(b *testing.B) {
 	f := newFixture(b, requestStream())
 	for host := range 2000 {
 		for i := range 34 {
-			f.state.counters[counterKey{fmt.Sprintf("agent%05d", host), 0, uint64(i) << 40, fmt.Sprintf("stream%d", i%13), 0, roleTotal}] = &counter{value: uint64(host * i), time: epoch, used: epoch}
+			f.state.recall(counterKey{fmt.Sprintf("agent%05d", host), 0, uint64(i%6) << 40, fmt.Sprintf("stream%d", i), 0, roleTotal}, counter{value: uint64(host * i), time: epoch, used: epoch})
 		}
 	}
 	for b.Loop() {

@@ -108,7 +108,7 @@ func (s *State) Checkpoint(last uint32) ([]byte, error) {
 		boots = append(boots, savedBoot{k.Agent, k.Boot, b.lastSeq, b.newest, b.used, s.newest[k.Agent] == k, b.host, b.sent(), b.judged()})
 	}
 	c.BootBytes = appendBoots(make([]byte, 0, bootSize*len(boots)), boots)
-	c.CounterBytes = appendCounters(nil, s.counters, s.logTime)
+	c.CounterBytes = appendCounters(nil, s.allCounters(), s.logTime)
 	for k, p := range s.pairs {
 		c.Pairs = append(c.Pairs, savedPair{k.agent, k.boot, k.series, k.stream, k.from, p.bucket, p.total, p.time, p.used, p.fresh, p.pending})
 	}
@@ -184,14 +184,13 @@ func Restore(data []byte, sources int32, rules Rules) (*State, uint32, error) {
 		}
 	}
 	if c.CounterBytes != nil {
-		var err error
-		if s.counters, err = readCounters(c.CounterBytes); err != nil {
+		if err := readCounters(c.CounterBytes, s.recall); err != nil {
 			return nil, 0, fmt.Errorf("restore checkpoint: %w", err)
 		}
 	}
 	for _, n := range c.Counters {
 		k := counterKey{n.Agent, n.Boot, n.Series, n.Stream, n.From, role(n.Role)}
-		s.counters[k] = &counter{value: n.Value, time: n.Time, used: n.Used, fresh: n.Fresh}
+		s.recall(k, counter{value: n.Value, time: n.Time, used: n.Used, fresh: n.Fresh})
 	}
 	for _, p := range c.Pairs {
 		k := counterKey{p.Agent, p.Boot, p.Set, p.Stream, p.From, rolePair}

@@ -3,14 +3,12 @@ package aggregate
 import (
 	"encoding/binary"
 	"errors"
+	"iter"
 )
 
 // A collector of 2,000 hosts under 21 objectives has 70,000 counters: written by
 // hand they take a tenth of the time that gob takes for them, and a third of the
 // bytes.
-
-// counterSize is about what a counter takes, in bytes.
-const counterSize = 40
 
 // freshBit marks the role of a counter that is fresh.
 const freshBit = 1 << 7
@@ -41,11 +39,13 @@ type streamSince struct {
 // appendCounters appends the counters: the agents, the streams with since when
 // they count, and of each counter agent, boot, series, stream, role, value, and
 // by how much its time and its last use are before now; lists after their length.
-func appendCounters(dst []byte, counters map[counterKey]*counter, now int64) []byte {
+func appendCounters(dst []byte, counters iter.Seq2[counterKey, *counter], now int64) []byte {
 	agents := numbered[string]{of: map[string]int{}}
 	streams := numbered[streamSince]{of: map[streamSince]int{}}
-	body := make([]byte, 0, counterSize*len(counters))
+	var body []byte
+	count := 0
 	for k, n := range counters {
+		count++
 		flags := byte(k.role)
 		if n.fresh {
 			flags |= freshBit
@@ -68,12 +68,12 @@ func appendCounters(dst []byte, counters map[counterKey]*counter, now int64) []b
 	for _, s := range streams.list {
 		dst = binary.AppendVarint(appendText(dst, s.id), s.from)
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(counters)))
+	dst = binary.AppendUvarint(dst, uint64(count))
 	return append(dst, body...)
 }
 
-// readCounters reads what appendCounters wrote.
-func readCounters(b []byte) (map[counterKey]*counter, error) {
+// readCounters reads what appendCounters wrote, one after the other.
+func readCounters(b []byte, take func(counterKey, counter)) error {
 	r := bootReader{b: b}
 	now := r.varint()
 	var agents []string
@@ -84,24 +84,22 @@ func readCounters(b []byte) (map[counterKey]*counter, error) {
 	for range r.length() {
 		streams = append(streams, streamSince{r.text(), r.varint()})
 	}
-	n := r.length()
-	out := make(map[counterKey]*counter, n)
-	for range n {
+	for range r.length() {
 		agent, stream := int(r.fixed32()), int(r.fixed32())
 		k := counterKey{boot: r.fixed(), series: r.fixed()}
 		flags := byte(0)
 		if f := r.take(1); f != nil {
 			flags = f[0]
 		}
-		c := &counter{value: r.uvarint(), time: now - r.varint(), used: now - r.varint(), fresh: flags&freshBit != 0}
+		c := counter{value: r.uvarint(), time: now - r.varint(), used: now - r.varint(), fresh: flags&freshBit != 0}
 		if r.bad || agent >= len(agents) || stream >= len(streams) {
-			return nil, errors.New("the list of counters is damaged")
+			return errors.New("the list of counters is damaged")
 		}
 		k.agent, k.stream, k.from, k.role = agents[agent], streams[stream].id, streams[stream].from, role(flags&^freshBit)
-		out[k] = c
+		take(k, c)
 	}
 	if r.bad || len(r.b) > 0 {
-		return nil, errors.New("the list of counters is damaged")
+		return errors.New("the list of counters is damaged")
 	}
-	return out, nil
+	return nil
 }

@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"maps"
 	"reflect"
 	"testing"
 
@@ -24,25 +25,27 @@ func TestCountersComeBack(t *testing.T) {
 		for k, v := range rapid.MapOf(key, value).Draw(t, "counters") {
 			want[k] = &v
 		}
-		b := appendCounters([]byte{}, want, rapid.Int64Min(0).Draw(t, "now"))
-		if got, err := readCounters(b); err != nil || !reflect.DeepEqual(got, want) {
+		b := appendCounters([]byte{}, maps.All(want), rapid.Int64Min(0).Draw(t, "now"))
+		got := map[counterKey]*counter{}
+		if err := readCounters(b, func(k counterKey, n counter) { got[k] = &n }); err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %v, %v", got, err)
 		}
 	})
 }
 
 func TestDamagedCountersAreRefused(t *testing.T) {
-	b := appendCounters(nil, map[counterKey]*counter{{agent: "web-1", boot: 7, series: 9, stream: "errors", role: roleBad}: {value: 300}}, epoch)
+	b := appendCounters(nil, maps.All(map[counterKey]*counter{{agent: "web-1", boot: 7, series: 9, stream: "errors", role: roleBad}: {value: 300}}), epoch)
+	ignore := func(counterKey, counter) {}
 	for n := range b {
-		if _, err := readCounters(b[:n]); err == nil {
+		if err := readCounters(b[:n], ignore); err == nil {
 			t.Errorf("%d of %d bytes are read", n, len(b))
 		}
 	}
-	if _, err := readCounters(append(b, 0)); err == nil {
+	if err := readCounters(append(b, 0), ignore); err == nil {
 		t.Error("what follows is not noticed")
 	}
 	b[len(b)-2-10-1-16-4-4]++ // the number of its agent: there is no second
-	if _, err := readCounters(b); err == nil {
+	if err := readCounters(b, ignore); err == nil {
 		t.Error("a counter of an agent that is not listed is read")
 	}
 }

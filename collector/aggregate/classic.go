@@ -69,10 +69,11 @@ type bucketColumn struct {
 
 // histograms adds to the plan what the schema's histograms feed.
 func (s *State) histograms(p *plan, def *telemetry.Schema, host telemetry.Labels) {
-	if len(s.rules.byHistogram) == 0 {
-		return
-	}
-	for _, h := range s.rules.histogramsOf(def) {
+	s.addHistograms(p, s.rules.histogramsOf(def), host)
+}
+
+func (s *State) addHistograms(p *plan, all []*histogramColumns, host telemetry.Labels) {
+	for _, h := range all {
 		for _, st := range s.rules.byHistogram[h.metric] {
 			if st.selectors[0].matches(h.labels, host) {
 				p.tallies = append(p.tallies, s.tally(p, h, st, host))
@@ -84,6 +85,9 @@ func (s *State) histograms(p *plan, def *telemetry.Schema, host telemetry.Labels
 // histogramsOf returns the schema's histograms that some stream reads, in the
 // order of their first columns.
 func (r *ruleSet) histogramsOf(def *telemetry.Schema) []*histogramColumns {
+	if len(r.byHistogram) == 0 {
+		return nil
+	}
 	var out []*histogramColumns
 	bySet := map[uint64]*histogramColumns{}
 	for col := range def.Series {

@@ -30,38 +30,6 @@ func (s *State) sample(fd *feed, t int64, v float64) {
 	}
 }
 
-// increment turns a cumulative value into what happened since the last one. It
-// happened before t, so it belongs to the bin that ends at or holds t-1 ms.
-func (s *State) increment(fd *feed, c *counter, t int64, v float64) {
-	st := fd.stream
-	if !(v >= 0) || v >= 1<<63 {
-		return
-	}
-	now := uint64(v)
-	prev, prevTime := c.value, c.time
-	if prevTime != 0 && t <= prevTime {
-		return // a repeat, or older than what is already counted
-	}
-	c.value, c.time, c.used = now, t, s.logTime
-	var inc uint64
-	switch {
-	case prevTime == 0 && !c.fresh:
-		return // the base
-	case prevTime == 0:
-		// It was zero when the boot's frame before this one was made.
-		inc, prevTime = now, s.before
-	case now >= prev:
-		inc = now - prev
-	default:
-		inc = now // the counter was reset
-	}
-	if inc == 0 && fd.role != roleTotal {
-		return
-	}
-	good, total := st.counts(fd.role, inc)
-	s.place(st, fd.cell, prevTime, t, good, total, inc > 0)
-}
-
 // place adds what happened after a reading at prevTime, 0 where there was none,
 // and until t. Across more than a slot it belongs to none.
 func (s *State) place(st *stream, c *cell, prevTime, t int64, good, total uint64, some bool) {

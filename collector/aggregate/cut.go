@@ -43,6 +43,7 @@ func (s *State) cut(sketches bool) *wire.Partial {
 
 // cutCells moves the bins into the partial, sorted.
 func (s *State) cutCells(p *wire.Partial) {
+	s.spreadFans()
 	laddered := s.sumLadders(false)
 	s.ranked()
 	c := s.spare
@@ -239,12 +240,12 @@ func (s *State) forget() {
 		}
 	}
 	for k, c := range s.counters {
-		if c.used < s.logTime-agentLife && s.gone(k) {
+		if c.lastUsed() < s.logTime-agentLife && s.gone(k.agent, k.boot) {
 			delete(s.counters, k)
 		}
 	}
 	for k, p := range s.pairs {
-		if p.used < s.logTime-agentLife && s.gone(k) {
+		if p.used < s.logTime-agentLife && s.gone(k.agent, k.boot) {
 			delete(s.pairs, k)
 		}
 	}
@@ -266,12 +267,12 @@ func (s *State) forget() {
 	}
 }
 
-// gone tells whether the boot that feeds a counter is forgotten: its plans point
-// to its counters, which live as long as it.
-func (s *State) gone(k counterKey) bool {
-	b := bootKey{k.agent, k.boot}
-	if k.boot == 0 {
-		b = s.newest[k.agent]
+// gone tells whether the boot that feeds a counter is forgotten, an agent's newest
+// where boot is 0: its plans point to its counters, which live as long as it.
+func (s *State) gone(agent string, boot uint64) bool {
+	b := bootKey{agent, boot}
+	if boot == 0 {
+		b = s.newest[agent]
 	}
 	return s.boots[b] == nil
 }
@@ -304,6 +305,8 @@ func (s *State) sweep() {
 			delete(s.laddersBy, k)
 		}
 	}
+	maps.DeleteFunc(s.fans, func(_ fanKey, f *fan) bool { return f.fed != s.swept })
+	s.sweepKin()
 	clear(s.scales) // ladders keep theirs
 	s.sweepCells()
 }
@@ -314,6 +317,11 @@ func (p *plan) feedUntil(swept int64) {
 		return
 	}
 	p.fed = swept
+	for i := range p.gains {
+		for _, f := range p.gains[i].fans {
+			f.feedUntil(swept)
+		}
+	}
 	for i := range p.feeds {
 		p.feeds[i].cell.fed = swept
 	}

@@ -14,7 +14,9 @@ const doubtFor = 120_000
 // part of the gap.
 func (s *State) Doubt() {
 	for _, c := range s.counters {
-		*c = counter{used: c.used}
+		for n := range c.counters() {
+			*n = counter{used: n.used}
+		}
 	}
 	for _, p := range s.pairs {
 		*p = pair{used: p.used}

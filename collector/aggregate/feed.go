@@ -155,8 +155,12 @@ func (s *stream) takes(r role, k telemetry.Kind) bool {
 
 // group returns the labels of the group that a series of the labels belongs to.
 func (s *stream) group(series, host telemetry.Labels) telemetry.Labels {
-	m := make(map[string]string, len(s.def.GroupBy))
-	for _, name := range s.def.GroupBy {
+	return groupLabels(s.def.GroupBy, series, host)
+}
+
+func groupLabels(by []string, series, host telemetry.Labels) telemetry.Labels {
+	m := make(map[string]string, len(by))
+	for _, name := range by {
 		m[name] = get(series, host, name)
 	}
 	return telemetry.NewLabels(m)
@@ -174,6 +178,7 @@ type ruleSet struct {
 	// labelsBy holds the labels that the streams of byMetric read, sorted.
 	labelsBy map[string][]string
 	labels   []string // that any stream reads, sorted
+	matched  []string // of which those that matchers read
 }
 
 func (r *ruleSet) index() {
@@ -183,7 +188,7 @@ func (r *ruleSet) index() {
 			r.byHistogram[s.def.Sample.Metric] = append(r.byHistogram[s.def.Sample.Metric], s)
 		}
 		labels := s.labels()
-		r.labels = append(r.labels, labels...)
+		r.labels, r.matched = append(r.labels, labels...), append(r.matched, s.matchedBy()...)
 		for i := range s.selectors {
 			m := s.selectors[i].metric
 			if have := r.byMetric[m]; len(have) == 0 || have[len(have)-1] != s {
@@ -191,7 +196,7 @@ func (r *ruleSet) index() {
 			}
 		}
 	}
-	r.labels = once(r.labels)
+	r.labels, r.matched = once(r.labels), once(r.matched)
 	for m := range r.labelsBy {
 		r.labelsBy[m] = once(r.labelsBy[m])
 	}
@@ -209,12 +214,7 @@ func (s *stream) labels() []string {
 	if s.def.Vantage != "" {
 		out = append(out, s.def.Vantage)
 	}
-	for i := range s.selectors {
-		for j := range s.selectors[i].matchers {
-			out = append(out, s.selectors[i].matchers[j].label)
-		}
-	}
-	return out
+	return append(out, s.matchedBy()...)
 }
 
 // reads tells whether a series of the name could feed any stream.
@@ -249,6 +249,9 @@ func (r *ruleSet) next(id string, def *slo.RuleSet, now int64) (*ruleSet, error)
 			c.Until = boundary(now, c.def.Rule.Length)
 		case c.Until < now-86_400_000:
 			continue
+		}
+		if c.Until <= c.From {
+			continue // it was taken back before it began, and may begin again then
 		}
 		out.streams = append(out.streams, &c)
 	}

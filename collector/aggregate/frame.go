@@ -200,7 +200,7 @@ func (s *State) applyBlock(b *boot, blk *telemetry.Block, i int) uint64 {
 	}
 	rounds := len(blk.Times)
 	first, end := s.believed(b, blk)
-	if !res.plan.idle() {
+	if !res.plan.idles {
 		for r := first; r < end; r++ {
 			s.applyRound(res, blk, r)
 		}
@@ -221,18 +221,15 @@ func (s *State) applyRound(res *resolved, blk *telemetry.Block, r int) {
 			s.count(st.ladder, t, blk.Values[at])
 		}
 	}
-	if len(res.plan.feeds)+len(res.plan.parts) == 0 {
-		return
+	for i := range res.plan.gains {
+		gc := &res.plan.gains[i]
+		if at := gc.col*rounds + r; !some || !blk.IsAbsent(at) {
+			s.gain(gc, res.cumulated.gains[i], t, blk.Values[at])
+		}
 	}
 	for i := range res.plan.feeds {
 		fd := &res.plan.feeds[i]
-		at := fd.col*rounds + r
-		if some && blk.IsAbsent(at) {
-			continue
-		}
-		if fd.counted {
-			s.increment(fd, res.cumulated.counters[fd.counter], t, blk.Values[at])
-		} else {
+		if at := fd.col*rounds + r; !some || !blk.IsAbsent(at) {
 			s.sample(fd, t, blk.Values[at])
 		}
 	}

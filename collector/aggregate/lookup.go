@@ -58,7 +58,7 @@ func (s *State) tie(b *boot) {
 
 // unneeded says whether a block of the schema that was looked up last feeds
 // nothing; where that is not known yet, its values are read.
-func (s *State) unneeded(*telemetry.Schema) bool { return s.last != nil && s.last.plan.idle() }
+func (s *State) unneeded(*telemetry.Schema) bool { return s.last != nil && s.last.plan.idles }
 
 // Add implements wire.Schemas.
 func (s *State) Add(def *telemetry.Schema) {

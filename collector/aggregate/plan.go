@@ -1,7 +1,6 @@
 package aggregate
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -13,6 +12,7 @@ import (
 // class is what hosts are to the rules: the values of the labels that any
 // matcher, grouping or vantage point reads. Hosts of a class share plans.
 type class struct {
+	kin   *kin
 	plans []*plan
 	fed   int64 // the last sweep that found it in use
 }
@@ -23,12 +23,14 @@ type plan struct {
 	fingerprint uint64
 	schema      *schema
 	steps       []ladderFeed
+	gains       []gainColumn // of our agents' cumulative series
 	feeds       []feed
-	counters    int // how many of the feeds are counted
+	counters    int // how many of the feeds are counted, of other fleets' series
 	parts       []part
 	pairs       []pairFeed
 	tallies     []tally
 	fed         int64
+	idles       bool // nothing of it feeds anything
 }
 
 // ladderFeed ties a column to a ladder.
@@ -41,7 +43,7 @@ type ladderFeed struct {
 type feed struct {
 	col     int
 	role    role
-	counted bool // it is of a cumulative series, and counter its place in cumulated.counters
+	counted bool // it is of a cumulative series, and counter its place among these
 	counter int
 	series  *telemetry.Series
 	stream  *stream
@@ -59,18 +61,18 @@ type resolved struct {
 	judged bool
 }
 
-// cumulated is what a boot's cumulative series showed last: by plan.counters and
-// by plan.pairs.
+// reader is the feed's among those of its series.
+func (fd *feed) reader() reader { return reader{fd.stream.id, fd.stream.From, fd.role} }
+
+// cumulated is what a boot's cumulative series showed last: by plan.gains and by
+// plan.pairs.
 type cumulated struct {
-	counters []*counter
-	pairs    []*pair
+	gains []*cumulative
+	pairs []*pair
 }
 
-// idle says that the plan's schema feeds nothing.
-func (p *plan) idle() bool { return len(p.steps) == 0 && len(p.feeds) == 0 && len(p.parts) == 0 }
-
-// counterKey identifies a cumulative series as one stream's role sees it. Boot
-// is zero for counters that outlive their agent's process.
+// counterKey identifies a cumulative series as one stream's role sees it; see
+// seriesKey.
 type counterKey struct {
 	agent  string
 	boot   uint64
@@ -91,15 +93,26 @@ type counter struct {
 // next frame.
 func (s *State) classify(b *boot) {
 	b.outdate()
-	var key []byte
-	for _, name := range s.rules.labels {
-		v := b.host.Get(name)
-		key = append(binary.AppendUvarint(key, uint64(len(v))), v...)
+	var room [256]byte
+	key := appendValues(room[:0], s.rules.labels, b.host)
+	if b.class = s.classes[string(key)]; b.class != nil {
+		return
 	}
-	if b.class = s.classes[string(key)]; b.class == nil {
-		b.class = &class{fed: s.swept}
-		s.classes[string(key)] = b.class
+	b.class = &class{fed: s.swept}
+	s.classes[string(key)] = b.class
+	key = appendValues(room[:0], s.rules.matched, b.host)
+	if b.class.kin = s.kin[string(key)]; b.class.kin == nil {
+		b.class.kin = &kin{outlines: map[uint64]*outline{}}
+		s.kin[string(key)] = b.class.kin
 	}
+}
+
+// appendValues appends the host's values of the labels.
+func appendValues(dst []byte, names []string, host telemetry.Labels) []byte {
+	for _, name := range names {
+		dst = appendText(dst, host.Get(name))
+	}
+	return dst
 }
 
 // resolved returns what the boot knows of the schema, nil where it has not sent
@@ -127,7 +140,7 @@ func (s *State) resolve(b *boot, res *resolved, def *telemetry.Schema) *resolved
 		res = &b.schemas[len(b.schemas)-1]
 	}
 	res.plan = s.plan(b, def)
-	if p := res.plan; p.counters+len(p.pairs) > 0 {
+	if p := res.plan; len(p.gains)+len(p.pairs) > 0 {
 		res.cumulated = s.cumulatedOf(b.key, p, known || s.doubtful(b))
 	}
 	s.unjudged = s.unjudged || !res.judged && len(res.plan.tallies) > 0
@@ -135,11 +148,9 @@ func (s *State) resolve(b *boot, res *resolved, def *telemetry.Schema) *resolved
 }
 
 func (s *State) cumulatedOf(key bootKey, p *plan, known bool) *cumulated {
-	c := &cumulated{counters: make([]*counter, 0, p.counters), pairs: make([]*pair, 0, len(p.pairs))}
-	for i := range p.feeds {
-		if fd := &p.feeds[i]; fd.counted {
-			c.counters = append(c.counters, s.counterOf(key, fd, known))
-		}
+	c := &cumulated{gains: make([]*cumulative, 0, len(p.gains)), pairs: make([]*pair, 0, len(p.pairs))}
+	for i := range p.gains {
+		c.gains = append(c.gains, s.cumulativeOf(key, &p.gains[i], known))
 	}
 	for i := range p.pairs {
 		c.pairs = append(c.pairs, s.pairOf(key, &p.pairs[i], known))
@@ -155,12 +166,19 @@ func (s *State) plan(b *boot, def *telemetry.Schema) *plan {
 			return p
 		}
 	}
-	p := &plan{fingerprint: def.Fingerprint, schema: s.schemas[def.Fingerprint], fed: s.swept}
-	for col := range def.Series {
-		s.addColumn(p, col, &def.Series[col], b.host)
+	o := s.outlineOf(b, def)
+	p := o.idle
+	if p == nil {
+		p = &plan{fingerprint: def.Fingerprint, fed: s.swept}
+		s.fill(p, o, b.host)
+		for _, col := range o.sampled {
+			s.addColumn(p, col, &def.Series[col], b.host)
+		}
+		s.addHistograms(p, o.histories, b.host)
+		p.feeds = slices.Clone(p.feeds) // as many as there are: plans stay
+		p.idles = len(p.steps)+len(p.gains)+len(p.feeds)+len(p.parts) == 0
 	}
-	s.histograms(p, def, b.host)
-	p.feeds = slices.Clone(p.feeds) // as many as there are: plans stay
+	p.schema = s.schemas[def.Fingerprint]
 	b.class.plans = append(b.class.plans, p)
 	return p
 }
@@ -206,30 +224,18 @@ func (s *State) feeds(col int, series *telemetry.Series, host telemetry.Labels) 
 	return out
 }
 
-func (s *State) counterOf(key bootKey, fd *feed, known bool) *counter {
-	series := fd.series
-	ck := counterKey{agent: key.Agent, series: seriesHash(series), stream: fd.stream.id, from: fd.stream.From, role: fd.role}
-	if series.Fresh {
-		ck.boot = key.Boot
-	}
-	c := s.counters[ck]
-	if c == nil {
-		c = &counter{fresh: series.Fresh && !known, used: s.logTime}
-		s.counters[ck] = c
-	}
-	return c
-}
-
 func seriesHash(s *telemetry.Series) uint64 {
 	return xxhash.Sum64String(s.Name) ^ s.Labels.Hash()*31
 }
 
 // outdatePlans has all boots' schemas resolved again: the rules have changed.
 func (s *State) outdatePlans() {
+	s.spreadFans()
 	s.sumLadders(true)
 	s.resetLadders()
 	s.keepDirty()
 	s.classes, s.laddersBy, s.scales = map[string]*class{}, map[string]*ladder{}, map[string]*scale{}
+	s.kin, s.fans, s.readers = map[string]*kin{}, map[fanKey]*fan{}, map[string]*readers{}
 	for _, b := range s.boots {
 		b.outdate()
 		b.unjudge()
