@@ -155,9 +155,14 @@ func (s *Server) getGaps(r *http.Request) (any, error) {
 	return rows, nil
 }
 
-// timeRange reads a request's range; without one it ends at the log time, or
-// now before there is any.
+// timeRange reads a request's range; without one it is the last six hours.
 func (s *Server) timeRange(r *http.Request) (from, to int64, err error) {
+	return s.rangeOf(r, defaultSpan)
+}
+
+// rangeOf reads a request's range; without one it is the span that ends at the log
+// time, or now before there is any.
+func (s *Server) rangeOf(r *http.Request, span int64) (from, to int64, err error) {
 	logTime, err := s.o.Ledger.LogTime(r.Context())
 	if err != nil {
 		return 0, 0, err
@@ -165,5 +170,5 @@ func (s *Server) timeRange(r *http.Request) (from, to int64, err error) {
 	if logTime == 0 {
 		logTime = s.now().UnixMilli()
 	}
-	return timeRange(r.URL.Query(), logTime)
+	return timeRange(r.URL.Query(), logTime, span)
 }

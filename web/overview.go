@@ -131,6 +131,7 @@ func objectiveOf(o *slo.Objective, st *slo.Stream, statuses []*ledger.Status, la
 		WindowMs: o.Window, Calendar: o.Calendar, Stream: o.StreamID, Groups: []groupView{},
 	}
 	v.describe(st)
+	all := make([]standing, 0, len(statuses))
 	for _, status := range statuses {
 		if status.Group.Stream != o.StreamID {
 			continue // of an earlier definition of the objective
@@ -142,13 +143,20 @@ func objectiveOf(o *slo.Objective, st *slo.Stream, statuses []*ledger.Status, la
 				v.GroupsMet++
 			}
 		}
-		v.Groups = append(v.Groups, groupOf(o, status, labels[status.Group]))
+		all = append(all, standing{status, labels[status.Group].String()})
 	}
-	slices.SortStableFunc(v.Groups, worstFirst)
-	if len(v.Groups) > limit {
-		v.Groups = v.Groups[:limit:limit]
+	slices.SortStableFunc(all, worstFirst)
+	for _, s := range all[:min(limit, len(all))] {
+		v.Groups = append(v.Groups, groupOf(o, s.Status, labels[s.Group]))
 	}
 	return v
+}
+
+// standing is a group's status with its labels as text. Groups are ordered before
+// they are shown: an objective has thousands of which fifty are.
+type standing struct {
+	*ledger.Status
+	text string
 }
 
 // describe says what the stream counts.
@@ -214,21 +222,21 @@ func finite(v float64) float64 {
 
 // worstFirst orders groups by what needs a person first: down, failing, silent,
 // the rest; then by the budget left, then by name.
-func worstFirst(a, b groupView) int {
+func worstFirst(a, b standing) int {
 	return cmp.Or(
 		cmp.Compare(a.rank(), b.rank()),
-		cmp.Compare(a.BudgetLeft, b.BudgetLeft),
-		strings.Compare(telemetry.NewLabels(a.Labels).String(), telemetry.NewLabels(b.Labels).String()),
+		cmp.Compare(finite(a.BudgetLeft), finite(b.BudgetLeft)),
+		strings.Compare(a.text, b.text),
 	)
 }
 
-func (g *groupView) rank() int {
+func (s *standing) rank() int {
 	switch {
-	case g.Down == "down" || g.State == "down":
+	case s.Down == "down" || s.State == "down":
 		return 0
-	case g.State == "failing" || g.Down == "advisory":
+	case s.State == "failing" || s.Down == "advisory":
 		return 1
-	case g.State == "silent":
+	case s.State == "silent":
 		return 2
 	}
 	return 3

@@ -46,13 +46,13 @@ func parseGroupID(s string) (wire.GroupKey, error) {
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
-// timeRange reads from and to, Unix milliseconds; without them it is the last
-// six hours before now.
-func timeRange(q url.Values, now int64) (from, to int64, err error) {
+// timeRange reads from and to, Unix milliseconds; without them it is the span
+// before now.
+func timeRange(q url.Values, now, span int64) (from, to int64, err error) {
 	if to, err = millis(q, "to", now); err != nil {
 		return 0, 0, err
 	}
-	if from, err = millis(q, "from", to-defaultSpan); err != nil {
+	if from, err = millis(q, "from", to-span); err != nil {
 		return 0, 0, err
 	}
 	if from >= to {

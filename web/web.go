@@ -219,6 +219,8 @@ func (s *Server) routes(page assets) http.Handler {
 	api("slots", s.getSlots)
 	api("percentiles", s.getPercentiles)
 	api("burndown", s.getBurndown)
+	api("mesh", s.getMesh)
+	api("mesh/pair", s.getMeshPair)
 	api("hosts", s.getHosts)
 	api("agents", s.getAgents)
 	api("regions", s.getRegions)

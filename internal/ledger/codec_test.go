@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"flag"
 	"math/rand/v2"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"nines/internal/sla"
+	"nines/internal/telemetry"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -248,4 +250,29 @@ func FuzzDay(f *testing.F) {
 			t.Fatalf("%v: %+v became %+v", err, hours, again)
 		}
 	})
+}
+
+// The short way to read labels says what JSON says, or nothing.
+func FuzzPlainLabels(f *testing.F) {
+	for _, s := range []string{`{"a":"1","b":"2"}`, `{"b":"1","a":"2"}`, `{"a":"1","a":"2"}`, `{"a":""}`, `{}`, `{"a":"\\n"}`, `{"a":"ü"}`, `{"a\":\"b":"c"}`, `{"a":"1"}x`, `{"a" :"1"}`, "{\"a\":\"\xff\"}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		ls, ok := plainLabels(s)
+		if !ok {
+			return
+		}
+		var m map[string]string
+		if err := json.Unmarshal([]byte(s), &m); err != nil || !reflect.DeepEqual(telemetry.NewLabels(m), ls) {
+			t.Fatalf("%q is %v to JSON (%v), and %v", s, m, err, ls)
+		}
+	})
+}
+
+func TestPlainLabelsAreReadTheShortWay(t *testing.T) {
+	want := telemetry.NewLabels(map[string]string{"region": "eu", "target": "https://a.example/?q=1", "zone": "eu-a"})
+	text := must(encodeLabels(want))(t)
+	if got, ok := plainLabels(text); !ok || !reflect.DeepEqual(got, want) {
+		t.Errorf("%s became %v, %v", text, got, ok)
+	}
 }

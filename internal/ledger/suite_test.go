@@ -32,6 +32,7 @@ func RunSuite(t *testing.T, open func(t testing.TB, name string) *Ledger) {
 		{"a failed commit leaves nothing", suiteAtomic},
 		{"slots of an hour, of five minutes and of odd lengths", suiteLengths},
 		{"sketches merge", suiteSketches},
+		{"sums of all groups are those of each", suiteSums},
 		{"statuses", suiteStatuses},
 		{"incidents", suiteAlerts},
 		{"agents, gaps and unplaced increments add up", suiteAgents},

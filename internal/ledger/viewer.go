@@ -127,14 +127,22 @@ func (v *viewer) groups(p access.Principal, streams []string) ([]*knownGroup, er
 	if err != nil {
 		return nil, err
 	}
-	var out []*knownGroup
+	type named struct {
+		*knownGroup
+		text string // made once: sorting compares each a dozen times
+	}
+	var all []named
 	err = eachGroup(rows, func(g *knownGroup) error {
-		out = append(out, g)
+		all = append(all, named{g, g.Labels.String()})
 		return nil
 	})
-	slices.SortFunc(out, func(a, b *knownGroup) int {
-		return cmp.Or(strings.Compare(a.Key.Stream, b.Key.Stream), strings.Compare(a.Labels.String(), b.Labels.String()))
+	slices.SortFunc(all, func(a, b named) int {
+		return cmp.Or(strings.Compare(a.Key.Stream, b.Key.Stream), strings.Compare(a.text, b.text))
 	})
+	out := make([]*knownGroup, len(all))
+	for i := range all {
+		out[i] = all[i].knownGroup
+	}
 	return out, err
 }
 

@@ -101,7 +101,11 @@ func (ls Labels) String() string {
 		}
 		b.WriteString(l.Name)
 		b.WriteString(`="`)
-		b.WriteString(strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(l.Value))
+		if strings.ContainsAny(l.Value, "\\\"\n") { // hardly ever: making a replacer costs more than all of the rest
+			b.WriteString(strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(l.Value))
+		} else {
+			b.WriteString(l.Value)
+		}
 		b.WriteByte('"')
 	}
 	b.WriteByte('}')
