@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// Files returns the configuration file, the files of inputs that it names and
-// the files of secrets that those name, as far as they can be read.
+// Files returns the configuration file, the files of inputs and of probes that
+// it names and the files of secrets that inputs name, as far as they can be read.
 func Files(file string) []string {
 	files := []string{file}
 	cfg, err := Load(file)
@@ -16,6 +16,9 @@ func Files(file string) []string {
 		return files
 	}
 	for _, name := range cfg.InputsFiles {
+		files = append(files, cfg.path(name))
+	}
+	for _, name := range cfg.Probes.Files() {
 		files = append(files, cfg.path(name))
 	}
 	_, sec, _ := cfg.inputFiles() // what is wrong with them is for who loads them

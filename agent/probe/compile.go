@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -48,9 +49,11 @@ type job struct {
 	// header are the checks of an answer's headers; secret the headers from files.
 	header map[string]*regexp.Regexp
 	secret map[string]string
-	tls    *tls.Config
-	known  map[string]*spec
-	asked  map[string]bool // keys of known that were asked for since forgetOthers
+	// requestBody is sent with the request.
+	requestBody string
+	tls         *tls.Config
+	known       map[string]*spec
+	asked       map[string]bool // keys of known that were asked for since forgetOthers
 }
 
 // compileJob takes a job with its defaults filled in.
@@ -80,10 +83,39 @@ func compileJob(j Job, ev env) (*job, error) {
 	if err := c.compileHeaders(); err != nil {
 		return nil, err
 	}
+	if err := c.compileBody(); err != nil {
+		return nil, err
+	}
 	if _, err = c.key(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// maxBodyFile bounds what is sent with every attempt.
+const maxBodyFile = 1 << 20
+
+// compileBody takes the request's body, which may be secret and in a file.
+func (c *job) compileBody() error {
+	c.requestBody = c.HTTP.Body
+	if c.HTTP.BodyFile == "" {
+		return nil
+	}
+	file := absolute(c.env.dir, c.HTTP.BodyFile)
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("http.body_file: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxBodyFile+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("http.body_file: %w", err)
+	case len(b) > maxBodyFile:
+		return fmt.Errorf("http.body_file: read %s: more than %d bytes", file, maxBodyFile)
+	}
+	c.requestBody = string(b)
+	return nil
 }
 
 // compileHeaders makes the checks of headers ready and reads secret ones.

@@ -1,6 +1,10 @@
 package probe
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Config says what is probed and how often. Zero values take the defaults
 // named here.
@@ -125,6 +129,25 @@ type TCP struct {
 	IPVersion int `yaml:"ip_version,omitempty"`
 }
 
+// Files returns the files that jobs read when the configuration is, as they are
+// named there.
+func (c Config) Files() []string {
+	var files []string
+	add := func(file string) {
+		if file != "" {
+			files = append(files, file)
+		}
+	}
+	for _, j := range c.Jobs {
+		add(j.HTTP.CAFile)
+		add(j.HTTP.BodyFile)
+		for _, n := range slices.Sorted(maps.Keys(j.HTTP.HeadersFile)) {
+			add(j.HTTP.HeadersFile[n])
+		}
+	}
+	return files
+}
+
 // HTTP configures requests. A request reaches its target at most once an
 // attempt: it is never repeated, and no proxy is used.
 type HTTP struct {
@@ -147,6 +170,9 @@ type HTTP struct {
 	HeadersFile map[string]string `yaml:"headers_file,omitempty"`
 	// Body is sent with the request.
 	Body string `yaml:"body,omitempty"`
+	// BodyFile holds a secret body, which is sent as it is, and read when the
+	// configuration is. It is sent to no other host; 1048576 bytes at most.
+	BodyFile string `yaml:"body_file,omitempty"`
 	// FollowRedirects follows up to ten redirects, all within the timeout. Else
 	// a redirect's own status is judged.
 	FollowRedirects bool `yaml:"follow_redirects,omitempty"`

@@ -53,7 +53,7 @@ func (c *job) bindHTTP(sp *spec, t discovery.Target) (shown string, err error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := c.newRequest(u, c.HTTP.Method, c.HTTP.Body, c.headers())
+	out, err := c.newRequest(u, c.HTTP.Method, c.requestBody, c.headers())
 	if err != nil {
 		return "", err
 	}
@@ -174,9 +174,12 @@ func (p *httpProbe) redirected(from *wireRequest, to *redirect) (*wireRequest, e
 	if err := checkURL(u); err != nil {
 		return nil, fmt.Errorf("redirect: %w", err)
 	}
-	method, body, headers := from.method, p.c.HTTP.Body, map[string]string{}
+	method, body, headers := from.method, p.c.requestBody, map[string]string{}
 	if to.status != http.StatusTemporaryRedirect && to.status != http.StatusPermanentRedirect && method != http.MethodHead {
 		method, body = http.MethodGet, ""
+	}
+	if p.c.HTTP.BodyFile != "" && u.Host != p.url.Host {
+		body = ""
 	}
 	for n, v := range p.c.headers() {
 		_, secret := p.c.secret[n]

@@ -192,6 +192,9 @@ func validateHTTP(e *complaints, path string, o HTTP) {
 			e.add(path+"headers_file", "not a header's name and a file: %q", n+": "+o.HeadersFile[n])
 		}
 	}
+	if o.Body != "" && o.BodyFile != "" {
+		e.add(path+"body_file", "give body or body_file, not both")
+	}
 	for _, n := range slices.Sorted(maps.Keys(o.Headers)) {
 		if !httpguts.ValidHeaderFieldName(n) || !httpguts.ValidHeaderFieldValue(o.Headers[n]) {
 			e.add(path+"headers", "not a valid header: %q", n+": "+o.Headers[n])
@@ -222,7 +225,7 @@ func validateDNS(e *complaints, path string, j Job) {
 // checkAddress tells whether an address of the job can be probed, without what
 // needs files or sockets.
 func checkAddress(j Job, address string) error {
-	j.HTTP.CAFile, j.HTTP.BodyRegexp, j.DNS.AnswerRegexp = "", "", ""
+	j.HTTP.CAFile, j.HTTP.BodyFile, j.HTTP.BodyRegexp, j.DNS.AnswerRegexp = "", "", "", ""
 	j.LLM.APIKeyFile, j.LLM.APIKeyEnv, j.HTTP.HeaderRegexp, j.HTTP.HeadersFile = "", "", nil, nil
 	_, err := compileTarget(j, discovery.Target{Address: address}, env{})
 	return err
