@@ -1,10 +1,8 @@
 package agent
 
 import (
-	"cmp"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,19 +16,13 @@ import (
 const (
 	// sayEvery is the least time between two lines of log about losses.
 	sayEvery = time.Minute
-	// lossNames bounds the metrics that losses are counted by; the others are
-	// counted together as otherMetrics.
-	lossNames    = 500
-	otherMetrics = "(other)"
-	// unknownMetric counts samples of frames whose schema is not known any more.
-	unknownMetric = "(unknown)"
 	// reasonRefused is that of frames which Kafka can never store.
 	reasonRefused = "refused"
 )
 
-// losses counts what was measured and never sent: samples by metric name, with
-// the bounds of their times. It reads frames only once they are lost. Losses
-// come from the frame loop, the sender and the spool's writer.
+// losses counts what was measured and never sent: samples by series, with the
+// bounds of their times. It reads frames only once they are lost. Losses come
+// from the frame loop, the sender and the spool's writer.
 type losses struct {
 	log *slog.Logger
 	own func(fingerprint uint64) *telemetry.Schema
@@ -38,23 +30,23 @@ type losses struct {
 	mu      sync.Mutex
 	dec     wire.Decoder
 	schemas *wire.SchemaCache
-	samples map[string]uint64 // since the boot began
-	latest  loss              // the last that went on without a minute's pause
-	at      time.Time         // when it was added to
+	series  lostSeries // since the boot began
+	latest  loss       // the last that went on without a minute's pause
+	at      time.Time  // when it was added to
 	unsaid  loss
 	said    time.Time
-	schema  *telemetry.Schema // of the series that show samples
+	schema  *telemetry.Schema // of the series that show them
 }
 
 // loss is what was lost for one reason after another.
 type loss struct {
 	spool.Drop
 	reasons []string
-	samples map[string]uint64
+	series  lostSeries
 }
 
 func newLosses(own func(uint64) *telemetry.Schema, log *slog.Logger) *losses {
-	return &losses{log: log, own: own, schemas: wire.NewSchemaCache(1 << 12), samples: map[string]uint64{}}
+	return &losses{log: log, own: own, schemas: wire.NewSchemaCache(1 << 12)}
 }
 
 // Lookup implements wire.Schemas: what lost frames define, and what the agent
@@ -73,26 +65,20 @@ func (l *losses) Add(s *telemetry.Schema) { l.schemas.Add(s) }
 func (l *losses) add(d spool.Drop, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	names := l.count(d.Items)
-	for name, n := range names {
-		if l.samples[name] == 0 && len(l.samples) >= lossNames {
-			name = otherMetrics
-		}
-		l.samples[name] += n
-	}
 	if now.Sub(l.at) > sayEvery {
 		l.latest = loss{}
+		l.series.pause()
 	}
 	l.at = now
-	l.latest.merge(d, nil)
-	l.unsaid.merge(d, names)
+	l.latest.merge(d)
+	l.unsaid.merge(d)
+	l.count(d.Items)
 	l.say(now)
 }
 
-// count returns the samples of frames by metric name. A definition may come in
-// a later frame of the same loss, so that all are read for these first.
-func (l *losses) count(items []spool.Item) map[string]uint64 {
-	names := map[string]uint64{}
+// count counts the samples of frames. A definition may come in a later frame of
+// the same loss, so that all are read for these first.
+func (l *losses) count(items []spool.Item) {
 	var f telemetry.Frame
 	for i := range items {
 		_ = l.dec.DecodeFrame(items[i].Bytes, &f, l)
@@ -102,30 +88,14 @@ func (l *losses) count(items []spool.Item) map[string]uint64 {
 			continue // counted as a frame
 		}
 		for k := range f.Blocks {
-			countBlock(names, &f.Blocks[k])
+			l.series.count(&f.Blocks[k])
+			l.unsaid.series.count(&f.Blocks[k])
 		}
-	}
-	return names
-}
-
-func countBlock(names map[string]uint64, b *telemetry.Block) {
-	if b.Schema == nil {
-		names[unknownMetric] += uint64(b.Columns * len(b.Times))
-		return
-	}
-	for i := range b.Schema.Series {
-		n := uint64(0)
-		for r := range b.Times {
-			if !b.IsAbsent(i*len(b.Times) + r) {
-				n++
-			}
-		}
-		names[b.Schema.Series[i].Name] += n
 	}
 }
 
 // merge adds a loss.
-func (l *loss) merge(d spool.Drop, names map[string]uint64) {
+func (l *loss) merge(d spool.Drop) {
 	if l.Frames == 0 {
 		l.Boot, l.FirstSeq, l.From, l.To = d.Boot, d.FirstSeq, d.From, d.To
 	}
@@ -135,12 +105,6 @@ func (l *loss) merge(d spool.Drop, names map[string]uint64) {
 	l.Bytes += d.Bytes
 	if !slices.Contains(l.reasons, d.Reason) {
 		l.reasons = append(l.reasons, d.Reason)
-	}
-	for name, n := range names {
-		if l.samples == nil {
-			l.samples = map[string]uint64{}
-		}
-		l.samples[name] += n
 	}
 }
 
@@ -156,54 +120,25 @@ func (l *losses) say(now time.Time) {
 	if u.Frames == 0 || now.Sub(l.said) < sayEvery && !l.said.IsZero() {
 		return
 	}
-	total := uint64(0)
-	for _, n := range u.samples {
-		total += n
-	}
 	l.log.Error("measurements were lost; the collector will show a gap", "reason", strings.Join(u.reasons, ","),
-		"from", time.UnixMilli(u.From).UTC(), "to", time.UnixMilli(u.To).UTC(), "samples", total, "series", most(u.samples),
+		"from", time.UnixMilli(u.From).UTC(), "to", time.UnixMilli(u.To).UTC(), "samples", u.series.samples(), "series", u.series.most(),
 		"frames", u.Frames, "bytes", u.Bytes, "boot", fmt.Sprintf("%016x", u.Boot), "first_seq", u.FirstSeq, "last_seq", u.LastSeq)
 	l.unsaid, l.said = loss{}, now
 }
 
-// most names the metrics that lost most, and how many others did.
-func most(samples map[string]uint64) string {
-	names := slices.SortedFunc(maps.Keys(samples), func(a, b string) int {
-		return cmp.Or(cmp.Compare(samples[b], samples[a]), strings.Compare(a, b))
-	})
-	var out []string
-	for i, n := range names {
-		if i == 8 {
-			out = append(out, fmt.Sprintf("and %d more", len(names)-i))
-			break
-		}
-		out = append(out, fmt.Sprintf("%s %d", n, samples[n]))
-	}
-	return strings.Join(out, ", ")
-}
-
-// round returns the counts as series, and false as long as nothing was lost:
-// nines_agent_dropped_samples_total by metric, and the bounds of the times that
-// the latest loss took.
+// round returns the counts as series, and false as long as nothing was lost: of
+// each series that lost samples how many, and from when to when the latest loss
+// of it was; and the bounds of the latest loss as a whole.
 func (l *losses) round(t int64) (telemetry.Round, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.latest.Frames == 0 {
 		return telemetry.Round{}, false
 	}
-	names := slices.Sorted(maps.Keys(l.samples))
-	if l.schema == nil || len(l.schema.Series) != len(names)+2 {
-		series := []telemetry.Series{{Name: "nines_agent_dropped_from_seconds", Kind: telemetry.Gauge}}
-		for _, n := range names {
-			series = append(series, telemetry.Series{Name: "nines_agent_dropped_samples_total", Kind: telemetry.Counter, Fresh: true,
-				Labels: telemetry.NewLabels(map[string]string{"metric": n})})
-		}
-		l.schema = telemetry.NewSchema(append(series, telemetry.Series{Name: "nines_agent_dropped_to_seconds", Kind: telemetry.Gauge}))
+	if l.schema == nil || len(l.schema.Series) != l.series.width()+2 {
+		l.schema = telemetry.NewSchema(append([]telemetry.Series{{Name: droppedFrom, Kind: telemetry.Gauge}, {Name: droppedTo, Kind: telemetry.Gauge}},
+			l.series.layOut()...))
 	}
-	values := []float64{float64(l.latest.From) / 1000}
-	for _, n := range names {
-		values = append(values, float64(l.samples[n]))
-	}
-	values = append(values, float64(l.latest.To)/1000)
-	return telemetry.Round{Schema: l.schema, Time: t, Values: values}, true
+	values := []float64{float64(l.latest.From) / 1000, float64(l.latest.To) / 1000}
+	return telemetry.Round{Schema: l.schema, Time: t, Values: l.series.append(values)}, true
 }

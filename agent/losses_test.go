@@ -43,7 +43,7 @@ func dropOf(items []spool.Item) (d spool.Drop) {
 	return d
 }
 
-func TestLossIsCountedByMetricAndTime(t *testing.T) {
+func TestLossIsCountedBySeriesAndTime(t *testing.T) {
 	var text bytes.Buffer
 	f := framing.New("a", 7, nil)
 	l := newLosses(f.Schema, slog.New(slog.NewTextHandler(&text, nil)))
@@ -60,14 +60,26 @@ func TestLossIsCountedByMetricAndTime(t *testing.T) {
 			t.Fatalf("%s: round %+v", what, r)
 		}
 		for i, s := range r.Schema.Series {
-			if w, ok := wanted[s.Name+s.Labels.Get("metric")]; !ok || w != r.Values[i] {
+			if w, ok := wanted[s.Name+strings.TrimPrefix(s.Labels.String(), "{}")]; !ok || w != r.Values[i] {
 				t.Errorf("%s: %s%s is %g, want %g", what, s.Name, s.Labels, r.Values[i], w)
 			}
 		}
 	}
-	const count, from, to = "nines_agent_dropped_samples_total", "nines_agent_dropped_from_seconds", "nines_agent_dropped_to_seconds"
-	want("ten seconds", map[string]float64{count + "cpu_usage_idle": 20, count + "probe_success": 5, from: 1_790_000_005, to: 1_790_000_014})
-	for _, words := range []string{"reason=disk", "samples=25", "cpu_usage_idle 20, probe_success 5", "first_seq=6", "last_seq=15", "from=2026-09-21", "boot=0000000000000007"} {
+	const at, cpu0, cpu1, probe, unknown = 1_790_000_000, `{cpu="cpu0",metric="cpu_usage_idle"}`, `{cpu="cpu1",metric="cpu_usage_idle"}`,
+		`{metric="probe_success"}`, `{metric="(unknown)"}`
+	lost := func(series ...any) map[string]float64 { // labels, samples, from, to of each, "" is the whole loss
+		m := map[string]float64{}
+		for i := 0; i < len(series); i += 4 {
+			ls := series[i].(string)
+			if ls != "" {
+				m[droppedSamples+ls] = float64(series[i+1].(int))
+			}
+			m[droppedFrom+ls], m[droppedTo+ls] = float64(at+series[i+2].(int)), float64(at+series[i+3].(int))
+		}
+		return m
+	}
+	want("ten seconds", lost("", 0, 5, 14, cpu0, 10, 5, 14, cpu1, 10, 5, 14, probe, 5, 6, 14))
+	for _, words := range []string{"reason=disk", "samples=25", `cpu_usage_idle{cpu=\"cpu0\"} 10, cpu_usage_idle{cpu=\"cpu1\"} 10, probe_success 5`, "first_seq=6", "last_seq=15", "from=2026-09-21", "boot=0000000000000007"} {
 		if !strings.Contains(text.String(), words) {
 			t.Errorf("the log lacks %s: %s", words, text.String())
 		}
@@ -85,15 +97,15 @@ func TestLossIsCountedByMetricAndTime(t *testing.T) {
 	if !strings.Contains(text.String(), "frames=3") || strings.Count(text.String(), "\n") != 1 {
 		t.Errorf("the log says: %s", text.String())
 	}
-	want("the same loss goes on", map[string]float64{count + "cpu_usage_idle": 26, count + "probe_success": 6, from: 1_790_000_005, to: 1_790_000_017})
+	want("the same loss goes on", lost("", 0, 5, 17, cpu0, 13, 5, 17, cpu1, 13, 5, 17, probe, 6, 6, 16))
 	l.add(dropOf(items[19:]), now.Add(time.Hour))
-	want("another loss", map[string]float64{count + "cpu_usage_idle": 28, count + "probe_success": 6, from: 1_790_000_019, to: 1_790_000_019})
+	// The probe measured nothing then: its latest loss is the one before.
+	want("another loss", lost("", 0, 19, 19, cpu0, 14, 19, 19, cpu1, 14, 19, 19, probe, 6, 6, 16))
 
 	// Another boot's frames bring their definitions with them, or nothing is known.
 	l = newLosses(framing.New("a", 8, nil).Schema, slog.New(slog.DiscardHandler))
 	l.add(dropOf(items[2:4]), now)
-	want("unknown", map[string]float64{count + unknownMetric: 6, from: 1_790_000_002, to: 1_790_000_003})
+	want("unknown", lost("", 0, 2, 3, unknown, 6, 2, 3))
 	l.add(dropOf(append(items[1:2:2], items[0])), now)
-	want("defined by a later frame", map[string]float64{count + unknownMetric: 6, count + "cpu_usage_idle": 4, count + "probe_success": 1,
-		from: 1_790_000_000, to: 1_790_000_003})
+	want("defined by a later frame", lost("", 0, 0, 3, unknown, 6, 2, 3, cpu0, 2, 0, 1, cpu1, 2, 0, 1, probe, 1, 0, 0))
 }
