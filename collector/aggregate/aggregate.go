@@ -93,6 +93,7 @@ type State struct {
 	unplaced     []wire.Unplaced
 	gaps         []wire.Gap
 	regions      map[string]*region
+	lastRegion   *region // that region returned last
 	heardRegions []*region
 	// Since the last sketch cut.
 	sketches map[sketchKey]*sketch

@@ -117,6 +117,7 @@ func judgeTick(rec *bus.Record, now time.Time, live bool) error {
 
 // isTick tells whether the record is a tick, which always says so.
 func isTick(rec *bus.Record) bool {
-	typ, _ := decode.TypeOf(rec, 0)
+	var other decode.Record
+	typ, _ := decode.TypeOf(rec, 0, &other)
 	return typ == wire.TypeTick
 }

@@ -294,6 +294,7 @@ func (s *State) sweep() {
 	}
 	s.foreign.sweep(s.swept)
 	clear(s.regions)
+	s.lastRegion = nil
 	for k, c := range s.classes {
 		c.plans = slices.DeleteFunc(c.plans, func(p *plan) bool { return p.fed != s.swept })
 		if c.fed != s.swept {

@@ -33,7 +33,7 @@ type foreignState struct {
 
 // foreignRecord is the record being applied.
 type foreignRecord struct {
-	decode.Record
+	*decode.Record
 	key    uint64 // hash of its key, 0 without one
 	heard  *region
 	region string // the name of heard
@@ -78,7 +78,7 @@ func (s *State) ApplyForeign(offset int64, rec *decode.Record) Outcome {
 	}
 	f := s.foreign
 	f.sets.Open(rec)
-	f.record = foreignRecord{Record: *rec, key: f.sets.Key(), gaps: f.record.gaps[:0]}
+	f.record = foreignRecord{Record: rec, key: f.sets.Key(), gaps: f.record.gaps[:0]}
 	f.seen.Records++
 	if rec.Unknown != nil {
 		out.Dead = &wire.DeadLetter{Reason: deadFormat, Detail: rec.Unknown.Error()}

@@ -109,12 +109,17 @@ func (s *State) hear(b *boot, newest int64) {
 	r.seen.Newest = max(r.seen.Newest, newest)
 }
 
+// region returns the region of the name, mostly that of the record before.
 func (s *State) region(name string) *region {
+	if r := s.lastRegion; r != nil && r.seen.Region == name {
+		return r
+	}
 	r := s.regions[name]
 	if r == nil {
 		r = &region{wire.RegionSeen{Region: name}}
 		s.regions[name] = r
 	}
+	s.lastRegion = r
 	return r
 }
 

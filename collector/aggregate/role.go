@@ -140,7 +140,7 @@ func (r *Role) generation(ctx context.Context, gen *bus.Generation) error {
 func (r *Role) own(ctx context.Context, gen *bus.Generation, of source, sources, sinks int) {
 	r.owned.Add(1)
 	defer r.owned.Add(-1)
-	o := &owner{Role: r, gen: gen, source: of, number: of.number(), sources: int32(sources), load: r.loads.Own(of.topic, of.partition), log: r.o.Log.With("partition", of.partition)}
+	o := &owner{Role: r, gen: gen, source: of, number: of.number(), sources: int32(sources), format: r.o.Formats[of.topic], load: r.loads.Own(of.topic, of.partition), log: r.o.Log.With("partition", of.partition)}
 	defer o.load.Leave()
 	if of.topic != wire.TopicTelemetry {
 		o.log = o.log.With("topic", of.topic)
@@ -159,6 +159,8 @@ type owner struct {
 	source
 	number  int32 // of the source
 	sources int32
+	format  decode.Format // of the topic's records without headers; 0: our own
+	other   decode.Record // memory for the record being applied, if it is foreign
 	load    *bus.Load
 	sinks   []*sink
 	state   *State
@@ -280,9 +282,9 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 
 // take applies the record to the state.
 func (o *owner) take(ctx context.Context, rec *bus.Record) (Outcome, error) {
-	typ, other := decode.TypeOf(rec, o.o.Formats[o.topic])
-	if other != nil {
-		return o.state.ApplyForeign(rec.Offset, other), nil
+	typ, foreign := decode.TypeOf(rec, o.format, &o.other)
+	if foreign {
+		return o.state.ApplyForeign(rec.Offset, &o.other), nil
 	}
 	out, err := o.state.Apply(rec.Offset, typ, rec.Value)
 	for err != nil {

@@ -42,31 +42,31 @@ func Topics(formats map[string]Format) []string {
 // TypeOf returns what a record is: of a type of ours, or foreign. Without
 // headers, a record of a foreign topic has the topic's format; on
 // nines.telemetry, frames and ticks are still known by their first byte, unless
-// the topic's format may begin with the same. Format is 0 where it is ours.
-func TypeOf(rec *bus.Record, format Format) (typ string, other *Record) {
+// the topic's format may begin with the same. Format is 0 where it is ours. What a
+// foreign record is goes into other, memory that its caller keeps from record to
+// record: there may be millions.
+func TypeOf(rec *bus.Record, format Format, other *Record) (typ string, foreign bool) {
 	var contentType, encoding string
 	for i := range rec.Headers {
 		switch h := &rec.Headers[i]; {
 		case h.Key == wire.HeaderType:
-			return wire.TypeNamed(h.Value), nil
+			return wire.TypeNamed(h.Value), false
 		case strings.EqualFold(h.Key, headerContentType):
 			contentType = string(h.Value)
 		case strings.EqualFold(h.Key, headerContentEncoding):
 			encoding = string(h.Value)
 		}
 	}
-	own := Record{Key: rec.Key, Value: rec.Value, Time: rec.Time}
-	if contentType != "" {
-		own.Format, own.Unknown = FormatOf(contentType, encoding)
-		return "", &own
-	}
-	if format != RemoteWrite {
+	if contentType == "" && format != RemoteWrite {
 		if typ = wire.TypeOf(rec.Value, nil); typ != "" || format == 0 {
-			return typ, nil
+			return typ, false
 		}
 	}
-	own.Format = format
-	return "", &own
+	*other = Record{Format: format, Key: rec.Key, Value: rec.Value, Time: rec.Time}
+	if contentType != "" {
+		other.Format, other.Unknown = FormatOf(contentType, encoding)
+	}
+	return "", true
 }
 
 // Host returns the record's key as the host of its series, "" where it cannot be

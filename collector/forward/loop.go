@@ -154,6 +154,7 @@ type loop struct {
 	body    *body
 	dec     wire.Decoder
 	frame   telemetry.Frame
+	other   decode.Record // memory for the record being read, if it is foreign
 	schemas *wire.SchemaCache
 	lost    refusals
 
@@ -193,9 +194,9 @@ func (l *loop) take(recs []bus.Record) {
 
 func (l *loop) record(rec *bus.Record) {
 	quiet := rec.Offset < l.write
-	typ, other := decode.TypeOf(rec, l.formats[l.from.topic])
-	if other != nil {
-		l.batch = l.tr.foreign(l.batch, other, l.logTime, quiet)
+	typ, foreign := decode.TypeOf(rec, l.formats[l.from.topic], &l.other)
+	if foreign {
+		l.batch = l.tr.foreign(l.batch, &l.other, l.logTime, quiet)
 		return
 	}
 	if typ != wire.TypeFrame {

@@ -214,6 +214,7 @@ type tailer struct {
 	write   int64
 	dec     wire.Decoder
 	frame   telemetry.Frame
+	other   decode.Record // memory for the record being read, if it is foreign
 	schemas *wire.SchemaCache
 }
 
@@ -225,9 +226,9 @@ func (r *Ruler) store(ctx context.Context, run *running, t *tailer, recs []bus.R
 	app := run.db.Appender(ctx)
 	for i := range recs {
 		rec := &recs[i]
-		typ, other := decode.TypeOf(rec, t.format)
-		if other != nil {
-			t.p.foreign(app, other, rec.Offset < t.write)
+		typ, foreign := decode.TypeOf(rec, t.format, &t.other)
+		if foreign {
+			t.p.foreign(app, &t.other, rec.Offset < t.write)
 			continue
 		}
 		switch typ {

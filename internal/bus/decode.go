@@ -34,8 +34,9 @@ const (
 	// maxKeys bounds the header keys remembered; foreign producers choose them.
 	maxKeys = 256
 	// decodeBudget bounds what one decode unpacks beyond its first batch, so
-	// that a reader's memory does not depend on how well telemetry compresses.
-	decodeBudget = 4 << 20
+	// that a reader's memory does not depend on how well telemetry compresses, and
+	// that what is unpacked is read while it lies in the processor's own cache.
+	decodeBudget = 256 << 10
 )
 
 func newDecoder(zdec *zstd.Decoder) *decoder {
