@@ -1,7 +1,9 @@
 package decode
 
 import (
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 )
 
@@ -13,6 +15,14 @@ var exactTens = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1
 // still holds them all.
 func digits(b []byte, m uint64) (n int, sum uint64, whole bool) {
 	whole = true
+	for len(b)-n >= 8 && m < 1e11 { // m*1e8+99999999 fits
+		x := binary.LittleEndian.Uint64(b[n:])
+		if noDigits(x) != 0 {
+			break
+		}
+		m = m*1e8 + eightDigits(x)
+		n += 8
+	}
 	for n < len(b) {
 		d := uint64(b[n] - '0')
 		if d > 9 {
@@ -122,4 +132,64 @@ func (v *Value) whole(m uint64, neg, unsigned bool) bool {
 	i, ok := signed(m, neg)
 	v.Form, v.Bits, v.Num = Int, uint64(i), float64(i)
 	return ok
+}
+
+// plainNumber returns the length of the number that b begins with: a decimal one,
+// or a whole one with the suffix i, without a sign that is + or an exponent, and
+// so short that it is surely within its range; 0 where it is none.
+func plainNumber(b []byte) int {
+	n := 0
+	if b[0] == '-' {
+		n = 1
+	}
+	before, after := digitRun(b[n:]), 0
+	n += before
+	if n < len(b) && b[n] == '.' {
+		n++
+		after = digitRun(b[n:])
+		n += after
+	} else if n < len(b) && b[n] == 'i' && before <= 18 {
+		n++
+	}
+	if before+after == 0 || before > 300 || n < len(b) && b[n] != ',' && b[n] != ' ' {
+		return 0
+	}
+	return n
+}
+
+// digitRun returns how many digits b begins with, looking at eight bytes at a
+// time.
+func digitRun(b []byte) (n int) {
+	for len(b)-n >= 8 {
+		if odd := noDigits(binary.LittleEndian.Uint64(b[n:])); odd != 0 {
+			return n + bits.TrailingZeros64(odd)/8
+		}
+		n += 8
+	}
+	for n < len(b) && b[n]-'0' <= 9 {
+		n++
+	}
+	return n
+}
+
+// noDigits returns 0 where all of eight bytes are decimal digits, else a word
+// whose lowest byte that is not 0 is that of the first that is none.
+func noDigits(x uint64) uint64 {
+	const (
+		high  = 0xf0f0f0f0f0f0f0f0
+		three = 0x3030303030303030
+		six   = 0x0606060606060606
+	)
+	// A byte is a digit where its high half is 3, with 6 added, too. A byte that
+	// carries into the next is none itself, and the first that is none counts.
+	return (x&high ^ three) | ((x+six)&high ^ three)
+}
+
+// eightDigits returns the number that eight decimal digits write: pairs of them
+// are joined to numbers of two digits, those to numbers of four, and those to
+// the whole, each in its part of the word.
+func eightDigits(x uint64) uint64 {
+	x = x & 0x0f0f0f0f0f0f0f0f * (10<<8 + 1) >> 8
+	x = x & 0x00ff00ff00ff00ff * (100<<16 + 1) >> 16
+	return x & 0x0000ffff0000ffff * (10_000<<32 + 1) >> 32
 }
