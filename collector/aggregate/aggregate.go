@@ -194,7 +194,7 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		counted:   &wire.CountOrder{},
 	}
 	s.decoder.Unneeded = s.unneeded
-	s.foreign.sets.Make, s.foreign.sets.Unneeded = s.foreignColumn, (*foreignColumn).idle
+	s.foreign.sets.Make, s.foreign.sets.Idle, s.foreign.sets.Unneeded = s.foreignColumn, s.idleColumn, (*foreignColumn).idle
 	return s
 }
 

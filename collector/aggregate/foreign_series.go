@@ -75,10 +75,18 @@ func (p *pair) taken(t int64) {
 	}
 }
 
+// idleColumn tells whether the column feeds nothing by its name alone, and need
+// not be spoken of.
+func (s *State) idleColumn(c *decode.Column) (foreignColumn, bool) {
+	return foreignColumn{name: c.Name}, !running(c.Kind) && !s.rules.reads(c.Name)
+}
+
+func running(k decode.Kind) bool { return k == decode.Counter || k == decode.Native }
+
 // foreignColumn finds what a column feeds.
 func (s *State) foreignColumn(c *decode.Column) foreignColumn {
 	f := s.foreign
-	out := foreignColumn{name: c.Name, unkeyed: c.Kind == decode.Counter || c.Kind == decode.Native}
+	out := foreignColumn{name: c.Name, unkeyed: running(c.Kind)}
 	if !s.rules.reads(c.Name) {
 		return out
 	}

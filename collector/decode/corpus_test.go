@@ -80,7 +80,7 @@ func readLines(text string, defaultTime, unit int64) (points []corpusPoint, valu
 		if p == nil {
 			return points, values, nil
 		}
-		name, tags, e := splitKey(p.Key)
+		name, tags, e := splitKey(string(p.Key), nil)
 		if _, why := r.Describe(); e != nil || why != nil {
 			e = errors.Join(e, why)
 			return points, values, e
@@ -177,7 +177,7 @@ func differs(got *corpusPoint, values []Value, want *corpusPoint) string {
 	}
 	for i, f := range want.Fields {
 		v := &values[i]
-		if raw(unescape(v.Field, ",= ")) != f.Key {
+		if raw(unescape(string(v.Field), ",= ")) != f.Key {
 			return "the name of a field differs"
 		}
 		for kind, text := range f.Value {

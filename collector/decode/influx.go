@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"nines/internal/telemetry"
 )
 
 // lines reads line protocol. A line's key, measurement and tags, is not looked
@@ -13,6 +15,9 @@ type lines struct {
 	at    int // where the next line begins
 	line  int // its number less one
 	point Point
+	// Memory of the key that was looked into last.
+	tags   []tag
+	labels telemetry.Labels
 }
 
 func (l *lines) open(value []byte) { l.buf, l.at, l.line = value, 0, 0 }

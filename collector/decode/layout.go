@@ -93,7 +93,7 @@ func (s *Sets[C]) lineSet(b []byte) *Known[C] {
 // say, so that what begins with them and a space has no other.
 func (set *Known[C]) begins(b []byte) bool {
 	n := len(set.key)
-	return len(b) > n && b[n] == ' ' && string(b[:n]) == string(set.key)
+	return len(b) > n && b[n] == ' ' && string(b[:n]) == set.key
 }
 
 // follow notes the set of the line that was read whole, and its layout. On error
@@ -124,7 +124,7 @@ func (s *Sets[C]) layoutOf(set *Known[C], p *Point) (*layout, error) {
 		v := &p.Values[i]
 		place := -1
 		if v.Form != Text {
-			if at >= len(set.Columns) || string(set.Columns[at].field) != string(v.Field) {
+			if at >= len(set.Columns) || set.Columns[at].field != string(v.Field) {
 				at = set.column(v.Field)
 			}
 			place = at

@@ -1,9 +1,11 @@
 package decode
 
 import (
-	"bytes"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
+
+	"nines/internal/telemetry"
 )
 
 // maxSets bounds the sets that are remembered as described.
@@ -15,6 +17,10 @@ const maxSets = 1 << 20
 type Sets[C any] struct {
 	// Make makes what is kept of a column. It may ask for the record that is open.
 	Make func(*Column) C
+	// Idle, if not nil, tells whether the samples of a column are of no use to the
+	// caller whatever its labels are, and returns what is kept of it then, the same
+	// for all sets; Make is asked of others only. The column's labels are not to be looked at.
+	Idle func(*Column) (C, bool)
 	// Unneeded, if not nil, tells whether the samples of a column are of no use
 	// to the caller: points of line protocol may leave them out then.
 	Unneeded func(*C) bool
@@ -28,6 +34,8 @@ type Sets[C any] struct {
 	// to be found, and that of the line before; layouts by what they hold.
 	found, before *Known[C]
 	layouts       map[string]*layout
+	kin           map[string]*kin[C]
+	regions       map[string]string // each kept once
 	scratch       []byte
 }
 
@@ -35,13 +43,13 @@ type Sets[C any] struct {
 type Known[C any] struct {
 	// Region is the label region of the set.
 	Region string
-	// Columns are in the order in which they were seen.
+	// Columns are in the order in which they were seen. Sets may share them.
 	Columns []KnownColumn[C]
 	// Used is the caller's: when it last used the set.
 	Used int64
 
 	format Format
-	key    []byte
+	key    string
 	// hostless says that the set names no host, so that it is another set under
 	// each key of records; record is the one of this.
 	hostless bool
@@ -56,7 +64,7 @@ type Known[C any] struct {
 // KnownColumn is a column of a set that was described.
 type KnownColumn[C any] struct {
 	Is    C
-	field []byte
+	field string
 }
 
 // Open begins the next record, which is kept until it has been read.
@@ -96,10 +104,14 @@ func (s *Sets[C]) Find(p *Point) (*Known[C], error) {
 		return set, nil
 	}
 	set, err := s.describe(h, p)
-	if err == nil && set.format == Influx {
-		err = s.follow(set, p)
+	if err != nil || set.format != Influx {
+		return set, err
 	}
-	return set, err
+	if set.layout != nil { // that of its kin
+		s.chain(set)
+		return set, nil
+	}
+	return set, s.follow(set, p)
 }
 
 func (s *Sets[C]) hash(key []byte) uint64 { return xxhash.Sum64(key) + uint64(s.record.Format) }
@@ -114,22 +126,23 @@ func (s *Sets[C]) find(h uint64, key []byte) *Known[C] {
 
 func (s *Sets[C]) among(h uint64, key []byte) *Known[C] {
 	set := s.known[h]
-	for set != nil && !(set.format == s.record.Format && bytes.Equal(set.key, key) && (!set.hostless || set.record == s.key)) {
+	for set != nil && !(set.format == s.record.Format && set.key == string(key) && (!set.hostless || set.record == s.key)) {
 		set = set.next
 	}
 	return set
 }
 
 func (s *Sets[C]) describe(h uint64, p *Point) (*Known[C], error) {
-	def, err := s.reader.Describe()
+	set := &Known[C]{format: s.record.Format, key: string(p.Key), record: s.key}
+	describe := s.describeWhole
+	if set.format == Influx {
+		describe = s.describeLine
+	}
+	labels, err := describe(set)
 	if err != nil {
 		return nil, err
 	}
-	set := &Known[C]{format: s.record.Format, key: bytes.Clone(p.Key), record: s.key,
-		hostless: def.Labels.Get(LabelHost) == "", Region: def.Labels.Get("region")}
-	for i := range def.Columns {
-		s.add(set, &def.Columns[i])
-	}
+	set.hostless, set.Region = labels.Get(LabelHost) == "", s.region(labels.Get("region"))
 	if len(s.known) >= maxSets {
 		s.Clear()
 	}
@@ -140,8 +153,45 @@ func (s *Sets[C]) describe(h uint64, p *Point) (*Known[C], error) {
 	return set, nil
 }
 
+// describeWhole gives the set all that the reader says of it.
+func (s *Sets[C]) describeWhole(set *Known[C]) (telemetry.Labels, error) {
+	def, err := s.reader.Describe()
+	if err != nil {
+		return nil, err
+	}
+	for i := range def.Columns {
+		s.add(set, &def.Columns[i])
+	}
+	return def.Labels, nil
+}
+
+// region returns the name in the memory in which it came first, so that sets of a
+// region are seen to be without a look at its letters.
+func (s *Sets[C]) region(name string) string {
+	if kept, ok := s.regions[name]; ok {
+		return kept
+	}
+	if s.regions == nil || len(s.regions) >= maxLayouts {
+		s.regions = map[string]string{}
+	}
+	name = strings.Clone(name)
+	s.regions[name] = name
+	return name
+}
+
 func (s *Sets[C]) add(set *Known[C], c *Column) {
-	set.Columns = append(set.Columns, KnownColumn[C]{Is: s.Make(c), field: []byte(c.Field)})
+	is, idle := s.idle(c)
+	if !idle {
+		is = s.Make(c)
+	}
+	set.Columns = append(set.Columns, KnownColumn[C]{Is: is, field: c.Field})
+}
+
+func (s *Sets[C]) idle(c *Column) (is C, idle bool) {
+	if s.Idle == nil {
+		return is, false
+	}
+	return s.Idle(c)
 }
 
 // Column returns the place of the value's column, which is at where the fields
@@ -151,7 +201,7 @@ func (s *Sets[C]) Column(set *Known[C], v *Value, at int) (int, error) {
 	if v.place > 0 {
 		return v.place - 1, nil
 	}
-	if at < len(set.Columns) && string(set.Columns[at].field) == string(v.Field) {
+	if at < len(set.Columns) && set.Columns[at].field == string(v.Field) {
 		return at, nil
 	}
 	if at = set.column(v.Field); at >= 0 {
@@ -172,7 +222,7 @@ func (s *Sets[C]) Column(set *Known[C], v *Value, at int) (int, error) {
 // column returns the place of a field's column, -1 where it has none.
 func (set *Known[C]) column(field []byte) int {
 	for i := range set.Columns {
-		if bytes.Equal(set.Columns[i].field, field) {
+		if set.Columns[i].field == string(field) {
 			return i
 		}
 	}
@@ -183,6 +233,8 @@ func (set *Known[C]) column(field []byte) int {
 func (s *Sets[C]) Clear() {
 	clear(s.known)
 	clear(s.layouts)
+	clear(s.kin)
+	clear(s.regions)
 	s.found, s.before = nil, nil
 }
 
