@@ -91,6 +91,10 @@ VERSUS = vs_telegraf_native,vs_telegraf_line,telegraf_defaults_samples_per_secon
 compare: ## measure side by side with other programs, about ten minutes: writes bench/RESULTS.md (ONLY=name,name RUNS=5)
 	go run ./bench -runs $(RUNS) -only '$(or $(ONLY),$(VERSUS))' -report bench/RESULTS.md
 
+.PHONY: footprint
+footprint: ## measure nines-agent side by side with Telegraf, about ten minutes: writes bench/AGENT.md (RUNS=5)
+	go run ./bench -runs $(RUNS) -only agent_cpu_ratio_1s,agent_rss_ratio,agent_bytes_ratio,agent_cpu_ratio_10s -report bench/AGENT.md
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi

@@ -98,7 +98,10 @@ var table = []row{
 	{"cmd/gpuworker", 4, "agent/gpu", "the command that both programs have, since both run an agent"},
 	{"cmd/nines-agent", 5, "agent agent/telegraf cmd/gpuworker", "the agent alone stays lean"},
 	{"bench", 5, "*", "measures anything"},
-	{"bench/collector", 4, "agent/framing internal/bus internal/rulelog internal/telemetry internal/topology internal/wire rules test/kafka test/module",
+	{"bench/program", 0, "", "starts and measures programs, whatever they do"},
+	{"bench/agent", 4, "bench/program collector/decode internal/bus internal/telemetry internal/wire test/kafka test/module",
+		"starts agents and reads what both wrote; nothing of an agent runs in it"},
+	{"bench/collector", 4, "agent/framing bench/program internal/bus internal/rulelog internal/telemetry internal/topology internal/wire rules test/kafka test/module",
 		"writes what agents write and starts programs; nothing of a collector runs in it"},
 
 	{"test/module", 0, "", "builds other projects' programs for tests, whatever they are fed"},

@@ -48,6 +48,7 @@ func main() {
 	flag.IntVar(&side.hosts, "hosts", 0, "hosts in benchmarks against other programs (default 2000); 200 to try them out")
 	flag.IntVar(&side.seconds, "seconds", 0, "how much those hosts have sent, an eighth of it for the slower programs (default 120)")
 	flag.IntVar(&side.fleet, "fleet", 0, "hosts among which detection is timed (default 10000)")
+	flag.DurationVar(&side.window, "window", 0, "how long agents are measured at a time (default 30s, and six intervals at least)")
 	flag.Parse()
 	if err := run(os.Stdout, side, *only, *runs, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
+	"time"
 
+	"nines/bench/agent"
 	"nines/bench/collector"
+	"nines/bench/program"
 )
 
 // sideBySide is what the benchmarks against other programs share: one Kafka with
@@ -25,9 +30,12 @@ type sideBySide struct {
 	stop context.CancelFunc
 	// runs is how often each benchmark is run.
 	runs int
+	// window is how long agents are measured at a time; 0 for the usual.
+	window time.Duration
 	// report is where the report goes; nowhere where empty.
-	report  string
-	session *collector.Session
+	report    string
+	session   *collector.Session
+	footprint *agent.Session
 }
 
 func (s *sideBySide) open() (*collector.Session, error) {
@@ -36,31 +44,63 @@ func (s *sideBySide) open() (*collector.Session, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.ctx, s.stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		s.begin()
 		s.session = collector.New(collector.Options{Root: root, Hosts: s.hosts, Seconds: s.seconds, Fleet: s.fleet, Log: os.Stderr})
 	}
 	return s.session, nil
 }
 
+// begin makes the context of all sessions, once.
+func (s *sideBySide) begin() {
+	if s.ctx == nil {
+		s.ctx, s.stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	}
+}
+
 // close writes the report of what was measured, if anything was, and removes
 // what it took.
 func (s *sideBySide) close(results []result, args []string) error {
-	if s.session == nil {
+	if s.ctx == nil {
 		return nil
 	}
 	defer s.stop()
-	var figures []collector.Figure
-	for _, r := range results {
-		figures = append(figures, collector.Figure{Name: r.Name, Unit: r.Unit, Min: r.Min, Median: r.Median, Max: r.Max, Runs: r.Runs, Target: r.target()})
+	var errs []error
+	if s.report != "" && len(results) > 0 {
+		r := s.written(results, args)
+		errs = append(errs, r.Write(s.report))
 	}
-	var err error
-	if s.report != "" && len(figures) > 0 {
-		err = s.session.Report(s.report, figures, args)
+	if s.session != nil {
+		errs = append(errs, s.session.Close())
 	}
-	if e := s.session.Close(); err == nil {
-		err = e
+	if s.footprint != nil {
+		errs = append(errs, s.footprint.Close())
 	}
-	return err
+	return errors.Join(errs...)
+}
+
+// written is the report on the results.
+func (s *sideBySide) written(results []result, args []string) program.Report {
+	r := program.Report{Title: "nines side by side", Again: "make compare", Told: "side-by-side", Args: args}
+	for _, one := range results {
+		r.Figures = append(r.Figures, program.Figure{Name: one.Name, Unit: one.Unit, Min: one.Min, Median: one.Median, Max: one.Max, Runs: one.Runs, Target: one.target()})
+	}
+	if s.session == nil {
+		r.Title, r.Again, r.Told = "nines-agent side by side", "make footprint", "agent"
+	} else {
+		r.Versions = s.session.Versions()
+	}
+	if s.footprint != nil {
+		r.Versions = append(r.Versions, s.footprint.Versions()...)
+	}
+	r.Rest = func(b *strings.Builder) {
+		if s.session != nil {
+			s.session.Report(b)
+		}
+		if s.footprint != nil {
+			s.footprint.Report(b)
+		}
+	}
+	return r
 }
 
 // race is one from faults to webhooks, in a session.

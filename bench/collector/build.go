@@ -7,8 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
+	"nines/bench/program"
 	"nines/test/module"
 )
 
@@ -63,28 +63,20 @@ func build(ctx context.Context, root, into string) (t tools, err error) {
 	return t, errors.Join(errs...)
 }
 
-// versions are what the programs say they are.
-func (t *tools) versions(ctx context.Context, root string) (lines []string) {
-	first := func(name string, args ...string) string {
-		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Dir = root
-		out, _ := cmd.CombinedOutput() // what it says counts, not how it ends
-		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-		return line
+// Versions are what the programs say they are.
+func (s *Session) Versions() []string {
+	t := &s.tools
+	pinned := func(dir, path string) string { return module.Version(filepath.Join(s.o.Root, "test", dir), path) }
+	out := []string{
+		"nines " + program.Says(s.o.Root, "git", "describe", "--tags", "--always"),
+		"Telegraf " + pinned("telegraf", "github.com/influxdata/telegraf") + " (built with the plugins that it runs)",
+		"VictoriaMetrics and vmalert " + pinned("victoriametrics", "github.com/VictoriaMetrics/VictoriaMetrics"),
+		program.Says(s.o.Root, t.prometheus, "--version"),
+		program.Says(s.o.Root, t.alertmanager, "--version"),
+		program.Says(s.o.Root, "go", "version"),
 	}
-	mod := func(dir, path string) string {
-		b, _ := os.ReadFile(filepath.Join(root, "test", dir, "go.mod"))
-		_, rest, _ := strings.Cut(string(b), path+" ")
-		version, _, _ := strings.Cut(rest, "\n")
-		return version
+	if s.cluster != nil {
+		out = append(out, s.cluster.Version()+", one node")
 	}
-	vm := mod("victoriametrics", "github.com/VictoriaMetrics/VictoriaMetrics")
-	return []string{
-		"nines " + first("git", "describe", "--tags", "--always"),
-		"Telegraf " + mod("telegraf", "github.com/influxdata/telegraf") + " (built with the plugins that it runs)",
-		"VictoriaMetrics and vmalert " + vm,
-		first(t.prometheus, "--version"),
-		first(t.alertmanager, "--version"),
-		first("go", "version"),
-	}
+	return out
 }

@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"context"
 	"net/http"
 	"os"
 	"os/exec"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"nines/bench/program"
 	"nines/internal/telemetry"
 	"nines/rules"
 )
@@ -55,7 +55,7 @@ func TestLinesAndFramesAreTheSameSamples(t *testing.T) {
 		for pair := range strings.SplitSeq(parts[1], ",") {
 			k, v, _ := strings.Cut(pair, "=")
 			want, ok := ours[name+"_"+k+telemetry.NewLabels(labels).String()]
-			if got, _ := metric("x "+strings.TrimSuffix(v, "i"), "x"); !ok || got != want {
+			if got, _ := program.Metric("x "+strings.TrimSuffix(v, "i"), "x"); !ok || got != want {
 				t.Errorf("%s of %q is %v in the line, %v in the frame", k, parts[0], got, want)
 			}
 			n++
@@ -118,52 +118,6 @@ func TestObjectivesAndRulesAreValid(t *testing.T) {
 	}
 }
 
-func TestAProcessIsMeasuredAndEnds(t *testing.T) {
-	dir := t.TempDir()
-	p, err := start(dir, "shell", "/bin/sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo done; exec sleep 60")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	err = until(ctx, "the shell has counted", []*process{p}, func() (bool, error) {
-		b, err := os.ReadFile(p.log)
-		return strings.Contains(string(b), "done"), err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	u, err := p.usage()
-	if err != nil || u.CPU < 20*time.Millisecond || u.RSS < 1<<18 {
-		t.Errorf("used %+v, %v", u, err)
-	}
-	p.stop()
-	if _, err := p.usage(); err == nil {
-		t.Error("a process that has ended is still measured")
-	}
-	q, err := start(dir, "false", "/bin/sh", "-c", "echo went wrong; exit 3")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := q.wait(ctx); err == nil || !strings.Contains(err.Error(), "went wrong") {
-		t.Errorf("a failure is told as %v", err)
-	}
-}
-
-func TestMetricSumsTheSeries(t *testing.T) {
-	text := "# HELP x of it\nx{a=\"1\"} 2\nx{a=\"2\"} 3\nxy 7\nz 1e3\n"
-	f := func(name string, want float64, found bool) {
-		t.Helper()
-		if got, ok := metric(text, name); got != want || ok != found {
-			t.Errorf("%s is %v, %v; want %v, %v", name, got, ok, want, found)
-		}
-	}
-	f("x", 5, true)
-	f(`x{a="2"}`, 3, true)
-	f("z", 1000, true)
-	f("y", 0, false)
-}
-
 // What fails refuses connections at once, and a webhook counts from its first
 // firing alert of a target on, by whichever label names it.
 func TestFaultsAndWebhooks(t *testing.T) {
@@ -176,11 +130,11 @@ func TestFaultsAndWebhooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.srv.Close()
-	if _, err := get(t.Context(), "http://"+tg.addr+"/metrics"); err != nil {
+	if _, err := program.Get(t.Context(), "http://"+tg.addr+"/metrics"); err != nil {
 		t.Fatalf("a target that is well: %v", err)
 	}
 	tg.fail()
-	if _, err := get(t.Context(), "http://"+tg.addr+"/metrics"); err == nil {
+	if _, err := program.Get(t.Context(), "http://"+tg.addr+"/metrics"); err == nil {
 		t.Error("a target that has failed answers")
 	}
 	post := func(text string) {
@@ -221,11 +175,12 @@ func TestTheReportHasEveryRun(t *testing.T) {
 	s.order = []Contestant{c}
 	for _, ms := range []int{100, 300, 200} {
 		s.measured["ours"] = append(s.measured["ours"], Measurement{Contestant: "ours", Samples: 1_000_000, Shown: []string{"ours --fast\n"},
-			Processes: []Usage{{"a", time.Duration(ms) * time.Millisecond, 10e6}, {"b", 100 * time.Millisecond, 5e6}}})
+			Processes: []program.Usage{{Name: "a", CPU: time.Duration(ms) * time.Millisecond, RSS: 10e6}, {Name: "b", CPU: 100 * time.Millisecond, RSS: 5e6}}})
 	}
 	s.detected = []Detection{{Contestant: "watcher", What: "looks", Seconds: [][]float64{{1, 2}, {3, 4}}, Shown: []string{"watcher --look\n"}}}
 	path := filepath.Join(t.TempDir(), "RESULTS.md")
-	if err := s.Report(path, []Figure{{Name: "vs", Unit: "times", Min: 1, Median: 2, Max: 3, Runs: 3, Target: "≥ 1 kept"}}, []string{"-only", "vs"}); err != nil {
+	r := program.Report{Figures: []program.Figure{{Name: "vs", Unit: "times", Min: 1, Median: 2, Max: 3, Runs: 3, Target: "≥ 1 kept"}}, Rest: s.Report}
+	if err := r.Write(path); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(path)

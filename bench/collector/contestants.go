@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"nines/bench/program"
 )
 
 // Contestant is somebody who reads the log.
@@ -46,7 +48,7 @@ web: {listen: %q}
 // end, as a process that starts after an outage does.
 func (s *Session) runNines(ctx context.Context, dir, formats, counter string) (*Measurement, error) {
 	s.dirty = true
-	at, err := ports(1)
+	at, err := program.Ports(1)
 	if err != nil {
 		return nil, err
 	}
@@ -55,25 +57,25 @@ func (s *Session) runNines(ctx context.Context, dir, formats, counter string) (*
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	p, err := start(dir, "nines", s.tools.nines, "collector", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--roles", "aggregate,evaluate,web")
+	p, err := program.Start(dir, "nines", s.tools.nines, "collector", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--roles", "aggregate,evaluate,web")
 	if err != nil {
 		return nil, err
 	}
-	defer p.stop()
+	defer p.Stop()
 	want := s.samples(s.o.Seconds)
-	var last Usage
+	var last program.Usage
 	seen := 0
-	err = until(ctx, "nines has read and judged everything", []*process{p}, func() (bool, error) {
-		text, err := get(ctx, "http://"+at[0]+"/metrics")
+	err = program.Until(ctx, "nines has read and judged everything", []*program.Process{p}, func() (bool, error) {
+		text, err := program.Get(ctx, "http://"+at[0]+"/metrics")
 		if err != nil {
 			return false, nil // it has not begun to listen
 		}
-		if last, err = p.usage(); err != nil {
+		if last, err = p.Usage(); err != nil {
 			return false, err
 		}
-		n, _ := metric(text, counter)
-		aggregate, a := metric(text, "nines_aggregate_lag_records")
-		evaluate, e := metric(text, "nines_evaluate_lag_records")
+		n, _ := program.Metric(text, counter)
+		aggregate, a := program.Metric(text, "nines_aggregate_lag_records")
+		evaluate, e := program.Metric(text, "nines_evaluate_lag_records")
 		if int(n) > want {
 			return false, fmt.Errorf("it counted %d samples of %d", int(n), want)
 		}
@@ -84,7 +86,7 @@ func (s *Session) runNines(ctx context.Context, dir, formats, counter string) (*
 		seen++ // twice, so that what was published last has been judged
 		return seen > 1, nil
 	})
-	return &Measurement{Samples: want, Processes: []Usage{last}, Shown: []string{s.shown(p, text)}}, err
+	return &Measurement{Samples: want, Processes: []program.Usage{last}, Shown: []string{s.shown(p, text)}}, err
 }
 
 func (s *Session) samples(seconds int) int { return s.o.Hosts * s.fleet.series * seconds }
@@ -125,12 +127,12 @@ func (s *Session) runTelegraf(ctx context.Context, dir, topic string, seconds in
 	if err != nil {
 		return nil, err
 	}
-	defer t.stop()
+	defer t.Stop()
 	if err := s.delivered(ctx, t, topic); err != nil {
 		return nil, err
 	}
-	u, err := t.usage()
-	return &Measurement{Samples: s.samples(seconds), Processes: []Usage{u}, Shown: []string{s.shown(t, configOf(t))}}, err
+	u, err := t.Usage()
+	return &Measurement{Samples: s.samples(seconds), Processes: []program.Usage{u}, Shown: []string{s.shown(t, configOf(t))}}, err
 }
 
 // patience is how long Telegraf runs with its defaults.
@@ -143,15 +145,15 @@ func starved(ctx context.Context, s *Session, dir string) (*Measurement, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer t.stop()
+	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-t.done:
-		return nil, t.failure("it ended")
+	case <-t.Done():
+		return nil, t.Failure("it ended")
 	case <-time.After(patience):
 	}
-	u, err := t.usage()
+	u, err := t.Usage()
 	if err != nil {
 		return nil, err
 	}
@@ -165,26 +167,26 @@ func starved(ctx context.Context, s *Session, dir string) (*Measurement, error) 
 	}
 	samples := int(records) * s.fleet.series / len(s.fleet.inputs)
 	if samples == 0 {
-		return nil, t.failure("it delivered nothing")
+		return nil, t.Failure("it delivered nothing")
 	}
-	return &Measurement{Samples: samples, Processes: []Usage{u}, Shown: []string{s.shown(t, configOf(t))}}, nil
+	return &Measurement{Samples: samples, Processes: []program.Usage{u}, Shown: []string{s.shown(t, configOf(t))}}, nil
 }
 
-func (s *Session) startTelegraf(dir, topic, agent, input, output string) (*process, error) {
+func (s *Session) startTelegraf(dir, topic, agent, input, output string) (*program.Process, error) {
 	group := filepath.Base(dir)
 	config := filepath.Join(dir, "telegraf.conf")
 	text := fmt.Sprintf(telegrafConfig, agent, s.brokers(), topic, group, input, output)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	return start(dir, "telegraf", s.tools.telegraf, "--config", config)
+	return program.Start(dir, "telegraf", s.tools.telegraf, "--config", config)
 }
 
 // delivered waits until Telegraf has committed all of the topic, which it does
 // for what its output has taken.
-func (s *Session) delivered(ctx context.Context, t *process, topic string) error {
-	group := filepath.Base(t.cmd.Dir)
-	return until(ctx, "Telegraf has delivered everything", []*process{t}, func() (bool, error) {
+func (s *Session) delivered(ctx context.Context, t *program.Process, topic string) error {
+	group := filepath.Base(t.Dir())
+	return program.Until(ctx, "Telegraf has delivered everything", []*program.Process{t}, func() (bool, error) {
 		for p := range int32(partitions) {
 			_, end, err := s.client.Offsets(ctx, topic, p)
 			if err != nil {
@@ -200,18 +202,18 @@ func (s *Session) delivered(ctx context.Context, t *process, topic string) error
 }
 
 // configOf is what a Telegraf was configured with.
-func configOf(t *process) string {
-	b, _ := os.ReadFile(filepath.Join(t.cmd.Dir, "telegraf.conf"))
+func configOf(t *program.Process) string {
+	b, _ := os.ReadFile(filepath.Join(t.Dir(), "telegraf.conf"))
 	return string(b)
 }
 
 // shown is a process's command line and configuration for the report: folders
 // and addresses, which differ in each run, by names.
-func (s *Session) shown(p *process, config string) string {
-	text := filepath.Base(p.cmd.Args[0]) + " " + strings.Join(p.cmd.Args[1:], " ") + "\n"
+func (s *Session) shown(p *program.Process, config string) string {
+	text := filepath.Base(p.Args()[0]) + " " + strings.Join(p.Args()[1:], " ") + "\n"
 	if config != "" {
 		text += "\n" + config
 	}
-	text = strings.NewReplacer(p.cmd.Dir, "RUN", s.dir, "DIR", filepath.Base(p.cmd.Dir), "GROUP", s.brokers(), "KAFKA").Replace(text)
+	text = strings.NewReplacer(p.Dir(), "RUN", s.dir, "DIR", filepath.Base(p.Dir()), "GROUP", s.brokers(), "KAFKA").Replace(text)
 	return regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllString(text, "HOST:PORT")
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nines/bench/program"
 )
 
 // Detection is how long one contestant took from faults to webhooks.
@@ -151,7 +153,7 @@ func (w *watching) ready(ctx context.Context, all []*watcher) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for _, c := range all {
-		if err := until(ctx, c.name+" sees all targets", c.ps, func() (bool, error) { return c.sees(ctx, len(w.targets)) }); err != nil {
+		if err := program.Until(ctx, c.name+" sees all targets", c.ps, func() (bool, error) { return c.sees(ctx, len(w.targets)) }); err != nil {
 			return err
 		}
 	}
@@ -161,7 +163,7 @@ func (w *watching) ready(ctx context.Context, all []*watcher) error {
 // race lets the targets fail and waits until everybody has told of each of them,
 // or has had its time.
 func (w *watching) race(ctx context.Context, all []*watcher, runs int) error {
-	var ps []*process
+	var ps []*program.Process
 	for _, c := range all {
 		ps = append(ps, c.ps...)
 	}
@@ -179,7 +181,7 @@ func (w *watching) race(ctx context.Context, all []*watcher, runs int) error {
 		}
 	}
 	last := time.Now()
-	return until(ctx, "everybody has told", ps, func() (bool, error) {
+	return program.Until(ctx, "everybody has told", ps, func() (bool, error) {
 		for _, c := range all {
 			for _, t := range w.targets {
 				if _, ok := w.hooks.told(c.name, t.addr); !ok {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nines/bench/program"
 )
 
 const (
@@ -142,7 +144,7 @@ func (r *fleetRace) nines(ctx context.Context, to *watcher) error {
 
 // lags is how far the roles are behind the log, seconds.
 func lags(ctx context.Context, metrics string) (float64, error) {
-	text, err := get(ctx, metrics)
+	text, err := program.Get(ctx, metrics)
 	if err != nil {
 		return 0, err
 	}
@@ -150,7 +152,7 @@ func lags(ctx context.Context, metrics string) (float64, error) {
 	for line := range strings.Lines(text) {
 		for _, role := range []string{"aggregate", "evaluate"} {
 			if strings.HasPrefix(line, "nines_"+role+"_lag_seconds{") {
-				n, _ := metric(line, "nines_"+role+"_lag_seconds")
+				n, _ := program.Metric(line, "nines_"+role+"_lag_seconds")
 				most = max(most, n)
 			}
 		}
@@ -191,7 +193,7 @@ func (r *fleetRace) stage(ctx context.Context, runners []runner) ([]Detection, e
 		}
 	}
 	for _, c := range all {
-		if err := until(begun, c.name+" sees the fleet", c.ps, func() (bool, error) {
+		if err := program.Until(begun, c.name+" sees the fleet", c.ps, func() (bool, error) {
 			n := len(r.town.hosts)
 			if c.left == nil {
 				n *= vantages // each a series there
@@ -233,7 +235,7 @@ func (r *fleetRace) fail(ctx context.Context, all []*watcher) ([]Detection, erro
 		case <-tick.C:
 		}
 	}
-	var ps []*process
+	var ps []*program.Process
 	for i, c := range all {
 		out[i].Cores = (c.cpu() - before[i]).Seconds() / time.Since(began).Seconds()
 		ps = append(ps, c.ps...)
@@ -242,7 +244,7 @@ func (r *fleetRace) fail(ctx context.Context, all []*watcher) ([]Detection, erro
 		return nil, fmt.Errorf("the fleet's frames left up to %d ms late: this machine is too busy to time anybody", late)
 	}
 	last := time.Now()
-	if err := until(ctx, "everybody has told", ps, func() (bool, error) { return r.toldAll(all) || time.Since(last) > forgiven, nil }); err != nil {
+	if err := program.Until(ctx, "everybody has told", ps, func() (bool, error) { return r.toldAll(all) || time.Since(last) > forgiven, nil }); err != nil {
 		return nil, err
 	}
 	for i, c := range all {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"nines/bench/program"
 	"nines/internal/bus"
 	"nines/test/kafka"
 )
@@ -37,7 +38,7 @@ type Measurement struct {
 	// Wall is how long that took.
 	Wall time.Duration
 	// Processes are its programs, each with what it used.
-	Processes []Usage
+	Processes []program.Usage
 	// Shown are its command lines, each with the files that it was given.
 	Shown []string
 }

@@ -8,13 +8,15 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"nines/bench/program"
 )
 
 // watcher is a contestant in the race from fault to webhook.
 type watcher struct {
 	name, what string
 	slow       bool // waits by minutes
-	ps         []*process
+	ps         []*program.Process
 	shown      []string
 	// sees tells whether it has every target well.
 	sees func(ctx context.Context, targets int) (bool, error)
@@ -28,7 +30,7 @@ type watcher struct {
 // nothing.
 func (w *watcher) cpu() (sum time.Duration) {
 	for _, p := range w.ps {
-		if u, err := p.usage(); err == nil {
+		if u, err := p.Usage(); err == nil {
 			sum += u.CPU
 		}
 	}
@@ -37,7 +39,7 @@ func (w *watcher) cpu() (sum time.Duration) {
 
 func (w *watcher) stop() {
 	for i := len(w.ps) - 1; i >= 0; i-- {
-		w.ps[i].stop()
+		w.ps[i].Stop()
 	}
 }
 
@@ -96,7 +98,7 @@ func (w *watching) addresses() string {
 
 // run starts one program of a watcher and keeps it for the report.
 func (w *watching) run(to *watcher, dir, name, config, binary string, args ...string) error {
-	p, err := start(dir, name, binary, args...)
+	p, err := program.Start(dir, name, binary, args...)
 	if err != nil {
 		return err
 	}
@@ -125,7 +127,7 @@ func (w *watching) prometheus(to *watcher, p pace) error {
 	if err != nil {
 		return err
 	}
-	at, err := ports(2)
+	at, err := program.Ports(2)
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func (w *watching) victoria(to *watcher, p pace, flags ...string) error {
 	if err != nil {
 		return err
 	}
-	at, err := ports(3)
+	at, err := program.Ports(3)
 	if err != nil {
 		return err
 	}
@@ -185,7 +187,7 @@ func (w *watching) victoria(to *watcher, p pace, flags ...string) error {
 	}
 	to.sees = w.counts("http://"+at[0], "&latency_offset=1s")
 	to.late = lateOf("http://"+at[2]+"/metrics", "evaluations left out", "vmalert_iteration_missed_total")
-	if err := until(w.ctx, "VictoriaMetrics answers", to.ps, answers(w.ctx, "http://"+at[0]+"/health")); err != nil {
+	if err := program.Until(w.ctx, "VictoriaMetrics answers", to.ps, answers(w.ctx, "http://"+at[0]+"/health")); err != nil {
 		return err
 	}
 	return w.run(to, dir, "vmalert", w.rule, w.s.tools.vmalert, append([]string{"-rule=" + rules, "-datasource.url=http://" + at[0],
@@ -195,7 +197,7 @@ func (w *watching) victoria(to *watcher, p pace, flags ...string) error {
 // counts asks a store of series whether all targets are well.
 func (w *watching) counts(store, more string) func(context.Context, int) (bool, error) {
 	return func(ctx context.Context, targets int) (bool, error) {
-		text, err := get(ctx, store+"/api/v1/query?query="+url.QueryEscape(w.well)+more)
+		text, err := program.Get(ctx, store+"/api/v1/query?query="+url.QueryEscape(w.well)+more)
 		return err == nil && strings.Contains(text, fmt.Sprintf(`,"%d"]`, targets)), nil
 	}
 }
@@ -203,8 +205,8 @@ func (w *watching) counts(store, more string) func(context.Context, int) (bool, 
 // lateOf tells a counter of a program's own metrics.
 func lateOf(metrics, what, counter string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
-		text, err := get(ctx, metrics)
-		n, _ := metric(text, counter)
+		text, err := program.Get(ctx, metrics)
+		n, _ := program.Metric(text, counter)
 		return fmt.Sprintf("%d %s", int(n), what), err
 	}
 }
@@ -256,7 +258,7 @@ func (w *watching) collector(to *watcher, objectives string) (dir, metrics strin
 	if dir, err = w.s.folder(to.name); err != nil {
 		return "", "", err
 	}
-	at, err := ports(1)
+	at, err := program.Ports(1)
 	if err != nil {
 		return "", "", err
 	}
@@ -273,15 +275,15 @@ func (w *watching) collector(to *watcher, objectives string) (dir, metrics strin
 	if err := w.run(to, dir, "nines", text, w.s.tools.nines, "collector", "--config", config, "--data-dir", filepath.Join(dir, "data"), "--roles", "aggregate,evaluate,notify,web"); err != nil {
 		return "", "", err
 	}
-	err = until(w.ctx, "nines answers", to.ps, answers(w.ctx, "http://"+at[0]+"/-/ready"))
+	err = program.Until(w.ctx, "nines answers", to.ps, answers(w.ctx, "http://"+at[0]+"/-/ready"))
 	return dir, "http://" + at[0] + "/metrics", err
 }
 
 // samplesOf tells whether so many samples of each target were counted.
 func samplesOf(metrics string, each int) func(context.Context, int) (bool, error) {
 	return func(ctx context.Context, targets int) (bool, error) {
-		text, err := get(ctx, metrics)
-		n, _ := metric(text, "nines_aggregate_samples_total")
+		text, err := program.Get(ctx, metrics)
+		n, _ := program.Metric(text, "nines_aggregate_samples_total")
 		return err == nil && int(n) >= each*targets, nil
 	}
 }

@@ -49,3 +49,15 @@ func Into(into, dir, pkg string, tags ...string) (binary string, err error) {
 	}
 	return binary, nil
 }
+
+// Version returns which version of a module the one in dir pins; empty where it
+// does not.
+func Version(dir, path string) string {
+	text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(text), path+" ")
+	version, _, _ := strings.Cut(rest, "\n")
+	return version
+}
