@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,18 +13,17 @@ func compared() []string {
 	return []string{"cpu", "mem", "swap", "system", "kernel", "net", "diskio", "nstat", "conntrack", "disk", "linux_sysctl_fs", "ethtool", "bond", "infiniband"}
 }
 
-// apart are the inputs that the comparison leaves out of both, with the reason.
-func apart() map[string]string {
-	const ours = "Telegraf has no such input"
-	return map[string]string{
+// apart says why the comparison leaves an input out of both.
+func apart(name string) string {
+	why := map[string]string{
 		"processes":     "nines asks the kernel for totals, Telegraf reads a file of each process and tells their states apart",
 		"netstat":       "nines reads the kernel's tables of sockets, Telegraf every process's open files, and counts Unix sockets too",
 		"systemd_units": "both ask systemd, with the same code, and only where it runs",
 		"ipmi_sensor":   "both run the same program",
 		"smartctl":      "both run the same program",
-		"link":          ours, "softnet": ours, "edac": ours, "hwmon": ours, "cpu_throttle": ours, "nvme": ours, "mdraid": ours,
-		"container": ours, "gpu": ours,
-	}
+		"chronyd":       "both ask chronyd, with the same code, and only where it runs",
+	}[name]
+	return cmp.Or(why, "Telegraf has no such input, or no such fields")
 }
 
 // choose returns the blocks of the named inputs of a Telegraf configuration, in

@@ -56,8 +56,8 @@ func (s *Session) tell(b *strings.Builder) {
 	}
 	b.WriteString("\nInputs of configs/agent/inputs.toml that neither runs here:\n\n")
 	for _, name := range blocks(s.inputs) {
-		if why := apart()[name]; why != "" {
-			fmt.Fprintf(b, "- %s: %s\n", name, why)
+		if !slices.Contains(compared(), name) {
+			fmt.Fprintf(b, "- %s: %s\n", name, apart(name))
 		}
 	}
 }
