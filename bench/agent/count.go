@@ -141,10 +141,9 @@ func own() []string {
 }
 
 // renamed are the series that only one program may have: newer kernels have
-// other columns of tracked connections, which Telegraf names as the old ones;
-// and a link's speed that its driver does not know is a number for Telegraf.
+// other columns of tracked connections, which Telegraf names as the old ones.
 func renamed() []string {
-	return []string{"conntrack_clashres", "conntrack_chainlength", "conntrack_searched", "conntrack_delete_list", "ethtool_speed"}
+	return []string{"conntrack_clashres", "conntrack_chainlength", "conntrack_searched", "conntrack_delete_list"}
 }
 
 func begins(series string, with []string) bool {
