@@ -80,8 +80,8 @@ var table = []row{
 	{"rules", 3, "internal/access internal/alert internal/sla internal/sla/exact internal/slo internal/yamlconf", "text to what slo and sla run"},
 	{"statement", 3, "internal/access internal/inventory internal/ledger internal/sla internal/sla/clauses internal/slo", "slots of the ledger through sla to a page"},
 
-	{"internal/sim", 3, "agent/framing agent/spool internal/bus internal/hist internal/telemetry internal/topology internal/wire internal/yamlconf",
-		"plays a fleet with the agents' own framer and spool; it never sees a collector"},
+	{"internal/sim", 3, "agent/framing agent/mesh agent/spool internal/bus internal/hist internal/telemetry internal/topology internal/wire internal/yamlconf",
+		"plays a fleet with the agents' own framer, spool and plan of the mesh; it never sees a collector"},
 
 	{"internal/truth", 3, "internal/access internal/ledger internal/sla internal/slo internal/telemetry internal/wire",
 		"what a simulation measured against the ledger; an oracle, so it knows no collector"},

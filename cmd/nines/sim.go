@@ -30,7 +30,7 @@ type simRequest struct {
 	truth          string
 	seed           uint64
 	regions        bool // a topic for each
-	dry            bool
+	mesh, dry      bool
 	rate           float64   // of speed
 	part, parts    int       // of shard
 	begins         time.Time // zero is once collectors are there
@@ -61,6 +61,7 @@ With --truth it writes down everything that services' users measured; nines sim
 verify holds a ledger against it. See docs/sim.md.`,
 		Example: `  nines sim --hosts 200 --dry-run
   nines sim --hosts 200 --duration 5m --script faults.yaml --truth truth.jsonl
+  nines sim --hosts 184 --mesh
   nines sim --config nines.yaml --hosts 10000 --speed 10x
   nines sim --config nines.yaml --hosts 10000 --shard 1/2 --begin 2026-11-22T10:00:00Z
   nines sim verify --truth truth.jsonl --data-dir data`,
@@ -83,6 +84,7 @@ verify holds a ledger against it. See docs/sim.md.`,
 	f.IntVar(&q.series, "frame-samples", 100, "samples that each host takes of itself in each frame")
 	f.StringVar(&q.shard, "shard", "1/1", "part of the fleet to play, I/N: several side by side play it all")
 	f.StringVar(&q.begin, "begin", "", "when to begin, RFC 3339, the same for all shards (default once collectors are there)")
+	f.BoolVar(&q.mesh, "mesh", false, "let the hosts measure each other, as agents with a mesh do: the page's matrix")
 	f.BoolVar(&q.regions, "region-topics", false, "send to nines.telemetry.REGION of each host's region; collectors need these topics in topics.formats")
 	f.BoolVar(&q.dry, "dry-run", false, "say what would be played, and how dear it is on this machine; send nothing")
 	cmd.AddCommand(newSimVerify(log))
@@ -186,6 +188,9 @@ func (q *simRequest) read() (sim.Config, *topology.Topology, error) {
 	series := 0
 	if q.scaled {
 		series = q.series
+	}
+	if q.mesh {
+		c = c.WithMesh()
 	}
 	return c.Scale(q.hosts, series), top, nil
 }

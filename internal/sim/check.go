@@ -48,6 +48,7 @@ func (c *Config) check() yamlconf.Errors {
 	e.share("spec.load.low", c.Load.Low)
 	c.checkHistory(e)
 	c.checkNetwork(e)
+	c.Mesh.check(e)
 	for i, h := range c.Hosts {
 		at := fmt.Sprintf("spec.hosts[%d]", i)
 		if (h.Count > 0) == (h.Total > 0) || h.Count < 0 || h.Total < 0 {

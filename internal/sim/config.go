@@ -32,6 +32,7 @@ type Config struct {
 	Vantage []VantageConfig   `yaml:"vantage"`
 	// Services are what customers use.
 	Services []ServiceConfig `yaml:"services"`
+	Mesh     MeshConfig      `yaml:"mesh"`
 	Faults   []FaultConfig   `yaml:"faults"`
 	History  HistoryConfig   `yaml:"history"`
 
@@ -302,6 +303,7 @@ func orDefault[T comparable](v *T, def T) {
 
 // defaults fills in what was left out within lists.
 func (c *Config) defaults() {
+	c.Mesh.defaults()
 	for i := range c.Hosts {
 		orDefault(&c.Hosts[i].Prefix, "host")
 		orDefault(&c.Hosts[i].Cores, coresFor(c.Hosts[i].Series, c.Hosts[i].GPUs))

@@ -102,3 +102,10 @@ func (n *NetworkConfig) wait(dice *rand.Rand) float64 {
 	}
 	return n.Spikes.draw(dice)
 }
+
+// trip draws a round trip on a path that takes so many seconds when the network
+// is quiet.
+func (n *NetworkConfig) trip(dice *rand.Rand, path, load float64) float64 {
+	jitter := math.Abs(dice.NormFloat64()) * n.Jitter
+	return path*(1+jitter)*(1+n.Evening*load*load) + n.wait(dice)
+}

@@ -153,6 +153,7 @@ func New(opt Options) (*Fleet, error) {
 	if err := c.checkPlaces(f.top, f.names).Sorted().Err(); err != nil {
 		return nil, err
 	}
+	f.meshPeers()
 	if err := f.part(opt); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"nines/agent/framing"
+	"nines/agent/mesh"
 	"nines/agent/spool"
 	"nines/internal/telemetry"
 	"nines/internal/topology"
@@ -30,7 +31,8 @@ type host struct {
 	framer *framing.Framer
 	spool  *spool.Spool
 	meters []meter
-	dead   bool // its agent does not run
+	peers  []mesh.Host // whom it asks in the mesh
+	dead   bool        // its agent does not run
 
 	skew     int64   // the clock's error, milliseconds
 	busy     float64 // share of the processor's time, smoothed
@@ -49,6 +51,9 @@ func (h *host) reboot(f *Fleet) error {
 	h.meters = nil
 	if h.prober {
 		h.meters = f.metersOf(h)
+	}
+	if len(h.peers) > 0 {
+		h.meters = append(h.meters, f.newMeshMeter(h))
 	}
 	h.xids = make([]float64, h.gpus)
 	if h.heat == nil {

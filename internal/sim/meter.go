@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"math"
 
 	"nines/internal/hist"
 	"nines/internal/telemetry"
@@ -93,10 +92,7 @@ func (l *line) any(m *moment) int { return m.host.dice.IntN(len(l.zones)) }
 
 // rtt draws a round trip to a zone, in seconds.
 func (l *line) rtt(m *moment, zone string) float64 {
-	n := &m.fleet.cfg.Network
-	jitter := math.Abs(m.host.dice.NormFloat64()) * n.Jitter
-	quiet := l.path[zone] * (1 + jitter) * (1 + n.Evening*m.load*m.load)
-	return (quiet + n.wait(m.host.dice)) * m.weather.slower(l.regions[zone])
+	return m.fleet.cfg.Network.trip(m.host.dice, l.path[zone], m.load) * m.weather.slower(l.regions[zone])
 }
 
 // serve draws how long a zone takes to answer, in seconds.
