@@ -87,7 +87,7 @@ func (p *plainSums) take(agent string, first bool, t int64, bad, total float64) 
 
 // TestStreamsCountAsIfAlone holds what shared readings give against each stream
 // counted for itself: rules come and go, counters are reset, owners begin again
-// from a checkpoint.
+// from a checkpoint. Agents are ours or write line protocol.
 func TestStreamsCountAsIfAlone(t *testing.T) {
 	var pool []*slo.Stream
 	for _, by := range []string{"region", "host", "service"} {
@@ -111,7 +111,8 @@ func TestStreamsCountAsIfAlone(t *testing.T) {
 			}
 			return append(set, probeStream()) // so that none is empty
 		}
-		fresh := rapid.Bool().Draw(t, "fresh")
+		lines := rapid.Bool().Draw(t, "lines")
+		fresh := !lines && rapid.Bool().Draw(t, "fresh")
 		schema := telemetry.NewSchema([]telemetry.Series{counterSeries("errors_total", fresh), counterSeries("requests_total", fresh)})
 		set := draw("first")
 		f := newFixture(t, set...)
@@ -133,7 +134,12 @@ func TestStreamsCountAsIfAlone(t *testing.T) {
 				first := seq[agent] == 0
 				values[agent] = v
 				seq[agent]++
-				f.frame(agent, 7, seq[agent], schema, now, v[0], v[1])
+				if lines {
+					f.line(agent, "errors,host=%s,region=eu total=%di %d", agent, int(v[0]), now*1e6)
+					f.line(agent, "requests,host=%s,region=eu total=%di %d", agent, int(v[1]), now*1e6)
+				} else {
+					f.frame(agent, 7, seq[agent], schema, now, v[0], v[1])
+				}
 				p.take(agent, first, now, v[0], v[1])
 			}
 			saved := len(f.saved)

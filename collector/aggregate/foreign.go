@@ -22,6 +22,9 @@ type foreignState struct {
 	pairs  map[foreignPairKey]*foreignPair
 	// plans are those that series share, by what they are made from.
 	plans map[string]*plan
+	// outlines are what cumulative series feed, by name and the labels that
+	// matchers read.
+	outlines map[string]*outline
 	// began is the log time from which on all that was sent has been read: a
 	// counter that started later is counted from its first value on.
 	began   int64
@@ -58,7 +61,7 @@ type ForeignSeen struct {
 }
 
 func newForeign() *foreignState {
-	return &foreignState{series: map[string]*foreignSeries{}, pairs: map[foreignPairKey]*foreignPair{}, plans: map[string]*plan{},
+	return &foreignState{series: map[string]*foreignSeries{}, pairs: map[foreignPairKey]*foreignPair{}, plans: map[string]*plan{}, outlines: map[string]*outline{},
 		tallies: map[tallyKey]*foreignTally{}, said: map[refusal]bool{}}
 }
 
@@ -272,9 +275,7 @@ func (s *State) addSamples(sr *foreignSeries, v float64, t int64) {
 		s.count(sr.plan.steps[i].ladder, t, v)
 	}
 	for i := range sr.plan.feeds {
-		if fd := &sr.plan.feeds[i]; !fd.counted {
-			s.sample(fd, t, v)
-		}
+		s.sample(&sr.plan.feeds[i], t, v)
 	}
 }
 
@@ -301,11 +302,9 @@ func (s *State) addDelta(sr *foreignSeries, v *decode.Value, start, t int64) {
 			n++
 		}
 	}
-	for i := range sr.plan.feeds {
-		fd := &sr.plan.feeds[i]
-		if fd.counted && (n > 0 || fd.role == roleTotal) {
-			good, total := fd.stream.counts(fd.role, n)
-			s.place(fd.stream, fd.cell, start, t, good, total, n > 0)
+	for i := range sr.plan.gains {
+		for _, fan := range sr.plan.gains[i].fans {
+			s.credit(fan, start, t, n)
 		}
 	}
 	for _, pt := range sr.plan.parts {
@@ -347,45 +346,13 @@ func (s *State) addCumulative(sr *foreignSeries, v *decode.Value, start, t int64
 		return
 	}
 	if n, ok := v.Count(); ok {
-		for i := range sr.plan.feeds {
-			if fd := &sr.plan.feeds[i]; fd.counted {
-				s.incrementForeign(fd, sr.counters[fd.counter], start, t, n)
-			}
+		for i := range sr.plan.gains {
+			s.gainForeign(&sr.plan.gains[i], &sr.counted, start, t, n)
 		}
 	}
 	for _, pt := range sr.plan.parts {
 		s.readForeign(&sr.plan.pairs[pt.pair], sr.pairs[pt.pair], pt.total, start, t, v.Num)
 	}
-}
-
-// incrementForeign turns a cumulative value into what happened since the last
-// one, or since start where the counter began after it.
-func (s *State) incrementForeign(fd *feed, c *foreignCounter, start, t int64, now uint64) {
-	prev, prevTime := c.value, c.time
-	if prevTime != 0 && t <= prevTime {
-		return // a repeat, or older than what is already counted
-	}
-	c.value, c.time = now, t
-	inc := now
-	switch {
-	case prevTime == 0 && !s.foreign.heardFrom(start):
-		return // the base
-	case prevTime == 0 || start > prevTime:
-		prevTime = start
-	case now >= prev:
-		inc = now - prev
-	}
-	if inc == 0 && fd.role != roleTotal {
-		return
-	}
-	good, total := fd.stream.counts(fd.role, inc)
-	s.place(fd.stream, fd.cell, prevTime, t, good, total, inc > 0)
-}
-
-// heardFrom tells whether a counter that started then was read from its start
-// on.
-func (f *foreignState) heardFrom(start int64) bool {
-	return start != 0 && f.began != 0 && start >= f.began
 }
 
 // readForeign takes one of a pair's two cumulative counters.

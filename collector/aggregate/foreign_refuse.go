@@ -119,6 +119,7 @@ func (f *foreignState) begin(now int64) {
 func (f *foreignState) outdate(rules *ruleSet) {
 	f.sets.Clear()
 	clear(f.plans)
+	clear(f.outlines)
 	for k, t := range f.tallies {
 		if t.stream = rules.find(k.stream, k.from); t.stream == nil {
 			delete(f.tallies, k)

@@ -46,13 +46,23 @@ func (sr *foreignSeries) save(dst []byte) []byte {
 	dst = binary.AppendVarint(dst, sr.used)
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(sr.rest))
 	dst = saveTimes(dst, &sr.times)
-	dst = binary.AppendUvarint(dst, uint64(len(sr.counted)))
-	for _, c := range sr.counted {
-		dst = binary.AppendVarint(appendText(dst, c.stream), c.from)
-		dst = binary.AppendUvarint(append(dst, byte(c.role)), c.value)
-		dst = binary.AppendVarint(dst, c.time)
+	c := &sr.counted
+	if c.who == nil {
+		dst = binary.AppendUvarint(dst, uint64(len(c.apart)))
+		for i := range c.apart {
+			dst = saveReading(dst, c.apart[i].reader, &c.apart[i].counter)
+		}
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(c.who.list)))
+	for _, r := range c.who.list {
+		dst = saveReading(dst, r, &c.counter)
 	}
 	return dst
+}
+
+func saveReading(dst []byte, r reader, c *counter) []byte {
+	return binary.AppendVarint(binary.AppendUvarint(appendReader(dst, r), c.value), c.time)
 }
 
 func (p *foreignPair) save(dst []byte) []byte {
@@ -118,12 +128,12 @@ func loadSeries(r *bootReader) *foreignSeries {
 	sr.key, sr.used, sr.rest = r.fixed(), r.varint(), math.Float64frombits(r.fixed())
 	sr.times = loadTimes(r)
 	for range r.length() {
-		c := &foreignCounter{stream: r.text(), from: r.varint()}
+		c := apart{reader: reader{stream: r.text(), from: r.varint()}}
 		if b := r.take(1); b != nil {
 			c.role = role(b[0])
 		}
 		c.value, c.time = r.uvarint(), r.varint()
-		sr.counted = append(sr.counted, c)
+		sr.counted.apart = append(sr.counted.apart, c)
 	}
 	return sr
 }

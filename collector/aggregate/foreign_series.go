@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"nines/collector/decode"
 	"nines/internal/slo"
@@ -32,29 +31,19 @@ type foreignSeries struct {
 	labels telemetry.Labels
 	kind   decode.Kind
 	// key is the hash of the key under which its records come.
-	key      uint64
-	times    decode.Times
-	rest     float64 // of a Delta: what is less than one event
-	counted  []*foreignCounter
-	used     int64
-	rules    *ruleSet // that what follows was resolved by
-	plan     *plan
-	counters []*foreignCounter // by feed.counter
-	pairs    []*foreignPair    // by part.pair
-	natives  []int             // of pairs: those that a histogram with exponential buckets feeds
+	key     uint64
+	times   decode.Times
+	rest    float64 // of a Delta: what is less than one event
+	counted cumulative
+	used    int64
+	rules   *ruleSet // that what follows was resolved by
+	plan    *plan
+	pairs   []*foreignPair // by part.pair
+	natives []int          // of pairs: those that a histogram with exponential buckets feeds
 	// single says that each value stands alone, so that repeats must be known, and
 	// running that values are cumulative. Of untyped series, objectives may read
 	// either.
 	single, running bool
-}
-
-// foreignCounter is what one stream's role last saw of a cumulative series.
-type foreignCounter struct {
-	stream string
-	from   int64
-	role   role
-	value  uint64
-	time   int64 // 0: no value yet
 }
 
 type foreignPairKey struct {
@@ -127,23 +116,25 @@ func foreignID(c *decode.Column, labels telemetry.Labels) string {
 // resolveForeign finds what the series feeds by the rules in force.
 func (s *State) resolveForeign(sr *foreignSeries) {
 	p := s.foreignPlan(sr)
-	sr.rules, sr.plan, sr.counters, sr.pairs, sr.natives = s.rules, p, nil, nil, nil
-	for i := range p.feeds {
-		if fd := &p.feeds[i]; fd.counted {
-			sr.counters = append(sr.counters, sr.counterOf(fd))
-		}
+	sr.rules, sr.plan, sr.pairs, sr.natives = s.rules, p, nil, nil
+	switch {
+	case len(p.gains) == 0:
+		sr.counted = cumulative{}
+	case sr.counted.who == nil && len(sr.counted.apart) == 0:
+		sr.counted.who = p.gains[0].who
+	default:
+		s.align(&sr.counted, p.gains[0].who, false)
 	}
-	sr.counted = slices.Clone(sr.counters) // no other stream is left
 	for i := range p.pairs {
 		sr.pairs = append(sr.pairs, s.foreign.pairOf(sr, &p.pairs[i], s.logTime))
 	}
 	if sr.kind == decode.Native || sr.kind == decode.NativeDelta {
 		s.resolveNative(sr)
 	}
-	cumulative := p.counters > 0 || len(p.parts) > 0 || len(sr.natives) > 0
+	cumulative := len(p.gains) > 0 || len(p.parts) > 0 || len(sr.natives) > 0
 	delta := sr.kind == decode.Delta || sr.kind == decode.NativeDelta
 	sr.running = cumulative && !delta
-	sr.single = cumulative && delta || len(p.steps) > 0 || len(p.feeds) > p.counters
+	sr.single = cumulative && delta || len(p.steps) > 0 || len(p.feeds) > 0
 	s.foreign.awaitTallies(sr, s.logTime)
 }
 
@@ -174,7 +165,11 @@ func (s *State) newForeignPlan(sr *foreignSeries) *plan {
 	p := &plan{fed: s.swept}
 	for _, kind := range kindsOf(sr.kind) {
 		def := &telemetry.Schema{Series: []telemetry.Series{{Name: sr.name, Labels: sr.labels, Kind: kind}}}
-		s.addColumn(p, 0, &def.Series[0], nil)
+		if kind == telemetry.Counter {
+			s.addForeignGain(p, &def.Series[0])
+		} else {
+			s.addColumn(p, 0, &def.Series[0], nil)
+		}
 		if kind != telemetry.Gauge || sr.kind == decode.Gauge {
 			s.histograms(p, def, nil)
 		}
@@ -196,18 +191,6 @@ func kindsOf(k decode.Kind) []telemetry.Kind {
 	return []telemetry.Kind{telemetry.Gauge}
 }
 
-// counterOf returns what the feed's stream last saw of the series.
-func (sr *foreignSeries) counterOf(fd *feed) *foreignCounter {
-	for _, c := range sr.counted {
-		if c.stream == fd.stream.id && c.from == fd.stream.From && c.role == fd.role {
-			return c
-		}
-	}
-	c := &foreignCounter{stream: fd.stream.id, from: fd.stream.From, role: fd.role}
-	sr.counted = append(sr.counted, c)
-	return c
-}
-
 func (f *foreignState) pairOf(sr *foreignSeries, pf *pairFeed, now int64) *foreignPair {
 	k := foreignPairKey{pf.set ^ uint64(sr.kind)<<56, pf.stream.id, pf.stream.From}
 	if sr.labels.Get(decode.LabelHost) == "" {
@@ -223,7 +206,7 @@ func (f *foreignState) pairOf(sr *foreignSeries, pf *pairFeed, now int64) *forei
 
 // forgetValues makes the next values of the series those from which is counted.
 func (sr *foreignSeries) forgetValues() {
-	for _, c := range sr.counted {
+	for c := range sr.counted.counters() {
 		c.time = 0
 	}
 	for _, p := range sr.pairs {

@@ -23,9 +23,8 @@ type plan struct {
 	fingerprint uint64
 	schema      *schema
 	steps       []ladderFeed
-	gains       []gainColumn // of our agents' cumulative series
+	gains       []gainColumn // of cumulative series
 	feeds       []feed
-	counters    int // how many of the feeds are counted, of other fleets' series
 	parts       []part
 	pairs       []pairFeed
 	tallies     []tally
@@ -43,8 +42,7 @@ type ladderFeed struct {
 type feed struct {
 	col     int
 	role    role
-	counted bool // it is of a cumulative series, and counter its place among these
-	counter int
+	counted bool // it is of a cumulative series
 	series  *telemetry.Series
 	stream  *stream
 	cell    *cell
@@ -191,10 +189,6 @@ func (s *State) addColumn(p *plan, col int, series *telemetry.Series, host telem
 	}
 	for _, fd := range feeds {
 		s.feedBy(fd.cell, nil, ladderRung{})
-		if fd.counted {
-			fd.counter = p.counters
-			p.counters++
-		}
 		p.feeds = append(p.feeds, fd)
 	}
 }
