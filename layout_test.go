@@ -65,7 +65,7 @@ var table = []row{
 
 	{"agent/framing", 2, "agent/spool internal/hist internal/telemetry internal/wire", "rounds to numbered frames: what agents and the simulator send alike"},
 
-	{"agent", 3, "agent/framing agent/gpu agent/host agent/probe agent/spool agent/telegraf agent/timesync internal/bus internal/telemetry internal/wire internal/yamlconf",
+	{"agent", 3, "agent/framing agent/gpu agent/host agent/mesh agent/probe agent/spool agent/telegraf agent/timesync internal/bus internal/telemetry internal/wire internal/yamlconf",
 		"puts its sources together and sends frames; no collector in it"},
 	{"collector/aggregate", 3, "collector/decode internal/bus internal/deadletter internal/hist internal/rulelog internal/slo internal/telemetry internal/wire",
 		"telemetry to partials; it never sees the ledger"},

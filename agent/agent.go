@@ -21,6 +21,7 @@ import (
 
 	"nines/agent/framing"
 	"nines/agent/gpu"
+	"nines/agent/mesh"
 	"nines/agent/probe"
 	"nines/agent/spool"
 	"nines/agent/telegraf"
@@ -76,13 +77,18 @@ type Agent struct {
 	xids   *gpu.Xids // nil without NVIDIA's driver
 	self   *self
 	sender Sender
+	client *bus.Client // nil where frames go to a Sender that was given
 	own    *bus.Client // to be closed by Run
 
 	secrets  atomic.Pointer[[]string] // what the log hides
 	began    time.Time
 	lastTurn atomic.Int64 // of the frame loop, nanoseconds since began; 0 before Run
 
+	meshFigures mesh.Figures
+	nextMesh    chan *mesh.Mesh // of one place: what is to run from now on, nil for none
+
 	reloading sync.Mutex // one reload at a time
+	mesh      *mesh.Mesh // in force, nil for none; of whoever reloads
 	mu        sync.Mutex
 	reloads   reloads
 }
@@ -100,7 +106,7 @@ func New(opt Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure agent: %w", err)
 	}
-	a := &Agent{opt: opt, boot: newBoot(), clock: NewClock(), began: time.Now()}
+	a := &Agent{opt: opt, boot: newBoot(), clock: NewClock(), began: time.Now(), nextMesh: make(chan *mesh.Mesh, 1)}
 	a.reloads.last = a.began
 	a.live.Store(&cfg)
 	sec := cfg.Secrets()
@@ -136,8 +142,15 @@ func New(opt Options) (*Agent, error) {
 	if err := a.connect(); err != nil {
 		return nil, err
 	}
+	m, err := a.newMesh(&cfg)
+	if err != nil {
+		a.closeOwn()
+		return nil, fmt.Errorf("configure agent: %w", err)
+	}
+	a.setMesh(m)
 	a.self = newSelf(a)
 	a.self.export(opt.Metrics)
+	a.meshFigures.Export(opt.Metrics)
 	return a, nil
 }
 
@@ -155,8 +168,15 @@ func (a *Agent) connect() error {
 		}
 		a.own = client
 	}
+	a.client = client
 	a.sender = newBusSender(client, a)
 	return nil
+}
+
+func (a *Agent) closeOwn() {
+	if a.own != nil {
+		a.own.Close()
+	}
 }
 
 func (a *Agent) spoolOptions() spool.Options {
@@ -188,9 +208,7 @@ func (a *Agent) Inputs() (running, absent []string) {
 // Run measures and sends until ctx ends. Then it stops the sources, flushes
 // once more and waits up to a second for the acknowledgement.
 func (a *Agent) Run(ctx context.Context) error {
-	if a.own != nil {
-		defer a.own.Close()
-	}
+	defer a.closeOwn()
 	defer a.self.close()
 	sendCtx, stopSending := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSending()
@@ -236,6 +254,7 @@ func (a *Agent) startSources(ctx context.Context) (wg *sync.WaitGroup, errs func
 	wg.Go(func() { inputErr = a.inputs.Run(ctx) })
 	wg.Go(func() { probeErr = a.prober.Run(ctx) })
 	wg.Go(func() { a.self.run(ctx) })
+	wg.Go(func() { a.runMesh(ctx) })
 	if a.xids != nil {
 		wg.Go(func() { _ = a.xids.Run(ctx) }) // it only ever ends with ctx
 	}

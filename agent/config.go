@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"nines/agent/mesh"
 	"nines/agent/probe"
 	"nines/agent/telegraf"
 	"nines/internal/bus"
@@ -45,6 +46,8 @@ type Config struct {
 	// Probes are the agent's probes, and the control targets that tell an
 	// offline prober from a failing target.
 	Probes probe.Config `yaml:"probes,omitempty"`
+	// Mesh measures the network between the fleet's hosts.
+	Mesh mesh.Config `yaml:"mesh,omitempty"`
 	// Spool holds frames while Kafka is away.
 	Spool SpoolConfig `yaml:"spool,omitempty"`
 	// Local is the agent's own port.
@@ -205,6 +208,7 @@ func (c *Config) validateOwn() error {
 	default:
 		bad("readers", "must be kernel or telegraf, got %q", c.Readers)
 	}
+	errs = append(errs, yamlconf.Parts(c.checkMesh())...)
 	errs = append(errs, yamlconf.Parts(c.Spool.validate())...)
 	errs = append(errs, yamlconf.Parts(c.Local.validate())...)
 	errs = append(errs, yamlconf.Parts(c.Limits.validate(c.Spool.MemoryBytes))...)
@@ -322,6 +326,22 @@ func (c Config) inputFiles() ([]telegraf.File, secrets, error) {
 		add(name, c.inputsLine, c.Inputs)
 	}
 	return files, sec, errors.Join(errs...)
+}
+
+// CheckFiles reads the files that the configuration names and parses the inputs
+// without running them.
+func (c Config) CheckFiles() error {
+	m := c.Mesh
+	m.KeyFile = c.keyFile()
+	return errors.Join(c.CheckInputs(), m.CheckKey())
+}
+
+// keyFile is the path of the mesh's key.
+func (c Config) keyFile() string {
+	if c.Mesh.KeyFile == "" {
+		return ""
+	}
+	return c.path(c.Mesh.KeyFile)
 }
 
 // CheckInputs parses the inputs without running them. Errors read

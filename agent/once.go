@@ -12,9 +12,7 @@ import (
 // not acknowledged when ctx ended is an error, and on disk where there is a
 // spool.
 func (a *Agent) Once(ctx context.Context) error {
-	if a.own != nil {
-		defer a.own.Close()
-	}
+	defer a.closeOwn()
 	defer a.self.close()
 	for _, r := range a.inputs.Once(ctx, time.Second) {
 		if r.Err != nil {

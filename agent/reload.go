@@ -65,6 +65,11 @@ func (a *Agent) reload(to Config) (telegraf.Change, error) {
 	if err != nil {
 		return none, fmt.Errorf("configure inputs:\n%w", hideIn(err, sec))
 	}
+	m, err := a.newMesh(&to)
+	if err != nil {
+		next.Discard()
+		return none, fmt.Errorf("configure agent: %w", err)
+	}
 	if err := a.prober.Reload(to.Probes); err != nil {
 		next.Discard()
 		return none, fmt.Errorf("configure probes: %w", err)
@@ -74,6 +79,7 @@ func (a *Agent) reload(to Config) (telegraf.Change, error) {
 	if host := to.hostLabels(); !slices.Equal(host, a.framer.Host()) {
 		a.framer.SetHost(host)
 	}
+	a.setMesh(m)
 	a.live.Store(&to)
 	return next.Change(), nil
 }

@@ -105,6 +105,9 @@ func (s *self) run(ctx context.Context) {
 			return
 		}
 		s.a.framer.Sink(s.round(next))
+		if r, some := s.a.meshFigures.Round(next); some {
+			s.a.framer.Sink(r)
+		}
 		if r, some := s.a.losses.round(next); some {
 			s.a.framer.Sink(r)
 			s.a.losses.report(time.Now())

@@ -141,3 +141,11 @@ func (f *Figures) Round(at int64) (telemetry.Round, bool) {
 	}
 	return telemetry.Round{Schema: telemetry.NewSchema(series), Time: at, Values: values}, true
 }
+
+// stopped clears what holds only while a mesh runs.
+func (f *Figures) stopped() {
+	f.on.Store(false)
+	for _, g := range []*atomic.Int64{&f.slot, &f.peers, &f.pairsWanted, &f.pairsCovered, &f.entries, &f.zones} {
+		g.Store(0)
+	}
+}

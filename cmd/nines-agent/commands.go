@@ -252,7 +252,7 @@ func checkFile(file string) error {
 	if err != nil {
 		return err
 	}
-	return cfg.CheckInputs()
+	return cfg.CheckFiles()
 }
 
 func newVersion(out io.Writer) *cobra.Command {

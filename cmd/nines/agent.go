@@ -162,7 +162,7 @@ func (l *localAgent) read() (agentSetup, error) {
 	}
 	c.GPUWorker = gpuworker.Command()
 	c.StateDir = filepath.Join(l.cfg.DataDir, "agent")
-	if err := c.CheckInputs(); err != nil {
+	if err := c.CheckFiles(); err != nil {
 		return agentSetup{}, err
 	}
 	s := agentSetup{cfg: c}

@@ -120,6 +120,7 @@ func (a *app) connect(ctx context.Context) error {
 		{Name: wire.TopicPartials, Partitions: t.PartialsPartitions, Retention: t.Retention.D(), MaxMessageBytes: 8 << 20},
 		{Name: wire.TopicCheckpoints, Compact: true},
 		{Name: wire.TopicRules, Compact: true},
+		{Name: wire.TopicRoster, Partitions: 16, Compact: true, Retention: 24 * time.Hour, Segment: time.Hour},
 		{Name: wire.TopicAlerts, Compact: true},
 		{Name: wire.TopicDeadLetter, Retention: 7 * 24 * time.Hour},
 	}

@@ -39,7 +39,7 @@ least once a minute: the minute before the first record is read for them too.`,
   nines cat nines.telemetry --follow --partition 0
   nines cat nines.partials --brokers kafka-1:9092 --from 1000 --count 5`,
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: []string{wire.TopicTelemetry, wire.TopicPartials, wire.TopicCheckpoints, wire.TopicRules, wire.TopicAlerts, wire.TopicDeadLetter},
+		ValidArgs: []string{wire.TopicTelemetry, wire.TopicPartials, wire.TopicCheckpoints, wire.TopicRules, wire.TopicRoster, wire.TopicAlerts, wire.TopicDeadLetter},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			err := o.with(cmd.Context(), log, func(client *bus.Client) error {
 				return failed(cat(cmd.Context(), client, args[0], &o, cmd.OutOrStdout()))

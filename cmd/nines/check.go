@@ -265,7 +265,7 @@ func kindOf(file string) (fileKind, error) {
 			if err != nil {
 				return err
 			}
-			return c.CheckInputs()
+			return c.CheckFiles()
 		}}, nil
 	case isTargets(file, data):
 		return fileKind{name: "probe targets", check: func(f string) error {

@@ -87,6 +87,39 @@ func (r *Reader) Fetch(ctx context.Context, maxWait time.Duration) (recs []Recor
 	return r.dec.records, nil
 }
 
+// Drain reads on to the partition's end, waiting for nothing, and calls each for
+// every record, which is valid during the call. It goes on behind a damaged
+// batch, which it logs. After another error the position is behind the last
+// record given.
+func (r *Reader) Drain(ctx context.Context, each func(rec *Record)) error {
+	for {
+		recs, err := r.Fetch(ctx, 0)
+		if r.skip(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for i := range recs {
+			each(&recs[i])
+		}
+		if r.offset >= r.highWater {
+			return nil
+		}
+	}
+}
+
+// skip goes on behind a damaged batch, if that is what the error says.
+func (r *Reader) skip(err error) bool {
+	var bad *ErrCorrupt
+	if !errors.As(err, &bad) {
+		return false
+	}
+	r.c.log.Error("skipping a damaged batch of a compacted topic", "err", err)
+	r.SeekTo(bad.Next)
+	return true
+}
+
 // ask puts the next response into rest.
 func (r *Reader) ask(ctx context.Context, maxWait time.Duration) error {
 	if r.offset >= r.highWater {

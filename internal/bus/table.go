@@ -54,38 +54,20 @@ func (t *Table) Load(ctx context.Context) error {
 }
 
 func (t *Table) read(ctx context.Context) (map[string]entry, int64, error) {
-	first, next, err := t.c.Offsets(ctx, t.topic, t.partition)
+	first, _, err := t.c.Offsets(ctx, t.topic, t.partition)
 	if err != nil {
 		return nil, 0, err
 	}
+	// What of a key was in a damaged batch is its older value, which is the best
+	// that is left.
 	entries := map[string]entry{}
 	r := t.c.Reader(t.topic, t.partition, first)
-	for r.Offset() < next {
-		recs, err := r.Fetch(ctx, time.Second)
-		if skipped := t.skip(r, err); skipped {
-			continue
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		for i := range recs {
-			apply(entries, string(recs[i].Key), recs[i].Value, recs[i].Offset)
-		}
+	err = r.Drain(ctx, func(rec *Record) { apply(entries, string(rec.Key), rec.Value, rec.Offset) })
+	if err != nil {
+		return nil, 0, err
 	}
 	maps.DeleteFunc(entries, func(_ string, e entry) bool { return e.value == nil })
 	return entries, r.Offset(), nil
-}
-
-// skip goes on behind a damaged batch: its keys keep their older values, which
-// is the best that is left.
-func (t *Table) skip(r *Reader, err error) bool {
-	var bad *ErrCorrupt
-	if !errors.As(err, &bad) {
-		return false
-	}
-	t.c.log.Error("skipping a damaged batch of a table", "err", err)
-	r.SeekTo(bad.Next)
-	return true
 }
 
 // apply returns whether the record is news.
@@ -153,7 +135,7 @@ func (t *Table) Run(ctx context.Context, onChange func(key string, value []byte)
 		if errors.As(err, &oor) {
 			err = t.reload(ctx, r, onChange)
 		}
-		if t.skip(r, err) {
+		if r.skip(err) {
 			continue
 		}
 		if err != nil {

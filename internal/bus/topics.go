@@ -21,8 +21,12 @@ type Topic struct {
 	// Compact keeps the last record of each key for ever instead of all
 	// records for a time.
 	Compact bool
-	// Retention is how long records are kept; 0 means the broker's default.
+	// Retention is how long records are kept; 0 means the broker's default, and for
+	// ever where Compact is set. With both, a key's last record is kept that long.
 	Retention time.Duration
+	// Segment is how long records gather before they can be compacted or dropped; 0
+	// means the broker's default, a week on Apache Kafka.
+	Segment time.Duration
 	// MaxMessageBytes bounds one batch; 0 means the broker's default.
 	MaxMessageBytes int
 }
@@ -35,13 +39,20 @@ func (t Topic) config() kafka.TopicConfig {
 	set := func(name, value string) {
 		out.ConfigEntries = append(out.ConfigEntries, kafka.ConfigEntry{ConfigName: name, ConfigValue: value})
 	}
-	if t.Compact {
+	if t.Segment > 0 {
+		set("segment.ms", strconv.FormatInt(t.Segment.Milliseconds(), 10))
+	}
+	switch {
+	case t.Compact && t.Retention > 0:
+		set("cleanup.policy", "compact,delete")
+		set("retention.ms", strconv.FormatInt(t.Retention.Milliseconds(), 10))
+	case t.Compact:
 		// Unlimited retention is implied by the policy on Apache Kafka, but a
 		// broker is free to apply its defaults to every topic.
 		set("cleanup.policy", "compact")
 		set("retention.ms", "-1")
 		set("retention.bytes", "-1")
-	} else {
+	default:
 		set("cleanup.policy", "delete")
 		if t.Retention > 0 {
 			set("retention.ms", strconv.FormatInt(t.Retention.Milliseconds(), 10))

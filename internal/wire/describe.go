@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -39,6 +40,8 @@ func Describe(topic string, key, value []byte, headers []Header, schemas Schemas
 		return describeRuleSet(key, value)
 	case TypeAlert:
 		return describeAlert(value)
+	case TypeRosterEntry:
+		return describeRosterEntry(key, value)
 	case TypeDeadLetter:
 		return describeDeadLetter(value, headers)
 	}
@@ -51,6 +54,8 @@ func typeIn(topic string, value []byte, headers []Header) string {
 	switch {
 	case t == "" && topic == TopicAlerts:
 		return TypeAlert
+	case t == "" && topic == TopicRoster:
+		return TypeRosterEntry
 	case t == "" && topic == TopicRules:
 		return TypeRuleSet
 	}
@@ -248,6 +253,22 @@ func describeRuleSet(key, value []byte) (string, any, error) {
 	}
 	text := fmt.Sprintf("rule set %q\n  %s", key, strings.TrimSpace(indented.String()))
 	return text, ruleSetDoc{TypeRuleSet, string(key), json.RawMessage(value)}, nil
+}
+
+type rosterDoc struct {
+	Type  string          `json:"type"`
+	Slot  string          `json:"slot"`
+	Entry json.RawMessage `json:"entry"`
+}
+
+// describeRosterEntry prints what an agent wrote, which is of agent/mesh.
+func describeRosterEntry(key, value []byte) (string, any, error) {
+	var line bytes.Buffer
+	if err := json.Compact(&line, value); err != nil {
+		text, _, err := describeForeign(value)
+		return fmt.Sprintf("roster %q: %s", key, text), rosterDoc{TypeRosterEntry, string(key), quote(value)}, err
+	}
+	return fmt.Sprintf("roster %q %s", key, line.String()), rosterDoc{TypeRosterEntry, string(key), json.RawMessage(value)}, nil
 }
 
 func quote(b []byte) json.RawMessage {

@@ -114,7 +114,7 @@ func FuzzDecodeCheckpoint(f *testing.F) {
 func FuzzDescribe(f *testing.F) {
 	var e Encoder
 	dead := DeadLetter{Topic: TopicTelemetry, Reason: "frame"}
-	for _, typ := range []string{"", TypeFrame, TypeTick, TypePartial, TypeCheckpoint, TypeRuleSet, TypeAlert, TypeDeadLetter} {
+	for _, typ := range []string{"", TypeFrame, TypeTick, TypePartial, TypeCheckpoint, TypeRuleSet, TypeRosterEntry, TypeAlert, TypeDeadLetter} {
 		f.Add(typ, []byte(`{"status":"firing","labels":{"alertname":"a"}}`))
 	}
 	f.Add(TypeFrame, e.AppendFrame(nil, hostFrame(), all))

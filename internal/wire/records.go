@@ -13,6 +13,7 @@ const (
 	TopicPartials    = "nines.partials"    // partials; Q partitions
 	TopicCheckpoints = "nines.checkpoints" // compacted: aggregate's state by source partition
 	TopicRules       = "nines.rules"       // compacted: rule sets by ID, and "current"
+	TopicRoster      = "nines.roster"      // compacted: where each host of the mesh listens, by zone and slot
 	TopicAlerts      = "nines.alerts"      // compacted, one partition: alert.Alert as JSON
 	TopicDeadLetter  = "nines.deadletter"  // what could not be decoded
 )
@@ -180,6 +181,8 @@ const (
 	TypeRuleSet    = "ruleset/1"
 	TypeAlert      = "alert/1"
 	TypeDeadLetter = "deadletter/1"
+	// TypeRosterEntry is a host of the mesh in its slot.
+	TypeRosterEntry = "roster/1"
 	// TypeReinjection marks a dead letter that was sent again.
 	TypeReinjection = "reinjection/1"
 )

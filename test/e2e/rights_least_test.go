@@ -150,7 +150,7 @@ func (g *guarded) need(a kafka.ACL, number int) (try func(*bus.Client) error, wa
 
 // alone is a topic for which no other right stands in, "" where there is none.
 func (g *guarded) alone(a kafka.ACL) string {
-	for _, name := range []string{ownRegion, wire.TopicTelemetry, wire.TopicCheckpoints, wire.TopicPartials, wire.TopicAlerts, wire.TopicDeadLetter, wire.TopicRules} {
+	for _, name := range []string{ownRegion, wire.TopicTelemetry, wire.TopicCheckpoints, wire.TopicPartials, wire.TopicAlerts, wire.TopicDeadLetter, wire.TopicRules, wire.TopicRoster} {
 		what := kafka.ACL{Principal: a.Principal, Operation: a.Operation, Kind: a.Kind, Name: name}
 		if a.Allows(what) && !g.others(a, what) {
 			return name

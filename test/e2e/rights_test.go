@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -101,11 +103,22 @@ func (g *guarded) collector(user string, roles ...string) (*daemon, *site) {
 func (g *guarded) runAgent() *daemon {
 	g.Helper()
 	file := filepath.Join(g.TempDir(), "agent.yaml")
-	text := fmt.Sprintf("agent: far-away\ntopic: %s\nlabels: {zone: z1, region: eu-de}\nself_interval: 1s\n", ownRegion) + g.section("agent-eu-de")
+	text := fmt.Sprintf("agent: far-away\ntopic: %s\nlabels: {zone: z1, region: eu-de}\nself_interval: 1s\nmesh: {listen: %q}\n", ownRegion, freeUDP(g.T)) + g.section("agent-eu-de")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		g.Fatal(err)
 	}
 	return launch(g.T, g.agent, "--config", file)
+}
+
+// freeUDP is an address that was free a moment ago.
+func freeUDP(t *testing.T) string {
+	t.Helper()
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().String()
 }
 
 // grant gives all that the documentation names.
@@ -190,10 +203,25 @@ func TestTheDocumentedRights(t *testing.T) {
 	t.Run("least", func(t *testing.T) { g.eachIsNeeded() })
 }
 
+// announced waits until the agent is in the mesh's roster.
+func (g *guarded) announced(root *bus.Client) {
+	g.Helper()
+	eventually(g.T, 60*time.Second, "the agent is in the roster", func() error {
+		n, err := root.Partitions(g.ctx, wire.TopicRoster)
+		for p := range n {
+			if _, next, err := root.Offsets(g.ctx, wire.TopicRoster, int32(p)); err != nil || next > 0 {
+				return err
+			}
+		}
+		return cmp.Or(err, errors.New("the roster is empty"))
+	})
+}
+
 // works waits until positions move in both groups and the ruler has the series of
 // the region's agent.
 func (g *guarded) works(root *bus.Client, page *site) {
 	g.Helper()
+	g.announced(root)
 	eventually(g.T, 60*time.Second, "the roles work", func() error {
 		for group, topic := range map[string]string{"nines-aggregate": ownRegion, "nines-evaluate": wire.TopicPartials, "nines-forward-victoria": ownRegion} {
 			if err := g.committed(root, group, topic); err != nil {
