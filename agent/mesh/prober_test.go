@@ -27,10 +27,16 @@ func (s *samples) sink(r telemetry.Round) {
 }
 
 // of returns the values of a series towards a peer, NaN where absent.
-func (s *samples) of(peer, name string) (out []float64) {
+func (s *samples) of(peer, name string) []float64 { return s.since(0, peer, name) }
+
+// since returns those of packets that were sent after a time, Unix ms.
+func (s *samples) since(at int64, peer, name string) (out []float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.rounds {
+		if r.Time < at {
+			continue
+		}
 		b := telemetry.Block{Absent: r.Absent}
 		for i, sr := range r.Schema.Series {
 			if sr.Name != name || sr.Labels.Get("peer") != peer {
