@@ -84,6 +84,13 @@ func (a *Agent) reload(to Config) (telegraf.Change, error) {
 	return next.Change(), nil
 }
 
+// NeedsRestart tells whether Reload would refuse a configuration, which is right
+// otherwise, with ErrRestart.
+func (a *Agent) NeedsRestart(to Config) bool {
+	to, err := to.withDefaults()
+	return err == nil && a.needsRestart(&to) != nil
+}
+
 // needsRestart names what a reload cannot change.
 func (a *Agent) needsRestart(to *Config) error {
 	now := a.cfg()

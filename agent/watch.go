@@ -71,6 +71,9 @@ func (a *Agent) WriteMetrics(w io.Writer) {
 	inputs := a.inputs.Stats()
 	series, _ := a.self.measure(inputs, nil, nil)
 	_, values := a.self.measure(inputs, nil, make([]float64, 0, len(series)))
+	if r, some := a.losses.round(a.clock.Now()); some {
+		series, values = slices.Concat(series, r.Schema.Series), slices.Concat(values, r.Values)
+	}
 	lines := map[string][]string{} // by name, since a name's lines stand together
 	for i, s := range series {
 		if _, twice := exported[s.Name]; twice && a.opt.Metrics != nil || values[i] != values[i] {

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -21,9 +19,10 @@ import (
 	"nines/internal/service"
 )
 
-// localAgent is the agent that `nines up` runs. A changed configuration takes
-// effect by a new boot of the agent in the same process: the old one sends what
-// it has and ends, the new one begins.
+// localAgent is the agent that `nines up` runs. It takes a changed configuration
+// up while it runs. Only what cannot change within a boot (agent.ErrRestart)
+// takes a new boot in the same process: the old one sends what it has and ends,
+// the new one begins.
 type localAgent struct {
 	cfg    *Config
 	client *bus.Client
@@ -37,13 +36,14 @@ type localAgent struct {
 	now agentSetup
 }
 
-// agentSetup is a configuration and the text of the input files it names.
+// agentSetup is a configuration, and the text of it and of all files that it
+// names, secrets among them.
 type agentSetup struct {
-	cfg    agent.Config
-	inputs []byte
+	cfg  agent.Config
+	text string
 }
 
-// change asks for a new boot; done gets its result.
+// change asks for another configuration; done gets its result.
 type change struct {
 	to   agentSetup
 	done chan error
@@ -90,26 +90,51 @@ func (l *localAgent) part(partitions int) service.Part {
 // run runs one boot after the other until ctx ends or one fails.
 func (l *localAgent) run(ctx context.Context) error {
 	for {
-		bctx, stop := context.WithCancel(ctx)
-		ended := make(chan error, 1)
-		go func() { ended <- l.boot.Run(bctx) }()
-		select {
-		case err := <-ended:
-			stop()
+		c, err := l.runBoot(ctx)
+		if c == nil {
 			return err
-		case c := <-l.next:
-			stop()
-			if err := <-ended; err != nil {
-				c.done <- err
-				return err
-			}
-			err := l.replace(c.to)
-			c.done <- err
-			if l.boot == nil {
-				return err
-			}
+		}
+		if err == nil {
+			err = l.replace(c.to)
+		}
+		c.done <- err
+		if err != nil && (ctx.Err() != nil || l.boot == nil) {
+			return err
 		}
 	}
+}
+
+// runBoot runs the boot until it ends, or until a change needs another: then it
+// returns that change.
+func (l *localAgent) runBoot(ctx context.Context) (*change, error) {
+	bctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- l.boot.Run(bctx) }()
+	for {
+		select {
+		case err := <-ended:
+			return nil, err
+		case c := <-l.next:
+			if !l.boot.NeedsRestart(c.to.cfg) {
+				c.done <- l.take(c.to)
+				continue
+			}
+			stop()
+			return &c, <-ended
+		}
+	}
+}
+
+// take takes a changed configuration up within the boot.
+func (l *localAgent) take(to agentSetup) error {
+	if err := l.boot.Reload(to.cfg); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now = to
+	return nil
 }
 
 // replace makes the next boot, of the old configuration where the new one fails.
@@ -166,15 +191,8 @@ func (l *localAgent) read() (agentSetup, error) {
 		return agentSetup{}, err
 	}
 	s := agentSetup{cfg: c}
-	for _, name := range c.InputsFiles {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(c.Dir, name)
-		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return agentSetup{}, fmt.Errorf("read inputs: %w", err)
-		}
-		s.inputs = slices.Concat(s.inputs, []byte(name), []byte{0}, bytes.TrimSpace(text), []byte{0})
+	if l.cfg.Agent != "" {
+		s.text = agent.Fingerprint(l.cfg.Agent)
 	}
 	own := func(j probe.Job) bool { return strings.HasPrefix(j.Name, "nines") }
 	if !slices.ContainsFunc(c.Probes.Jobs, own) {
