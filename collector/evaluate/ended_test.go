@@ -55,6 +55,7 @@ func TestALaggingPartitionKeepsItsRules(t *testing.T) {
 	f.apply(1, epoch+70_000, f.bin("b", epoch+70_300, 1))
 	f.set = now
 	f.apply(0, epoch+190_000)
+	f.seconds(190, 252) // the hard bound counts from the jump
 	f.wantSlot("as long as it is counted", 1, sla.Unknown, 1, 1, 1)
 	f.wantLastGroup(epoch, epoch+2*minute)
 }

@@ -90,8 +90,8 @@ type State struct {
 	logTime  int64 // greatest of the sources'
 	turned   int64 // the second of log time that was last looked at as a whole
 	// awake is the log time of the last jump: silence before it is the
-	// collector's own.
-	awake int64
+	// collector's own. Asleep is the log time before it.
+	awake, asleep int64
 	// orphansAt is the log time at which alerts that no group stands for any
 	// more are resolved; 0 where there can be none.
 	orphansAt int64
@@ -300,7 +300,7 @@ func (s *State) passTime(t int64) {
 		for _, r := range s.regions {
 			r.seen = max(r.seen, t)
 		}
-		s.awake = t
+		s.asleep, s.awake = s.logTime, t
 	}
 	s.logTime = t
 }
@@ -387,7 +387,9 @@ func (s *State) add(p *wire.Partial) error {
 }
 
 // Closed returns the time up to which bins are closed: every partition has
-// passed it by the lateness bound, or the foremost by the hard bound.
+// passed it by the lateness bound, or the foremost by the hard bound. After a
+// jump of log time that begins anew: the first partition has caught up, and the
+// others are about to; what they bring would restate every slot.
 func (s *State) Closed() int64 {
 	low := s.logTime
 	for _, p := range s.sources {
@@ -396,7 +398,11 @@ func (s *State) Closed() int64 {
 	if int32(len(s.sources)) < s.expected {
 		low = 0
 	}
-	return max(low-s.cfg.Lateness, s.logTime-s.cfg.HardBound)
+	foremost := s.logTime
+	if s.logTime-s.awake <= s.cfg.HardBound {
+		foremost = s.asleep
+	}
+	return max(low-s.cfg.Lateness, foremost-s.cfg.HardBound)
 }
 
 // turn does what is due once a second of log time.

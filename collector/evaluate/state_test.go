@@ -223,6 +223,32 @@ func TestAStalledPartition(t *testing.T) {
 	f.wantSlot("then it restates", 0, sla.Unknown, 60, 61, 2)
 }
 
+// After an outage one partition has caught up before the other: what that brings
+// restates nothing, unless it takes longer than the hard bound.
+func TestPartitionsThatCatchUpApart(t *testing.T) {
+	f := newFixture(t, 2, down(1, 1).set())
+	f.apply(1, epoch)
+	f.seconds(0, 30, 1)
+	f.apply(0, epoch+600_000)
+	f.wantSlot("the other partition is about to come", 0, sla.Open, 30, 30, 0)
+	for s := int64(30); s < 60; s++ {
+		f.apply(1, epoch+s*1000+500, f.bin("a", epoch+s*1000, 1))
+	}
+	f.apply(1, epoch+600_500)
+	f.seconds(601, 602)
+	f.wantSlot("it came", 0, sla.Good, 60, 60, 1)
+	f.wantSlot("nobody measured meanwhile", 1, sla.Unknown, 0, 0, 1)
+
+	f = newFixture(t, 2, down(1, 1).set())
+	f.apply(1, epoch)
+	f.seconds(0, 30, 1)
+	f.apply(0, epoch+600_000)
+	f.seconds(601, 660)
+	f.wantSlot("it may still come", 0, sla.Open, 30, 30, 0)
+	f.seconds(660, 662)
+	f.wantSlot("but not for ever", 0, sla.Unknown, 30, 30, 1)
+}
+
 func TestSilenceIsUnknown(t *testing.T) {
 	f := newFixture(t, 1, down(1, 1).set())
 	f.seconds(0, 60, 1)

@@ -1,11 +1,14 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"nines/internal/alert"
@@ -242,25 +245,53 @@ func (w *writer) putUnplaced(b *Batch) error {
 // putAgents adds to the agents' counts. The newest list of an agent carries its
 // labels and skew.
 func (w *writer) putAgents(b *Batch) error {
-	for i := range b.Agents {
-		a := &b.Agents[i]
-		host, err := encodeLabels(a.Host)
-		if err != nil {
-			return err
-		}
-		err = w.exec(`INSERT INTO agents (agent, boot, host, frames, samples, repeats, gap_frames, last_seq, newest, skew, first_seen, last_seen)
-			VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)
-			ON CONFLICT (agent, boot) DO UPDATE SET host = excluded.host,
+	ins := w.bulk(`INSERT INTO agents (agent, boot, host, frames, samples, repeats, gap_frames, last_seq, newest, skew, first_seen, last_seen) VALUES `,
+		` ON CONFLICT (agent, boot) DO UPDATE SET host = excluded.host,
 				frames = agents.frames + excluded.frames, samples = agents.samples + excluded.samples,
 				repeats = agents.repeats + excluded.repeats,
 				last_seq = CASE WHEN excluded.last_seq > agents.last_seq THEN excluded.last_seq ELSE agents.last_seq END,
 				newest = CASE WHEN excluded.newest > agents.newest THEN excluded.newest ELSE agents.newest END,
-				skew = excluded.skew, last_seen = excluded.last_seen`,
-			a.Agent, int64(a.Boot), host, int64(a.Frames), int64(a.Samples), int64(a.Repeats),
-			int64(a.LastSeq), a.Newest, a.Skew, b.LogTime, b.LogTime)
+				skew = excluded.skew, last_seen = excluded.last_seen`, 12)
+	for _, a := range w.mergeAgents(b.Agents) {
+		host, err := encodeLabels(a.Host)
 		if err != nil {
 			return fmt.Errorf("agent %s: %w", a.Agent, err)
 		}
+		err = ins.add(a.Agent, int64(a.Boot), host, int64(a.Frames), int64(a.Samples), int64(a.Repeats), 0,
+			int64(a.LastSeq), a.Newest, a.Skew, b.LogTime, b.LogTime)
+		if err != nil {
+			return fmt.Errorf("agents up to %s: %w", a.Agent, err)
+		}
 	}
-	return nil
+	return ins.flush()
+}
+
+// mergeAgents returns what the lists of agents together say of each, in the order
+// of their names: a batch has several where evaluation catches up, and one
+// statement must not name a row twice.
+func (w *writer) mergeAgents(lists []wire.AgentSeen) []wire.AgentSeen {
+	type key struct {
+		agent string
+		boot  uint64
+	}
+	at := make(map[key]int, len(lists))
+	out := make([]wire.AgentSeen, 0, len(lists))
+	for _, a := range lists {
+		a.Agent = w.l.dialect.stored(a.Agent)
+		k := key{a.Agent, a.Boot}
+		i, again := at[k]
+		if !again {
+			at[k] = len(out)
+			out = append(out, a)
+			continue
+		}
+		have := &out[i]
+		a.Frames, a.Samples, a.Repeats = a.Frames+have.Frames, a.Samples+have.Samples, a.Repeats+have.Repeats
+		a.LastSeq, a.Newest = max(a.LastSeq, have.LastSeq), max(a.Newest, have.Newest)
+		*have = a
+	}
+	slices.SortFunc(out, func(a, b wire.AgentSeen) int {
+		return cmp.Or(strings.Compare(a.Agent, b.Agent), cmp.Compare(a.Boot, b.Boot))
+	})
+	return out
 }

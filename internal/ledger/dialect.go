@@ -127,3 +127,11 @@ func (d *dialect) storable(args []any) []any {
 	}
 	return args
 }
+
+// stored returns the text as the database stores it.
+func (d *dialect) stored(s string) string {
+	if d.text == nil {
+		return s
+	}
+	return d.text(s)
+}

@@ -20,9 +20,10 @@ const groupsPerPartition = 1 << 24
 // knownGroups are the groups of one partition as its claim has seen them. It
 // belongs to the writer: only the goroutine in a write transaction touches it.
 type knownGroups struct {
-	epoch  uint64
-	next   int64 // id of the next new group
-	groups map[wire.GroupKey]*knownGroup
+	partition int32
+	epoch     uint64
+	next      int64 // id of the next new group
+	groups    map[wire.GroupKey]*knownGroup
 }
 
 type knownGroup struct {
@@ -52,7 +53,7 @@ func (w *writer) knownFor(c *Claim) (*knownGroups, error) {
 }
 
 func (w *writer) loadKnown(c *Claim) (*knownGroups, error) {
-	k := &knownGroups{epoch: c.Epoch, groups: map[wire.GroupKey]*knownGroup{}}
+	k := &knownGroups{partition: c.Partition, epoch: c.Epoch, groups: map[wire.GroupKey]*knownGroup{}}
 	first := int64(c.Partition) * groupsPerPartition
 	err := w.row(`SELECT COALESCE(MAX(id), ?) FROM groups WHERE id >= ? AND id < ?`,
 		first, first, first+groupsPerPartition).Scan(&k.next)
@@ -70,45 +71,62 @@ func (w *writer) loadKnown(c *Claim) (*knownGroups, error) {
 	})
 }
 
-// putGroups writes groups that are new or changed.
+// putGroups writes groups that are new or changed. What is not known here is new
+// where no other partition has groups, as nearly always, and is not looked for.
 func (w *writer) putGroups(known *knownGroups, groups []Group) error {
+	alone := false
+	if slices.ContainsFunc(groups, func(g Group) bool { return known.groups[g.Key] == nil }) {
+		var others bool
+		if err := w.row(`SELECT EXISTS (SELECT 1 FROM groups WHERE partition <> ?)`, known.partition).Scan(&others); err != nil {
+			return err
+		}
+		alone = !others
+	}
+	ins := w.bulk(insertGroup, ``, 8)
 	for i := range groups {
 		g := &groups[i]
-		if have := known.groups[g.Key]; have != nil && have.same(g) {
+		have := known.groups[g.Key]
+		if have != nil && have.same(g) {
 			continue
 		}
-		id, err := w.putGroup(known, g)
+		id, err := w.putGroup(known, g, ins, alone && have == nil)
 		if err != nil {
 			return fmt.Errorf("group %s: %w", g.Labels, err)
 		}
 		known.groups[g.Key] = &knownGroup{id: id, Group: *g}
 	}
-	return nil
+	return ins.flush()
 }
 
 func (k *knownGroup) same(g *Group) bool {
 	return slices.Equal(k.Labels, g.Labels) && k.Partition == g.Partition && k.Customer == g.Customer && k.FirstSlot == g.FirstSlot && k.Retired == g.Retired
 }
 
-func (w *writer) putGroup(known *knownGroups, g *Group) (id int64, err error) {
+// putGroup writes a group. One that is new for certain is written with others.
+func (w *writer) putGroup(known *knownGroups, g *Group, ins *bulk, isNew bool) (id int64, err error) {
 	labels, err := encodeLabels(g.Labels)
 	if err != nil {
 		return 0, err
 	}
-	err = w.row(`SELECT id FROM groups WHERE stream = ? AND labels_hash = ?`, g.Key.Stream, int64(g.Key.Labels)).Scan(&id)
-	switch {
-	case err == nil: // known, perhaps of another partition
-		return id, w.exec(`UPDATE groups SET labels = ?, partition = ?, customer = ?, first_slot = ?, retired = ? WHERE id = ?`,
-			labels, g.Partition, g.Customer, g.FirstSlot, g.Retired, id)
-	case !errors.Is(err, sql.ErrNoRows):
-		return 0, err
+	if !isNew {
+		if err := ins.flush(); err != nil {
+			return 0, err
+		}
+		err = w.row(`SELECT id FROM groups WHERE stream = ? AND labels_hash = ?`, g.Key.Stream, int64(g.Key.Labels)).Scan(&id)
+		if err == nil { // known, perhaps of another partition
+			return id, w.exec(`UPDATE groups SET labels = ?, partition = ?, customer = ?, first_slot = ?, retired = ? WHERE id = ?`,
+				labels, g.Partition, g.Customer, g.FirstSlot, g.Retired, id)
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return 0, err
+		}
 	}
 	id = known.next
 	known.next++
-	return id, w.exec(`INSERT INTO groups (id, stream, labels_hash, labels, partition, customer, first_slot, retired)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		id, g.Key.Stream, int64(g.Key.Labels), labels, g.Partition, g.Customer, g.FirstSlot, g.Retired)
+	return id, ins.add(id, g.Key.Stream, int64(g.Key.Labels), labels, g.Partition, g.Customer, g.FirstSlot, g.Retired)
 }
+
+const insertGroup = `INSERT INTO groups (id, stream, labels_hash, labels, partition, customer, first_slot, retired) VALUES `
 
 const selectGroups = `SELECT id, stream, labels_hash, labels, partition, customer, first_slot, retired FROM groups`
 
