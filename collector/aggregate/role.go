@@ -195,6 +195,9 @@ func (o *owner) keep(ctx context.Context) {
 }
 
 func (o *owner) run(ctx context.Context) error {
+	for _, s := range o.sinks {
+		s.drop() // of what failed; it comes again
+	}
 	if err := o.restore(ctx); err != nil {
 		return err
 	}
@@ -226,7 +229,7 @@ func (o *owner) run(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := o.letters.Send(ctx); err != nil {
+		if err := errors.Join(o.flush(ctx), o.letters.Send(ctx)); err != nil {
 			return err
 		}
 		o.state.Seen(reader.Offset())
@@ -242,7 +245,7 @@ func (o *owner) lost(ctx context.Context, next int64) error {
 			return err
 		}
 	}
-	return nil
+	return o.flush(ctx)
 }
 
 // watch keeps the log time of the partition, and says when clocks disagree.
@@ -304,39 +307,6 @@ func (o *owner) take(ctx context.Context, rec *bus.Record) (Outcome, error) {
 	return out, nil
 }
 
-// sink is a partition of nines.partials, with memory for the next partial.
-type sink struct {
-	*bus.Producer
-	enc wire.PartialEncoder
-	buf []byte
-}
-
-// publish sends the partial to every partition of nines.partials and returns
-// when all have it. The partial's memory goes back to the state.
-func (o *owner) publish(ctx context.Context, p *wire.Partial) error {
-	parts := Split(p, int32(len(o.sinks)))
-	errs := make([]error, len(parts))
-	var wg sync.WaitGroup
-	for i, part := range parts {
-		send := func() { errs[i] = o.sinks[i].send(ctx, part) }
-		if i == len(parts)-1 {
-			send()
-		} else {
-			wg.Go(send)
-		}
-	}
-	wg.Wait()
-	o.state.Recycle(p)
-	return errors.Join(errs...)
-}
-
-func (s *sink) send(ctx context.Context, p *wire.Partial) error {
-	s.buf = s.enc.Append(s.buf[:0], p)
-	rec := bus.Record{Value: s.buf, Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypePartial)}}}
-	_, err := s.ProduceRetry(ctx, func() []bus.Record { return []bus.Record{rec} })
-	return err
-}
-
 // bury adds a record that could not be used to the letters.
 func (o *owner) bury(ctx context.Context, rec *bus.Record, why *wire.DeadLetter) error {
 	why.Topic, why.Partition, why.Offset = o.topic, o.partition, rec.Offset
@@ -373,7 +343,7 @@ func (o *owner) tick(ctx context.Context, incarnation uint64) {
 // checkpoint writes the state over the checkpoint before the last, then commits
 // the position.
 func (o *owner) checkpoint(ctx context.Context, last uint32) error {
-	if err := o.letters.Send(ctx); err != nil {
+	if err := errors.Join(o.flush(ctx), o.letters.Send(ctx)); err != nil {
 		return err
 	}
 	data, err := o.state.Checkpoint(last)

@@ -25,8 +25,12 @@ import (
 const Group = "nines-evaluate"
 
 const (
-	fetchWait      = 500 * time.Millisecond
-	commitEvery    = time.Second
+	fetchWait   = 500 * time.Millisecond
+	commitEvery = time.Second
+	// While log time is behind by more than commitBehind, nobody waits for the
+	// ledger, and a transaction holds more.
+	commitBehind   = 30 * time.Second
+	commitSeldom   = 5 * time.Second
 	heartbeatEvery = 5 * time.Second
 	retryWait      = time.Second
 	// fencedWait is how long an owner that another one fenced off keeps away
@@ -384,11 +388,15 @@ func (o *owner) publish(ctx context.Context, alerts []alert.Alert) error {
 	return err
 }
 
-// commitDue commits once a second. While the ledger cannot be written (a full
+// commitDue commits once a second, and less often while it catches up. While the ledger cannot be written (a full
 // disk), reading and alerting go on for failingBound; then reading waits, so
 // that what is kept in memory has a bound. Nothing is lost either way.
 func (o *owner) commitDue(ctx context.Context) error {
-	if time.Since(o.committed) < commitEvery || o.pending == nil && o.state.Offset() == o.claim.Offset {
+	every := commitEvery
+	if o.pending == nil && time.Now().UnixMilli()-o.state.LogTime() > commitBehind.Milliseconds() {
+		every = commitSeldom
+	}
+	if time.Since(o.committed) < every || o.pending == nil && o.state.Offset() == o.claim.Offset {
 		return nil
 	}
 	if o.pending != nil && time.Since(o.failing) > failingBound {
