@@ -144,8 +144,8 @@ func detectTimes(run int, by map[string]collector.Detection) float64 {
 	return min(p50(collector.PromDefaults), p50(collector.VictoriaAsIs)) / p50(collector.NinesShipped)
 }
 
-// DetectFleetP99Seconds is how long it takes from the fault of a host or zone to
-// webhooks that have told of all its hosts, among 10,000 hosts.
+// DetectFleetP99Seconds is how long it takes from the fault of a host or zone to a
+// webhook, among 10,000 hosts.
 func (s suite) DetectFleetP99Seconds() benchmark {
 	return s.side.detections("detect_fleet_p99_seconds", "s", lower, 2, (*collector.Session).DetectFleet, detectP99)
 }

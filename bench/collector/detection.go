@@ -18,9 +18,11 @@ type Detection struct {
 	// Seconds are sorted, +Inf for a fault that it never told of, by run.
 	Seconds [][]float64
 	Shown   []string
+	// Whole are the seconds until all hosts of a zone were told of, sorted.
+	Whole []float64
 	// Cores are CPU seconds a second of all its processes, Late is what it could
-	// not do in time, and False how many hosts it told of that were well: in front
-	// of a fleet only.
+	// not do in time, and False how many hosts it told of that were well. All of them
+	// in front of a fleet only.
 	Cores float64
 	Late  string
 	False int

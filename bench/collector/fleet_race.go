@@ -45,8 +45,8 @@ type fleetRace struct {
 }
 
 // DetectFleet lets hosts and zones of a fleet fail, fleetFaults in each run, and
-// returns how long each contestant took to tell of all hosts of each. It is done
-// once for all runs.
+// returns how long each contestant took to tell of each. It is done once for all
+// runs.
 func (s *Session) DetectFleet(ctx context.Context, runs int) ([]Detection, error) {
 	if s.detectedFleet != nil {
 		return s.detectedFleet, nil
@@ -137,7 +137,7 @@ func (r *fleetRace) nines(ctx context.Context, to *watcher) error {
 	to.late = func(ctx context.Context) (string, error) {
 		lag, err := lags(ctx, metrics)
 		worst = max(worst, lag)
-		return fmt.Sprintf("at most %.1f s behind the log", worst), err
+		return fmt.Sprintf("at most %.1f s behind the log, frames left up to %.1f s late", worst, float64(r.town.late.Load())/1e3), err
 	}
 	return nil
 }
@@ -215,6 +215,7 @@ func (r *fleetRace) fail(ctx context.Context, all []*watcher) ([]Detection, erro
 		out[i] = Detection{Contestant: c.name, What: c.what, Shown: c.shown}
 		before[i] = c.cpu()
 	}
+	r.town.late.Store(0)
 	began := time.Now()
 	tick := time.NewTicker(fleetGap)
 	defer tick.Stop()
@@ -240,9 +241,6 @@ func (r *fleetRace) fail(ctx context.Context, all []*watcher) ([]Detection, erro
 		out[i].Cores = (c.cpu() - before[i]).Seconds() / time.Since(began).Seconds()
 		ps = append(ps, c.ps...)
 	}
-	if late := r.town.late.Load(); late > 500 {
-		return nil, fmt.Errorf("the fleet's frames left up to %d ms late: this machine is too busy to time anybody", late)
-	}
 	last := time.Now()
 	if err := program.Until(ctx, "everybody has told", ps, func() (bool, error) { return r.toldAll(all) || time.Since(last) > forgiven, nil }); err != nil {
 		return nil, err
@@ -256,7 +254,7 @@ func (r *fleetRace) fail(ctx context.Context, all []*watcher) ([]Detection, erro
 func (r *fleetRace) toldAll(all []*watcher) bool {
 	for _, c := range all {
 		for _, f := range r.faults {
-			if _, ok := r.told(c, f); !ok {
+			if _, _, ok := r.told(c, f); !ok {
 				return false
 			}
 		}
@@ -264,18 +262,22 @@ func (r *fleetRace) toldAll(all []*watcher) bool {
 	return true
 }
 
-// told returns when the last host of a fault was told of.
-func (r *fleetRace) told(c *watcher, f *fault) (last time.Time, ok bool) {
-	for _, i := range f.hosts {
+// told returns when the first and the last host of a fault were told of; it is not
+// ok before all are.
+func (r *fleetRace) told(c *watcher, f *fault) (first, last time.Time, ok bool) {
+	for n, i := range f.hosts {
 		at, ok := r.hooks.told(c.name, r.town.hosts[i].name)
 		if !ok {
-			return last, false
+			return first, last, false
+		}
+		if n == 0 || at.Before(first) {
+			first = at
 		}
 		if at.After(last) {
 			last = at
 		}
 	}
-	return last, true
+	return first, last, true
 }
 
 // result fills in how long each fault took, run by run, and counts the hosts that
@@ -284,15 +286,19 @@ func (r *fleetRace) result(c *watcher, d *Detection) {
 	for run := range r.runs {
 		var took []float64
 		for _, f := range r.faults[run*fleetFaults : (run+1)*fleetFaults] {
-			seconds := math.Inf(1)
-			if at, ok := r.told(c, f); ok {
-				seconds = at.Sub(f.at).Seconds()
+			seconds, whole := math.Inf(1), math.Inf(1)
+			if first, last, ok := r.told(c, f); ok {
+				seconds, whole = first.Sub(f.at).Seconds(), last.Sub(f.at).Seconds()
 			}
 			took = append(took, seconds)
+			if f.zone != "" {
+				d.Whole = append(d.Whole, whole)
+			}
 		}
 		slices.Sort(took)
 		d.Seconds = append(d.Seconds, took)
 	}
+	slices.Sort(d.Whole)
 	for i := range r.town.hosts {
 		at, ok := r.hooks.told(c.name, r.town.hosts[i].name)
 		if since := r.town.failed[i].Load(); ok && (since == 0 || at.UnixMilli() < since) {
@@ -300,8 +306,8 @@ func (r *fleetRace) result(c *watcher, d *Detection) {
 		}
 	}
 	v := d.all()
-	fmt.Fprintf(r.s.o.Log, "fleet: %-22s p50 %6.2f s, p99 %6.2f s, max %6.2f s, %.2f cores, %s, %d false\n",
-		d.Contestant, Percentile(v, 0.5), Percentile(v, 0.99), v[len(v)-1], d.Cores, d.Late, d.False)
+	fmt.Fprintf(r.s.o.Log, "fleet: %-22s p50 %6.2f s, p99 %6.2f s, max %6.2f s, whole zones %6.2f s, %.2f cores, %s, %d false\n",
+		d.Contestant, Percentile(v, 0.5), Percentile(v, 0.99), v[len(v)-1], d.Whole[len(d.Whole)-1], d.Cores, d.Late, d.False)
 }
 
 // fleetDetections tells them.
@@ -309,12 +315,12 @@ func (s *Session) fleetDetections(b *strings.Builder) {
 	if len(s.detectedFleet) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "## From fault to webhook, %d hosts\n\nEach host is probed every second from %d others in other zones. A host fails, five times a run, and then a whole zone, each %s after the one before; their agents fail with them. Seconds until webhooks have told of every host of a fault. Cores are CPU seconds a second while that goes on; who looks each second runs alone, the two at their defaults together. False are hosts that were told of and had not failed.\n\n",
+	fmt.Fprintf(b, "## From fault to webhook, %d hosts\n\nEach host is probed every second from %d others in other zones. A host fails, five times a run, and then a whole zone, each %s after the one before; their agents fail with them. Seconds until a webhook tells of the fault, and at most until webhooks have told of every host of a zone. Cores are CPU seconds a second while that goes on; who looks each second runs alone, the two at their defaults together. False are hosts that were told of and had not failed.\n\n",
 		s.o.Fleet, vantages, fleetGap)
-	b.WriteString("| contestant | how it looks | p50 | p99 | max | faults | cores | kept up | false |\n|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| contestant | how it looks | p50 | p99 | max | whole zone, max | faults | cores | kept up | false |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, d := range s.detectedFleet {
 		v := d.all()
-		fmt.Fprintf(b, "| %s | %s | %.2f | %.2f | %.2f | %d | %.2f | %s | %d |\n", d.Contestant, d.What, Percentile(v, 0.5), Percentile(v, 0.99), v[len(v)-1], len(v), d.Cores, d.Late, d.False)
+		fmt.Fprintf(b, "| %s | %s | %.2f | %.2f | %.2f | %.2f | %d | %.2f | %s | %d |\n", d.Contestant, d.What, Percentile(v, 0.5), Percentile(v, 0.99), v[len(v)-1], d.Whole[len(d.Whole)-1], len(v), d.Cores, d.Late, d.False)
 	}
 	everyFault(b, s.detectedFleet)
 }

@@ -212,8 +212,9 @@ func (t *town) send(ctx context.Context, client *bus.Client, p int32) error {
 				schemas[i] = t.schemas(i)
 			}
 			fr := t.frame(i, schemas[i], ms, second+1, dice)
+			describe := second == 0 || second%60 == i%60
 			recs = append(recs, bus.Record{Key: []byte(h.name), Headers: header(wire.TypeFrame),
-				Value: enc.AppendFrame(nil, fr, func(uint64) bool { return second%60 == 0 })})
+				Value: enc.AppendFrame(nil, fr, func(uint64) bool { return describe })})
 		}
 		if len(recs) == 0 {
 			continue

@@ -138,10 +138,10 @@ func TestFramesAndPagesShowTheSameFaults(t *testing.T) {
 
 func TestTheReportTellsOfTheFleet(t *testing.T) {
 	s := New(Options{Root: "../.."})
-	s.detectedFleet = []Detection{{Contestant: "watcher", What: "looks", Seconds: [][]float64{{1, 2}, {3, math.Inf(1)}}, Cores: 0.5, Late: "never", False: 3}}
+	s.detectedFleet = []Detection{{Contestant: "watcher", What: "looks", Seconds: [][]float64{{1, 2}, {3, math.Inf(1)}}, Whole: []float64{4, 5}, Cores: 0.5, Late: "never", False: 3}}
 	var b strings.Builder
 	s.fleetDetections(&b)
-	for _, want := range []string{"10000 hosts", "| watcher | looks | 2.00 | +Inf | +Inf | 4 | 0.50 | never | 3 |", "2: 3.00 +Inf"} {
+	for _, want := range []string{"10000 hosts", "| watcher | looks | 2.00 | +Inf | +Inf | 5.00 | 4 | 0.50 | never | 3 |", "2: 3.00 +Inf"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, b.String())
 		}

@@ -114,6 +114,10 @@ type State struct {
 	// doubted is the log time until which a schema that is new here may have been
 	// sent before; see Doubt.
 	doubted int64
+	// strikes are of the vantage points that find something failing. urgent says
+	// that the record being applied brought one that matters.
+	strikes map[*cell]strike
+	urgent  bool
 	// unjudged says that it brought histograms of which nothing was said yet.
 	unjudged bool
 }
@@ -191,6 +195,7 @@ func NewState(source, sources int32, incarnation uint64, pos int64, rules Rules)
 		scales:    map[string]*scale{},
 		sketches:  map[sketchKey]*sketch{},
 		regions:   map[string]*region{},
+		strikes:   map[*cell]strike{},
 		counted:   &wire.CountOrder{},
 	}
 	s.decoder.Unneeded = s.unneeded
@@ -218,6 +223,9 @@ type Outcome struct {
 	Checkpoint bool
 	// Dead is set when the record could not be used.
 	Dead *wire.DeadLetter
+	// Urgent says that a vantage point found something failing that it had not
+	// before, or not often enough: the sooner the next tick, the sooner its alert.
+	Urgent bool
 }
 
 // Apply takes the record at offset. Typ is its type header, or "" where it has
@@ -269,6 +277,7 @@ func (s *State) lose(offset int64) {
 // settle moves on after the record at offset, and cuts where it is time to.
 func (s *State) settle(offset int64, out *Outcome) {
 	s.advance(offset)
+	out.Urgent, s.urgent = s.urgent, false
 	if s.sinceCut++; s.sinceCut >= cutEvery || s.bins >= cutBins {
 		out.Partial = s.cut(false)
 	}

@@ -25,6 +25,9 @@ func (s *State) sample(fd *feed, t int64, v float64) {
 		}
 		return
 	}
+	if fd.cell.vantage != "" && fd.role == roleSample {
+		s.struck(fd.cell, good < total)
+	}
 	if st.def.Histogram {
 		s.sketchOf(fd.cell, t-mod(t, st.def.Rule.Length)).Observe(v)
 	}

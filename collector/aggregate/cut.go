@@ -262,6 +262,7 @@ func (s *State) forget() {
 		}
 	}
 	s.foreign.forget(s.logTime)
+	s.forgetStrikes()
 	if s.logTime >= s.swept+sweepEvery {
 		s.sweep()
 	}

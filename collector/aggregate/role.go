@@ -23,7 +23,6 @@ import (
 const Group = "nines-aggregate"
 
 const (
-	tickEvery = 250 * time.Millisecond
 	fetchWait = 500 * time.Millisecond
 	retryWait = time.Second
 	// growthWatch is how soon a partition that was added finds an owner.
@@ -167,8 +166,10 @@ type owner struct {
 	// letters are the dead ones of the last fetch, which are stored before the
 	// position passes them.
 	letters *deadletter.Batch
-	log     *slog.Logger
-	set     uint64 // number of the next checkpoint
+	// urgent asks for a tick now.
+	urgent chan struct{}
+	log    *slog.Logger
+	set    uint64 // number of the next checkpoint
 	// checkpointed is when the last one was written.
 	checkpointed time.Time
 	warned       map[string]bool
@@ -201,7 +202,7 @@ func (o *owner) run(ctx context.Context) error {
 	if err := o.restore(ctx); err != nil {
 		return err
 	}
-	o.letters = deadletter.NewBatch(o.o.Client)
+	o.letters, o.urgent = deadletter.NewBatch(o.o.Client), make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -263,6 +264,9 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 	if err != nil {
 		return err
 	}
+	if out.Urgent {
+		o.hurry(time.Now().UnixMilli())
+	}
 	if out.Dead != nil {
 		if err := o.bury(ctx, rec, out.Dead); err != nil {
 			return err
@@ -312,32 +316,6 @@ func (o *owner) bury(ctx context.Context, rec *bus.Record, why *wire.DeadLetter)
 	why.Topic, why.Partition, why.Offset = o.topic, o.partition, rec.Offset
 	o.m.dead(why.Reason)
 	return o.letters.Add(ctx, rec, *why)
-}
-
-// tick appends the clock to the partition until the context ends.
-func (o *owner) tick(ctx context.Context, incarnation uint64) {
-	p := o.o.Client.Producer(o.topic, o.partition)
-	t := time.NewTicker(tickEvery)
-	defer t.Stop()
-	for failing := false; ; {
-		rec := func() []bus.Record {
-			tick := wire.Tick{Clock: time.Now().UnixMilli(), Incarnation: incarnation, RuleSet: o.o.Rules.Current(), Owner: o.o.Owner}
-			return []bus.Record{{Value: wire.AppendTick(nil, &tick), Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(wire.TypeTick)}}}}
-		}
-		_, err := p.Produce(ctx, rec())
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && !failing {
-			o.log.Warn("writing ticks fails: log time stands still", "err", err)
-		}
-		failing = err != nil
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
 }
 
 // checkpoint writes the state over the checkpoint before the last, then commits
