@@ -244,7 +244,8 @@ func TestALongerWay(t *testing.T) {
 		return s
 	}
 	r := testReflector(nil, "127.0.0.1")
-	r.sock = open()
+	clock := func() ClockState { return ClockState{Synchronised: true, Bound: ms} }
+	r.sock, r.clock = open(), clock
 	go r.run()
 	way := open() // hands packets on after 20 ms, both ways
 	go func() {
@@ -265,8 +266,7 @@ func TestALongerWay(t *testing.T) {
 	s := &samples{}
 	p := newProber()
 	p.sock, p.codec, p.every, p.now, p.sink, p.figures = open(), newCodec(nil), 20*ms, func() int64 { return 0 }, s.sink, &Figures{}
-	p.clock = func() ClockState { return ClockState{Synchronised: true, Bound: ms} }
-	r.clock = p.clock
+	p.clock = clock
 	ctx, cancel := context.WithCancel(t.Context())
 	replies, peers := make(chan reply), make(chan []Host, 1)
 	peers <- []Host{{Name: "b", Zone: "z", Addr: way.local()}}

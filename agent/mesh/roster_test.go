@@ -197,6 +197,7 @@ func TestTheBoardGoesAwayAndAHostRestarts(t *testing.T) {
 		}
 		b.set(false)
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		slot := all[0].f.slot
 		host := all[0].f.self
 		all[0].leaves(b, false)
