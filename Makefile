@@ -20,7 +20,7 @@ LIGHT = $(shell go list ./internal/... ./agent/probe ./agent/discovery ./agent/s
 BROKERED = ./internal/bus ./internal/rulelog ./collector/aggregate ./collector/evaluate ./collector/ruler ./alerting ./agent ./test/postgres
 
 # Tests of the real processes that are about what goes over Kafka and take no
-# minutes on Apache Kafka, where they run one after the other.
+# minutes on Apache Kafka.
 PROCESSES = TestKillNine|TestCleanStops|TestKafkaComesLater|TestTheDocumentedRights
 
 .PHONY: help
@@ -47,14 +47,36 @@ web/ui/node_modules/.stamp: web/ui/package-lock.json
 run: build ## build everything and run it here: http://127.0.0.1:9999
 	@exec bin/nines up
 
+# What `make test` runs at the same time, as most of it waits for real clocks,
+# disks and Kafka. What computes yields (nice) to what is held to seconds. Each
+# stage prints its output in one piece when it ends; all of them run to their end
+# whichever fails.
+STAGES = test-processes test-apache test-apache-processes test-packages test-race test-page
+
 .PHONY: test
 test: setup build ## run all tests, setting up what they need
+	@echo "now together: $(STAGES); each prints when it ends"
+	@$(MAKE) --no-print-directory --keep-going --jobs --output-sync=target $(STAGES)
+
+.PHONY: $(STAGES)
+test-page:
 	cd web/ui && npm run --silent check && npm test --silent
-	go test $$(go list ./... | grep -v '^nines/test/')
-	go test -race $(LIGHT)
-	go test -count=1 -timeout 12m ./test/...
-	NINES_KAFKA=apache go test -count=1 -timeout 10m -p 3 $(BROKERED) ./test/torture
-	NINES_KAFKA=apache go test -count=1 -timeout 10m -run '$(PROCESSES)' ./test/e2e
+
+test-packages:
+	nice go test -timeout 20m -p 3 -parallel 4 $$(go list ./... | grep -v '^nines/test/')
+
+# The vet of test-packages is enough for the same files.
+test-race:
+	nice go test -race -vet=off -timeout 20m $(LIGHT)
+
+test-processes:
+	go test -count=1 -timeout 20m -p 5 -parallel 6 ./test/...
+
+test-apache: # the longest first
+	NINES_KAFKA=apache go test -count=1 -vet=off -timeout 20m -p 4 -parallel 4 ./test/torture $(BROKERED)
+
+test-apache-processes:
+	NINES_KAFKA=apache go test -count=1 -vet=off -timeout 20m -parallel 4 -run '$(PROCESSES)' ./test/e2e
 
 .PHONY: setup
 setup:
@@ -74,7 +96,7 @@ torture: setup ## for DURATION (10m) on each kind of broker: kill everything and
 .PHONY: faults
 faults: setup ## every fault of Kafka on a cluster of three nodes, then the suites that need a broker on such a cluster
 	NINES_KAFKA=apache3 FAULTS=all go test -count=1 -v -timeout 30m -run TestFaults ./test/torture
-	NINES_KAFKA=apache3 go test -count=1 -timeout 60m -p 1 -skip TestFaults $(BROKERED) ./test/torture
+	NINES_KAFKA=apache3 go test -count=1 -timeout 60m -p 1 -parallel 2 -skip TestFaults $(BROKERED) ./test/torture
 
 .PHONY: fuzz
 fuzz: ## fuzz every target for FUZZTIME (60s)

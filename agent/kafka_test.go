@@ -22,7 +22,7 @@ func TestFramesSurviveKafkaComingAndGoing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	if _, err := client.EnsureTopic(ctx, bus.Topic{Name: wire.TopicTelemetry, Partitions: 3}); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestFramesSurviveKafkaComingAndGoing(t *testing.T) {
 // until polls a condition.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for !ok() {
 		if !pause(ctx, 5*time.Millisecond) {

@@ -31,7 +31,7 @@ func gatherHost(t *testing.T, files map[string]string, toml string) (values map[
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	values, kinds = map[string]float64{}, map[string]telemetry.Kind{}
 	for _, res := range in.Once(ctx, time.Millisecond) {

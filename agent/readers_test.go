@@ -38,7 +38,7 @@ func gatherBoth(t *testing.T, toml string, pause time.Duration) (before, kernel,
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		values := map[string]float64{}
 		for _, res := range in.Once(ctx, pause) {

@@ -68,7 +68,7 @@ func TestTwoAgentsOnOneDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := other.Run(ctx); !errors.Is(err, spool.ErrLocked) || !strings.Contains(err.Error(), cfg.StateDir) {
 		t.Errorf("the second agent ended with %v", err)
@@ -124,7 +124,7 @@ func TestFramesLeftStayOnTheirPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	const partitions = 6
 	if _, err := client.EnsureTopic(ctx, bus.Topic{Name: wire.TopicTelemetry, Partitions: partitions}); err != nil {

@@ -39,7 +39,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	b := kafka.Serve(t)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{b.Addr}}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -155,7 +155,7 @@ func (w *world) eventually(what string, cond func() bool) {
 	w.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(20 * time.Second); !cond(); {
+	for deadline := time.After(time.Minute); !cond(); {
 		select {
 		case <-tick.C:
 		case <-deadline:

@@ -16,9 +16,10 @@ import (
 )
 
 func TestWhatIsWrittenIsRead(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := s.client(bus.Config{}, nil)
-	ctx := testContext(t, 20*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	ensure(t, c, bus.Topic{Name: "frames", Partitions: 3})
 
 	p := c.Producer("frames", 1)
@@ -54,9 +55,10 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 }
 
 func TestOffsetsByTime(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := s.client(bus.Config{}, nil)
-	ctx := testContext(t, 20*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	ensure(t, c, bus.Topic{Name: "ticks"})
 	now := time.Now().UnixMilli()
 	p := c.Producer("ticks", 0)
@@ -82,9 +84,10 @@ func TestOffsetsByTime(t *testing.T) {
 }
 
 func TestFetchWaitsForTheFirstRecord(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := s.client(bus.Config{}, nil)
-	ctx := testContext(t, 20*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	ensure(t, c, bus.Topic{Name: "partials"})
 
 	r := c.Reader("partials", 0, 0)
@@ -123,9 +126,10 @@ func TestFetchWaitsForTheFirstRecord(t *testing.T) {
 }
 
 func TestPositionOutsideTheLog(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := s.client(bus.Config{}, nil)
-	ctx := testContext(t, 20*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	ensure(t, c, bus.Topic{Name: "short"})
 	if _, err := c.Producer("short", 0).Produce(ctx, []bus.Record{{Value: []byte("a")}, {Value: []byte("b")}}); err != nil {
 		t.Fatal(err)
@@ -147,9 +151,10 @@ func TestPositionOutsideTheLog(t *testing.T) {
 }
 
 func TestTopicsAreCreatedOnce(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := s.client(bus.Config{}, nil)
-	ctx := testContext(t, 20*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	if _, err := c.Partitions(ctx, "nines.rules"); !errors.Is(err, bus.ErrUnknownTopic) || !bus.Temporary(err) {
 		t.Fatalf("missing topic: %v", err)
 	}
@@ -170,9 +175,10 @@ func TestTopicsAreCreatedOnce(t *testing.T) {
 // An operator deletes a topic under a client that knows it: what the client
 // remembers does not hide that it is gone.
 func TestADeletedTopicIsCreatedAgain(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := s.client(bus.Config{}, nil)
-	ctx := testContext(t, 20*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	topic := bus.Topic{Name: "nines.telemetry", Partitions: 2}
 	ensure(t, c, topic)
 	if _, err := c.Producer(topic.Name, 1).Produce(ctx, []bus.Record{{Value: []byte("x")}}); err != nil {
@@ -192,9 +198,10 @@ func TestADeletedTopicIsCreatedAgain(t *testing.T) {
 }
 
 func TestBatchTooLarge(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := s.client(bus.Config{}, nil)
-	ctx := testContext(t, 20*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	ensure(t, c, bus.Topic{Name: "small", MaxMessageBytes: 100})
 	noise := make([]byte, 4096)
 	for i := range noise {
@@ -207,8 +214,9 @@ func TestBatchTooLarge(t *testing.T) {
 }
 
 func TestErrorsSayWhatToDo(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, broker.User{Mechanism: "SCRAM-SHA-256", Name: "nines", Password: "right"})
-	ctx := testContext(t, 30*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	f := func(addr string, cfg bus.Config, want string) {
 		t.Helper()
 		c := newClient(t, addr, cfg, nil)

@@ -19,8 +19,15 @@ import (
 	"nines/test/kafka"
 )
 
+// idpClientEnv names the variable that has the client of the tests of tokens: it
+// is set for all of them, which run in parallel.
+const idpClientEnv = "NINES_TEST_CLIENT"
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if err := os.Setenv(idpClientEnv, idpClient); err != nil {
+		panic(err)
+	}
 	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
 		os.Exit(m.Run()) // the fuzzing engine has goroutines of its own
 	}
@@ -88,7 +95,7 @@ func testContext(t *testing.T, d time.Duration) context.Context {
 
 func ensure(t *testing.T, c *bus.Client, topic bus.Topic) {
 	t.Helper()
-	n, err := c.EnsureTopic(testContext(t, 10*time.Second), topic)
+	n, err := c.EnsureTopic(testContext(t, 2*time.Minute), topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +107,7 @@ func ensure(t *testing.T, c *bus.Client, topic bus.Topic) {
 // readAll reads from offset from until it has n records or the context ends.
 func readAll(t *testing.T, c *bus.Client, topic string, partition int32, from int64, n int) []bus.Record {
 	t.Helper()
-	ctx := testContext(t, 20*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	r := c.Reader(topic, partition, from)
 	var out []bus.Record
 	for len(out) < n {

@@ -11,6 +11,7 @@ import (
 // A reader with a backlog is behind by what it has not processed, and its time
 // goes into fetching and processing; one at the end of the log waits.
 func TestAReaderIsMeasured(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := s.client(bus.Config{}, nil)
 	ctx := t.Context()

@@ -15,6 +15,7 @@ import (
 // Each way to let clients into Apache Kafka carries all that nines does, and
 // each mistake is named in one line that says what to do.
 func TestPasswordsOverTLSAgainstKafka(t *testing.T) {
+	t.Parallel()
 	kafka.ApacheOnly(t)
 	ca, other := kafka.NewCA(t), kafka.NewCA(t)
 	broker := ca.Issue("broker", time.Hour)
@@ -23,7 +24,7 @@ func TestPasswordsOverTLSAgainstKafka(t *testing.T) {
 	addr := c.Addrs()[0]
 	_, port, _ := strings.Cut(addr, ":")
 	at := func(addr string, change func(*bus.Config)) *bus.Client {
-		cfg := bus.Config{RequestTimeout: 4 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File}, SASL: bus.SASLConfig{Mechanism: "plain", User: "nines", Password: "s3cret"}}
+		cfg := bus.Config{RequestTimeout: 20 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File}, SASL: bus.SASLConfig{Mechanism: "plain", User: "nines", Password: "s3cret"}}
 		if change != nil {
 			change(&cfg)
 		}
@@ -63,12 +64,13 @@ func TestPasswordsOverTLSAgainstKafka(t *testing.T) {
 }
 
 func TestCertificatesAndACLsAgainstKafka(t *testing.T) {
+	t.Parallel()
 	kafka.ApacheOnly(t)
 	ca, other := kafka.NewCA(t), kafka.NewCA(t)
 	broker := ca.Issue("broker", time.Hour)
 	c := kafka.Start(t, kafka.Options{Security: kafka.Security{Cert: broker.Cert, Key: broker.Key, ClientCA: ca.File, ACLs: true, SuperUsers: []string{"User:CN=root"}}})
 	login := func(pair kafka.Pair, log *logBuffer) *bus.Client {
-		cfg := bus.Config{RequestTimeout: 4 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File, CertFile: pair.Cert, KeyFile: pair.Key}}
+		cfg := bus.Config{RequestTimeout: 20 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File, CertFile: pair.Cert, KeyFile: pair.Key}}
 		if log == nil {
 			log = &logBuffer{}
 		}
@@ -115,7 +117,7 @@ func TestCertificatesAndACLsAgainstKafka(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		allow("Read", "--topic", "mutual")()
-		eventually(t, 20*time.Second, "the reader goes on", func() bool {
+		eventually(t, time.Minute, "the reader goes on", func() bool {
 			recs, err := r.Fetch(ctx, time.Second)
 			return err == nil && len(recs) > 0
 		})
@@ -128,7 +130,7 @@ func TestCertificatesAndACLsAgainstKafka(t *testing.T) {
 				return gen.Commit(ctx, "mutual", 0, 1, "")
 			}})
 		go func() { done <- g.Run(joined) }()
-		eventually(t, 20*time.Second, "the cause is logged", func() bool {
+		eventually(t, time.Minute, "the cause is logged", func() bool {
 			return strings.Contains(log.String(), "may not take part in the group: an ACL for READ on the group is missing")
 		})
 		allow("Read", "--group", "nines-aggregate")()
@@ -143,6 +145,7 @@ func TestCertificatesAndACLsAgainstKafka(t *testing.T) {
 
 // The broker's own certificate has ended, and a port without TLS.
 func TestABrokerThatCannotBeTrusted(t *testing.T) {
+	t.Parallel()
 	kafka.ApacheOnly(t)
 	ca := kafka.NewCA(t)
 	for _, c := range []struct {
@@ -154,9 +157,9 @@ func TestABrokerThatCannotBeTrusted(t *testing.T) {
 	} {
 		broker := kafka.Start(t, kafka.Options{Security: kafka.Security{Cert: c.pair.Cert, Key: c.pair.Key}})
 		addr := broker.Addrs()[0]
-		refuses(t, newClient(t, addr, bus.Config{TLS: bus.TLSConfig{CAFile: ca.File}, RequestTimeout: 4 * time.Second}, nil), append(c.want, "connect to Kafka at "+addr)...)
+		refuses(t, newClient(t, addr, bus.Config{TLS: bus.TLSConfig{CAFile: ca.File}, RequestTimeout: 20 * time.Second}, nil), append(c.want, "connect to Kafka at "+addr)...)
 		if c.pair.Cert == "" {
-			refuses(t, newClient(t, addr, bus.Config{SASL: bus.SASLConfig{Mechanism: "plain", User: "nines", Password: "s3cret"}, RequestTimeout: 4 * time.Second}, nil),
+			refuses(t, newClient(t, addr, bus.Config{SASL: bus.SASLConfig{Mechanism: "plain", User: "nines", Password: "s3cret"}, RequestTimeout: 20 * time.Second}, nil),
 				"the broker does not expect SASL on this port")
 		}
 	}
@@ -165,7 +168,7 @@ func TestABrokerThatCannotBeTrusted(t *testing.T) {
 // refuses asks for the error that each of several clients' first calls ends in.
 func refuses(t *testing.T, c *bus.Client, want ...string) {
 	t.Helper()
-	err := c.Ping(testContext(t, 10*time.Second))
+	err := c.Ping(testContext(t, time.Minute))
 	for _, w := range want {
 		if err == nil || !strings.Contains(err.Error(), w) {
 			t.Errorf("got %v, want %q", err, w)

@@ -13,7 +13,7 @@ import (
 // reads, takes part in a group, commits, and reads what was committed.
 func everything(t *testing.T, c *bus.Client, topic string) {
 	t.Helper()
-	ctx := testContext(t, 40*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	if err := c.Ping(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -46,13 +46,13 @@ func everything(t *testing.T, c *bus.Client, topic string) {
 // one line, and then has it mended: the same call of the same client succeeds.
 func mends(t *testing.T, c *bus.Client, topic string, log *logBuffer, cause string, mend func()) {
 	t.Helper()
-	ctx := testContext(t, 40*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	done := make(chan error, 1)
 	go func() {
 		_, err := c.Producer(topic, 0).ProduceRetry(ctx, func() []bus.Record { return []bus.Record{{Value: []byte("mended")}} })
 		done <- err
 	}()
-	eventually(t, 20*time.Second, "the cause is logged: "+cause, func() bool { return strings.Contains(log.String(), cause) })
+	eventually(t, time.Minute, "the cause is logged: "+cause, func() bool { return strings.Contains(log.String(), cause) })
 	mend()
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -12,9 +12,10 @@ import (
 )
 
 func TestTable(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := s.client(bus.Config{}, nil)
-	ctx := testContext(t, 30*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	ensure(t, c, bus.Topic{Name: "nines.rules", Compact: true})
 
 	a := bus.NewTable(c, "nines.rules", 0)
@@ -68,7 +69,7 @@ func TestTable(t *testing.T) {
 	}()
 	put("set-4", "four")
 	put("set-3", "")
-	eventually(t, 10*time.Second, "the follower hears of both", func() bool {
+	eventually(t, time.Minute, "the follower hears of both", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		v, ok := changes["set-3"]
@@ -81,7 +82,7 @@ func TestTable(t *testing.T) {
 	s.Stop()
 	s.Start()
 	put("set-5", "five")
-	eventually(t, 10*time.Second, "the follower goes on", func() bool {
+	eventually(t, time.Minute, "the follower goes on", func() bool {
 		_, ok := b.Get("set-5")
 		return ok
 	})
@@ -97,9 +98,10 @@ func TestTable(t *testing.T) {
 // The broker comes back with an empty disk: the topic is another one under the
 // same name, readers are told, and a table drops what is gone.
 func TestRecreatedTopic(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	c := s.client(bus.Config{}, nil)
-	ctx := testContext(t, 30*time.Second)
+	ctx := testContext(t, 2*time.Minute)
 	ensure(t, c, bus.Topic{Name: "nines.rules", Compact: true})
 	tab := bus.NewTable(c, "nines.rules", 0)
 	for _, key := range []string{"old", "both", "old", "both"} {
@@ -137,7 +139,7 @@ func TestRecreatedTopic(t *testing.T) {
 	if _, err := other.Producer("nines.rules", 0).Produce(ctx, []bus.Record{{Key: []byte("both"), Value: []byte("2")}, {Key: []byte("new"), Value: []byte("2")}}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the table follows", func() bool {
+	eventually(t, time.Minute, "the table follows", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return changes["old"] == "deleted" && changes["both"] == "set to 2" && changes["new"] == "set to 2"
@@ -146,7 +148,7 @@ func TestRecreatedTopic(t *testing.T) {
 		t.Errorf("keys %v", got)
 	}
 	var oor *bus.ErrOutOfRange
-	eventually(t, 10*time.Second, "the reader is told", func() bool {
+	eventually(t, time.Minute, "the reader is told", func() bool {
 		_, err := r.Fetch(ctx, time.Second)
 		return errors.As(err, &oor)
 	})

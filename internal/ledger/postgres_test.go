@@ -56,12 +56,14 @@ func openPostgresAt(t testing.TB, url string) *Ledger {
 
 func TestPostgres(t *testing.T) {
 	postgresServer(t)
-	urls := map[string]string{}
+	var urls sync.Map // by the name of the ledger
 	RunSuite(t, func(t testing.TB, name string) *Ledger {
-		if urls[name] == "" {
-			urls[name] = newPostgres(t)
+		url, ok := urls.Load(name)
+		if !ok {
+			url = newPostgres(t)
+			urls.Store(name, url)
 		}
-		return openPostgresAt(t, urls[name])
+		return openPostgresAt(t, url.(string))
 	})
 }
 

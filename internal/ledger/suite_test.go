@@ -18,7 +18,7 @@ import (
 )
 
 // RunSuite holds a dialect to what the package promises. open opens the same
-// ledger each time it is called with the same name.
+// ledger each time it is called with the same name; the tests run in parallel.
 func RunSuite(t *testing.T, open func(t testing.TB, name string) *Ledger) {
 	for _, c := range []struct {
 		name string
@@ -57,6 +57,7 @@ func RunSuite(t *testing.T, open func(t testing.TB, name string) *Ledger) {
 		{"the log outlives what retention takes", suiteLogPruned},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			name := t.TempDir()
 			var last *Ledger
 			c.run(t, func() *Ledger {

@@ -14,7 +14,7 @@ import (
 
 func TestPublishedSetsAreFoundByID(t *testing.T) {
 	b := kafka.Serve(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{b.Addr}}})
 	if err != nil {

@@ -29,7 +29,7 @@ func TestGulf(t *testing.T) {
 	s.ready(t, p)
 	want := []string{"corniche-bank", "mirage-studio", "oryx-games", "sidra-claims"}
 	var bank groupStatus
-	eventually(t, 15*time.Second, "every customer's objectives are up", func() error {
+	eventually(t, time.Minute, "every customer's objectives are up", func() error {
 		up := map[string]bool{}
 		for _, g := range s.groups(t) {
 			if g.Labels["service"] == "mirage-events" { // ordered, never connected
@@ -90,7 +90,7 @@ func TestGulf(t *testing.T) {
 	if log := p.log.String(); !strings.Contains(log, "PAGE firing ConfirmedDown customer=corniche-bank") {
 		t.Errorf("nobody was paged:\n%s", tail(log, 20))
 	}
-	eventually(t, 15*time.Second, "the page resolves", func() error {
+	eventually(t, time.Minute, "the page resolves", func() error {
 		if !strings.Contains(p.log.String(), "PAGE resolved ConfirmedDown customer=corniche-bank") {
 			return fmt.Errorf("it has not")
 		}
@@ -143,6 +143,7 @@ func edit(t *testing.T, file, old, with string) {
 }
 
 func TestUnknownExampleSaysWhichThereAre(t *testing.T) {
+	t.Parallel()
 	out, err := exec.Command(binary, "up", "--example", "atlantis", "--data-dir", t.TempDir()).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), `no example is called "atlantis"; there are: gulf`) {
 		t.Errorf("%v: %s", err, out)

@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "nines")
+	if err := os.Setenv(passwordEnv, secret); err != nil { // t.Setenv is not for parallel tests
+		panic(err)
+	}
 	build := exec.Command("go", "build", "-o", binary, "nines/cmd/nines")
 	build.Stderr = os.Stderr
 	code := 1
@@ -75,7 +78,7 @@ func newTarget(t *testing.T) *target {
 func (tg *target) start(t *testing.T) {
 	t.Helper()
 	var l net.Listener
-	eventually(t, 5*time.Second, "listen again on "+tg.addr, func() (err error) {
+	eventually(t, time.Minute, "listen again on "+tg.addr, func() (err error) {
 		l, err = net.Listen("tcp", tg.addr)
 		return err
 	})
@@ -281,7 +284,7 @@ func (s *site) start(t *testing.T, args ...string) *process {
 // ready waits until the process serves and every part is well.
 func (s *site) ready(t *testing.T, p *process) {
 	t.Helper()
-	eventually(t, 20*time.Second, "nines is ready", func() error {
+	eventually(t, time.Minute, "nines is ready", func() error {
 		select {
 		case <-p.done:
 			t.Fatalf("nines ended: %v\n%s", p.err, tail(p.log.String(), 40))
@@ -370,7 +373,7 @@ func (s *site) group() (groupStatus, int64, error) {
 // inState waits until the page shows the target in the state.
 func (s *site) inState(t *testing.T, state string) {
 	t.Helper()
-	eventually(t, 15*time.Second, "the page shows the target "+state, func() error {
+	eventually(t, time.Minute, "the page shows the target "+state, func() error {
 		g, _, err := s.group()
 		if err == nil && g.State != state {
 			err = fmt.Errorf("it shows %q", g.State)

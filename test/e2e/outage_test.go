@@ -16,7 +16,7 @@ func TestOutage(t *testing.T) {
 	s.ready(t, p)
 	s.inState(t, "up")
 	began, missed := s.target.last(), s.missed(t)
-	eventually(t, 20*time.Second, "ten attempts", func() error {
+	eventually(t, time.Minute, "ten attempts", func() error {
 		if n := len(s.target.attempts()); n < 10 {
 			return fmt.Errorf("%d attempts", n)
 		}
@@ -25,7 +25,7 @@ func TestOutage(t *testing.T) {
 
 	s.target.stop()
 	third := s.target.last() + 3000 // the attempt that makes the condition true
-	eventually(t, 12*time.Second, "the page arrives", func() error {
+	eventually(t, time.Minute, "the page arrives", func() error {
 		if len(s.receiver.of("ConfirmedDown", "firing")) == 0 {
 			return fmt.Errorf("no page")
 		}
@@ -51,7 +51,7 @@ func TestOutage(t *testing.T) {
 
 	s.target.start(t)
 	back := time.Now().UnixMilli()
-	eventually(t, 15*time.Second, "the resolved notice arrives", func() error {
+	eventually(t, time.Minute, "the resolved notice arrives", func() error {
 		if len(s.receiver.of("ConfirmedDown", "resolved")) == 0 {
 			return fmt.Errorf("no resolved notice")
 		}
@@ -65,7 +65,7 @@ func TestOutage(t *testing.T) {
 	<-time.After(6 * time.Second)
 	p.cmd.Process.Signal(syscall.SIGCONT)
 	resumed := time.Now().UnixMilli()
-	eventually(t, 10*time.Second, "attempts go on", func() error {
+	eventually(t, time.Minute, "attempts go on", func() error {
 		if s.target.last() < resumed+3000 {
 			return fmt.Errorf("last attempt at %d", s.target.last())
 		}
@@ -151,7 +151,7 @@ func TestKilledWhileDown(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, 15*time.Second, "the page arrives", firing)
+	eventually(t, time.Minute, "the page arrives", firing)
 	p.kill()
 
 	p = s.start(t)
@@ -162,7 +162,7 @@ func TestKilledWhileDown(t *testing.T) {
 		t.Errorf("%d pages after a kill, want the one before it", n)
 	}
 	s.target.start(t)
-	eventually(t, 20*time.Second, "the resolved notice arrives", func() error {
+	eventually(t, time.Minute, "the resolved notice arrives", func() error {
 		if len(s.receiver.of("ConfirmedDown", "resolved")) == 0 {
 			return fmt.Errorf("no resolved notice")
 		}

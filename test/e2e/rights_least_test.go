@@ -90,7 +90,7 @@ func (g *guarded) eachIsNeeded() {
 		if err := g.Revoke(g.ctx, a); err != nil {
 			g.Fatal(err)
 		}
-		eventually(g.T, 20*time.Second, "it is missed that "+a.String(), func() error {
+		eventually(g.T, time.Minute, "it is missed that "+a.String(), func() error {
 			err := attempt()
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "user "+user+" ") {
 				return fmt.Errorf("got %v, want %q", err, want)
@@ -100,7 +100,7 @@ func (g *guarded) eachIsNeeded() {
 		if err := g.Grant(g.ctx, a); err != nil {
 			g.Fatal(err)
 		}
-		eventually(g.T, 20*time.Second, "again "+a.String(), attempt)
+		eventually(g.T, time.Minute, "again "+a.String(), attempt)
 	}
 }
 

@@ -26,9 +26,10 @@ import (
 var byTool = flag.Bool("acl-tool", false, "grant the documented rights with Kafka's own tool, which takes a second of CPU for each")
 
 const (
-	secret     = "s3cret"
-	ownRegion  = "nines.telemetry.eu-de"
-	nextRegion = "nines.telemetry.eu-nl"
+	secret      = "s3cret"
+	passwordEnv = "NINES_E2E_PASSWORD" // holds the secret, set by TestMain
+	ownRegion   = "nines.telemetry.eu-de"
+	nextRegion  = "nines.telemetry.eu-nl"
 )
 
 // guarded is an Apache Kafka where nobody may do anything unless it is granted,
@@ -50,7 +51,6 @@ func newGuarded(t *testing.T) *guarded {
 	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	t.Cleanup(store.Close)
 	g.store = store.URL
-	t.Setenv("NINES_E2E_PASSWORD", secret)
 	for _, args := range documentedRights(t) {
 		acls, err := kafka.ParseACLs(args)
 		if err != nil {
@@ -85,8 +85,8 @@ func (g *guarded) as(user string) *bus.Client {
 
 // section is what a user's configuration says of Kafka.
 func (g *guarded) section(user string) string {
-	return fmt.Sprintf("kafka: {brokers: [%q], tls: {ca_file: %s}, sasl: {mechanism: scram-sha-512, user: %s, password_env: NINES_E2E_PASSWORD}}\n",
-		g.Addrs()[0], g.ca.File, user)
+	return fmt.Sprintf("kafka: {brokers: [%q], tls: {ca_file: %s}, sasl: {mechanism: scram-sha-512, user: %s, password_env: %s}}\n",
+		g.Addrs()[0], g.ca.File, user, passwordEnv)
 }
 
 // collector runs roles as a user.
@@ -168,6 +168,7 @@ func documentedRights(t *testing.T) (all [][]string) {
 // roles, agents and commands work, having waited for them without a restart; and
 // of the rights each is needed.
 func TestTheDocumentedRights(t *testing.T) {
+	t.Parallel()
 	kafka.ApacheOnly(t)
 	g := newGuarded(t)
 	daemons := map[string]*daemon{}
@@ -263,7 +264,7 @@ func (g *guarded) buries(root *bus.Client, page *site) {
 			g.Fatal(err)
 		}
 	}
-	eventually(g.T, 30*time.Second, "the page shows both letters", func() error {
+	eventually(g.T, time.Minute, "the page shows both letters", func() error {
 		var doc struct{ Letters []struct{ Topic string } }
 		if err := page.get("/api/nines/v1/pipeline", &doc); err != nil || len(doc.Letters) < 2 {
 			return fmt.Errorf("it shows %v: %w", doc.Letters, err)

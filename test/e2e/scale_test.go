@@ -42,6 +42,7 @@ const scalePartitions = 4
 // while one after the other joins. Every ledger has the same slots with the same
 // states and counts.
 func TestScaleOut(t *testing.T) {
+	t.Parallel()
 	server, err := postgres.Start()
 	if errors.Is(err, postgres.ErrAbsent) && os.Getenv("CI") != "true" {
 		t.Skip(err)
@@ -189,7 +190,7 @@ func (r *region) play(t *testing.T) (from, until int64) {
 		return nil
 	})
 	from = until - scaleSpan.Milliseconds() - time.Minute.Milliseconds()
-	eventually(t, 30*time.Second, "its slots are closed", func() error {
+	eventually(t, time.Minute, "its slots are closed", func() error {
 		for at, is := range r.slots(t, from, until) {
 			if strings.HasPrefix(is, sla.Open.String()) {
 				return fmt.Errorf("%v is %s", at, is)
@@ -262,7 +263,7 @@ func (r *region) shared(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, 30*time.Second, "every collector has its share", func() error {
+	eventually(t, time.Minute, "every collector has its share", func() error {
 		if owners, want := r.tickers(t), share("aggregate"); len(owners) != want {
 			return fmt.Errorf("%v aggregate, want %d", owners, want)
 		}

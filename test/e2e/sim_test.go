@@ -15,6 +15,7 @@ const fleetExample = "../../configs/examples/fleet/"
 // collector, and holds the ledger against what was measured: every slot has the
 // counts of the truth. A truth that was tampered with is found out.
 func TestSimulatedFleet(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	copyFile(t, fleetExample+"objectives.yaml", filepath.Join(s.dir, "config", "objectives", "fleet.yaml"))
 	s.ready(t, s.start(t))
@@ -72,11 +73,12 @@ func copyFile(t *testing.T, from, to string) {
 
 // TestSimStops ends a simulation early, as Ctrl-C does.
 func TestSimStops(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.ready(t, s.start(t))
 	truth := filepath.Join(s.dir, "truth.jsonl")
 	d := launch(t, binary, "sim", "--data-dir", s.dir, "--hosts", "92", "--duration", "0", "--truth", truth)
-	eventually(t, 20*time.Second, "something is played", func() error {
+	eventually(t, time.Minute, "something is played", func() error {
 		if data, err := os.ReadFile(truth); err != nil || len(data) == 0 {
 			return errorOf("no truth yet")
 		}
@@ -92,6 +94,7 @@ func TestSimStops(t *testing.T) {
 // TestSimulatedRegions plays to a topic for each region, and the ledger has what
 // was measured.
 func TestSimulatedRegions(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	conf := filepath.Join(s.dir, "config")
 	copyFile(t, fleetExample+"objectives.yaml", filepath.Join(conf, "objectives", "fleet.yaml"))

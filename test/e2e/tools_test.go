@@ -40,7 +40,7 @@ func TestTools(t *testing.T) {
 	}
 
 	t.Run("promtool", func(t *testing.T) {
-		eventually(t, 15*time.Second, "series in the ruler", func() error {
+		eventually(t, time.Minute, "series in the ruler", func() error {
 			var doc struct{ Data struct{ Result []any } }
 			if err := s.get("/api/v1/query?query=probe_success", &doc); err != nil || len(doc.Data.Result) == 0 {
 				return fmt.Errorf("no series, %v", err)
@@ -61,7 +61,7 @@ func TestTools(t *testing.T) {
 		s.target.stop()
 		s.inState(t, "down")
 		url := "--alertmanager.url=" + s.url
-		eventually(t, 10*time.Second, "amtool lists the alert", func() error {
+		eventually(t, time.Minute, "amtool lists the alert", func() error {
 			out, err := exec.Command(amtool, url, "alert", "query").CombinedOutput()
 			if err != nil || !strings.Contains(string(out), "ConfirmedDown") {
 				return fmt.Errorf("%v: %s", err, out)
@@ -70,7 +70,7 @@ func TestTools(t *testing.T) {
 		})
 		id := strings.TrimSpace(run(amtool, url, "silence", "add", "--author=sre", "--comment=known", "--duration=1h", "alertname=ConfirmedDown"))
 		holds("the silences", run(amtool, url, "silence", "query"), id, "known")
-		eventually(t, 10*time.Second, "the alert is silenced", func() error {
+		eventually(t, time.Minute, "the alert is silenced", func() error {
 			var alerts []struct {
 				Labels   map[string]string
 				Silenced bool

@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,49 +38,38 @@ func ApacheOnly(t testing.TB) {
 	}
 }
 
-// shared is the one Apache Kafka of a test binary, for all its tests in turn. It
-// ends with the process.
-var shared = sync.OnceValues(func() (*lease, error) {
-	c, err := Launch(Options{Nodes: Nodes()})
-	return &lease{c: c, turn: make(chan struct{}, 1)}, err
-})
-
-type lease struct {
-	c    *Cluster
-	turn chan struct{} // holds a token while a test has the cluster
-
-	mu     sync.Mutex
-	holder string // that test's name
+// pool holds the Apache Kafkas of a test binary that no test has. They end with
+// the process.
+type pool struct {
+	mu   sync.Mutex
+	free []*Cluster
 }
 
-// take waits for the cluster. It returns false if the test, or the one that it
-// is part of, has it already.
-func (l *lease) take(t testing.TB) bool {
-	l.mu.Lock()
-	mine := l.holder == t.Name() || l.holder != "" && strings.HasPrefix(t.Name(), l.holder+"/")
-	l.mu.Unlock()
-	if mine {
-		return false
+var idle pool
+
+// take returns a cluster that nobody has, or a new one: there are never more
+// than were in use at once.
+func (p *pool) take() (*Cluster, error) {
+	p.mu.Lock()
+	if n := len(p.free); n > 0 {
+		c := p.free[n-1]
+		p.free = p.free[:n-1]
+		p.mu.Unlock()
+		return c, nil
 	}
-	l.turn <- struct{}{}
-	l.hold(t.Name())
-	t.Cleanup(func() {
-		l.hold("")
-		<-l.turn
-	})
-	return true
+	p.mu.Unlock()
+	return Launch(Options{Nodes: Nodes()})
 }
 
-func (l *lease) hold(name string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.holder = name
+func (p *pool) give(c *Cluster) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, c)
 }
 
 // Server is one broker for one test, of the kind that the environment asks for.
-// A test that is given Apache Kafka has it to itself; parallel tests wait for
-// one another, and a test's second server is another cluster. It is empty at
-// first.
+// A test that is given Apache Kafka has it to itself: parallel tests have several,
+// and a test's second server is another cluster. It is empty at first.
 type Server struct {
 	// Addr stays the same over all lives.
 	Addr string
@@ -126,28 +114,25 @@ func (s *Server) own(o Options) {
 	s.Addr = s.apache.nodes[0].Addr()
 }
 
-// borrow waits for the shared cluster and empties it.
+// borrow takes a cluster that other tests had and will have, and empties it.
 func (s *Server) borrow() {
 	s.t.Helper()
-	l, err := shared()
+	c, err := idle.take()
 	if err != nil {
 		Absent(s.t, err)
 		s.t.Fatal(err)
 	}
-	if !l.take(s.t) {
-		s.own(Options{})
-		return
-	}
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
-			s.t.Logf("Apache Kafka logged at last:\n%s", l.c.nodes[0].tail(25))
+			s.t.Logf("Apache Kafka logged at last:\n%s", c.nodes[0].tail(25))
 		}
+		idle.give(c)
 	})
-	s.apache, s.Addr = l.c, l.c.nodes[0].Addr()
+	s.apache, s.Addr = c, c.nodes[0].Addr()
 	s.Start()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if err := l.c.Empty(ctx); err != nil {
+	if err := c.Empty(ctx); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -44,7 +44,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	url := postgres.Ledger(t)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	b := kafka.Serve(t)
 	t.Cleanup(cancel)
 	st := &slo.Stream{
@@ -171,7 +171,7 @@ func (w *world) eventually(l *ledger.Ledger) {
 	w.t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(30 * time.Second); ; {
+	for deadline := time.After(time.Minute); ; {
 		right := true
 		for p := range w.sent {
 			good, total := w.counts(l, p)
@@ -232,7 +232,7 @@ func TestTwoEvaluators(t *testing.T) {
 	w.eventually(l)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(30 * time.Second); len(w.owners()) < 2; {
+	for deadline := time.After(time.Minute); len(w.owners()) < 2; {
 		select {
 		case <-tick.C:
 		case <-deadline:

@@ -64,6 +64,7 @@ var threeNodes = sync.OnceValues(func() (*brokers.Cluster, error) {
 // TestFaults plays faults of Kafka, one after the other on one cluster: each
 // time the ledger and its gaps equal the truth.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	brokers.ApacheOnly(t)
 	for _, f := range faultsOfACluster {
 		if !f.small && os.Getenv("FAULTS") != "all" {
@@ -341,7 +342,7 @@ func (tr *trial) awaitCheckpoint() {
 	for i := range tr.partitions {
 		_, next, err := tr.client.Offsets(tr.ctx, wire.TopicTelemetry, int32(i))
 		tr.must(err)
-		tr.eventually(30*time.Second, "a checkpoint is taken", func(ctx context.Context) error {
+		tr.eventually(time.Minute, "a checkpoint is taken", func(ctx context.Context) error {
 			at, _, err := tr.client.Committed(ctx, aggregate.Group, wire.TopicTelemetry, int32(i))
 			if err == nil && at < next {
 				err = fmt.Errorf("the last is at %d of %d", at, next)
@@ -356,7 +357,7 @@ func (tr *trial) awaitCheckpoint() {
 func (tr *trial) aggregated() []int64 {
 	to := make([]int64, tr.partitions)
 	n := 0
-	tr.eventually(20*time.Second, "partials are there", func(ctx context.Context) (err error) {
+	tr.eventually(time.Minute, "partials are there", func(ctx context.Context) (err error) {
 		n, err = tr.client.Partitions(ctx, wire.TopicPartials)
 		return err
 	})

@@ -18,6 +18,7 @@ import (
 // and brings the broker back: what was measured before the kill and after it is
 // in the ledger, but for what the killed process had not written yet.
 func TestSpoolOutlivesTheAgent(t *testing.T) {
+	t.Parallel()
 	if brokers.Apache() && os.Getenv("DURATION") == "" {
 		t.Skip("takes two minutes on Apache Kafka, which TestExactness kills too; make torture runs it")
 	}
@@ -48,7 +49,7 @@ func TestSpoolOutlivesTheAgent(t *testing.T) {
 	s.note("the broker is back")
 	m := s.settle(nil)
 
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	led, err := ledger.Open(ctx, s.ledgerOf)
 	if err != nil {

@@ -31,6 +31,7 @@ const roundLength = 45 * time.Second
 func clock(ms int64) string { return time.UnixMilli(ms).Format(clockFormat) }
 
 func TestExactness(t *testing.T) {
+	t.Parallel()
 	if s := os.Getenv("SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
@@ -45,7 +46,10 @@ func TestExactness(t *testing.T) {
 			all = apacheSeeds
 		}
 		for _, seed := range all {
-			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { torture(t, seed, roundLength) })
+			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+				t.Parallel()
+				torture(t, seed, roundLength)
+			})
 		}
 		return
 	}
@@ -180,7 +184,7 @@ func (s *site) settle(m *model) *model {
 		}
 	}
 	// A frame of the agents' own figures may have come since.
-	s.eventually(20*time.Second, "the log is read", func(ctx context.Context) error { return m.read(ctx, s.client) })
+	s.eventually(time.Minute, "the log is read", func(ctx context.Context) error { return m.read(ctx, s.client) })
 	return m
 }
 
