@@ -63,20 +63,20 @@ test-page:
 	cd web/ui && npm run --silent check && npm test --silent
 
 test-packages:
-	nice go test -timeout 20m -p 3 -parallel 4 $$(go list ./... | grep -v '^nines/test/')
+	nice go test -timeout 20m -p 2 -parallel 3 $$(go list ./... | grep -v '^nines/test/')
 
 # The vet of test-packages is enough for the same files.
 test-race:
 	nice go test -race -vet=off -timeout 20m $(LIGHT)
 
 test-processes:
-	go test -count=1 -timeout 20m -p 5 -parallel 6 ./test/...
+	go test -count=1 -timeout 20m -p 2 -parallel 4 ./test/...
 
 test-apache: # the longest first
-	NINES_KAFKA=apache go test -count=1 -vet=off -timeout 20m -p 4 -parallel 4 ./test/torture $(BROKERED)
+	NINES_KAFKA=apache go test -count=1 -vet=off -timeout 20m -p 2 -parallel 3 ./test/torture $(BROKERED)
 
 test-apache-processes:
-	NINES_KAFKA=apache go test -count=1 -vet=off -timeout 20m -parallel 4 -run '$(PROCESSES)' ./test/e2e
+	NINES_KAFKA=apache go test -count=1 -vet=off -timeout 20m -parallel 2 -run '$(PROCESSES)' ./test/e2e
 
 .PHONY: setup
 setup:

@@ -107,7 +107,8 @@ var table = []row{
 	{"test/module", 0, "", "builds other projects' programs for tests, whatever they are fed"},
 	{"test/postgres", 0, "", "starts Debian's PostgreSQL for tests, whatever they store there"},
 	{"test/llm", 0, "", "a language model's API by script, whoever asks it"},
-	{"test/kafka", 1, "internal/broker", "starts Apache Kafka for tests, or the embedded broker in its place"},
+	{"test/ports", 0, "", "finds ports for servers of tests"},
+	{"test/kafka", 1, "internal/broker test/ports", "starts Apache Kafka for tests, or the embedded broker in its place"},
 }
 
 // beside are the imports on one floor, with the reason that outweighs the rule.

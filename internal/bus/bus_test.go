@@ -13,6 +13,7 @@ import (
 
 	"nines/internal/broker"
 	"nines/internal/bus"
+	"nines/test/ports"
 )
 
 func TestWhatIsWrittenIsRead(t *testing.T) {
@@ -254,7 +255,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	f(s.Addr, login("wrong-secret"), "connect to Kafka at "+s.Addr+": the broker refused user nines: wrong password?")
 	f(s.Addr, bus.Config{}, "does it expect SASL or TLS?")
 	f(s.Addr, bus.Config{SASL: bus.SASLConfig{Mechanism: "plain", User: "nines", Password: "x"}}, s.Addr)
-	nobody := freeAddr(t)
+	nobody := ports.Free(t)
 	f(nobody, bus.Config{}, "connect to Kafka at "+nobody+": connection refused: is the broker running?")
 	f("no-such-host.invalid:9092", bus.Config{}, "is the host name right?")
 	f(s.Addr, bus.Config{TLS: bus.TLSConfig{Enabled: true}, DialTimeout: 200 * time.Millisecond}, "Kafka")

@@ -9,6 +9,7 @@ import (
 
 	"nines/internal/bus"
 	"nines/test/kafka"
+	"nines/test/ports"
 )
 
 // Tokens from an endpoint and from a file let a client into Apache Kafka, are
@@ -27,7 +28,8 @@ func TestTokensAgainstKafka(t *testing.T) {
 		Config: map[string]string{"connections.max.reauth.ms": "3600000"},
 	})
 	login := func(o bus.OAuthConfig) *bus.Client {
-		return newClient(t, c.Addrs()[0], bus.Config{TLS: bus.TLSConfig{CAFile: ca.File}, SASL: bus.SASLConfig{Mechanism: "OAUTHBEARER", OAuth: o}}, nil)
+		return newClient(t, c.Addrs()[0], bus.Config{DialTimeout: 20 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File},
+			SASL: bus.SASLConfig{Mechanism: "OAUTHBEARER", OAuth: o}}, nil)
 	}
 	endpoint := bus.OAuthConfig{TokenURL: idp.endpoint.URL, CAFile: ca.File, ClientIDEnv: idpClientEnv,
 		ClientSecretFile: write(t, "secret", idpSecret+"\n"), Scope: "kafka", Extensions: map[string]string{"logicalCluster": "lkc-1"}}
@@ -90,7 +92,7 @@ func TestTokensAgainstKafka(t *testing.T) {
 		f(func(o *bus.OAuthConfig) { o.ClientSecretFile = write(t, "wrong", "s3cret") }, "it answers 401: invalid_client")
 		f(func(o *bus.OAuthConfig) { o.Scope = "other" }, "invalid_scope: are sasl.oauth.client_id, client_secret and scope right?")
 		f(func(o *bus.OAuthConfig) { o.CAFile = kafka.NewCA(t).File }, "unknown authority")
-		f(func(o *bus.OAuthConfig) { o.TokenURL = "https://" + freeAddr(t) }, "connection refused")
+		f(func(o *bus.OAuthConfig) { o.TokenURL = "https://" + ports.Free(t) }, "connection refused")
 		f(func(o *bus.OAuthConfig) {
 			o.TokenFile, o.TokenURL, o.ClientIDEnv, o.ClientSecretFile, o.CAFile, o.Scope = "gone", "", "", "", "", ""
 		},

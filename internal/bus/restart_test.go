@@ -22,7 +22,7 @@ func TestBrokerRestartsWhileProducing(t *testing.T) {
 	c := s.client(bus.Config{}, &log)
 	ensure(t, c, bus.Topic{Name: "frames"})
 	const total, restarts = 600, 3
-	ctx := testContext(t, 3*time.Minute)
+	ctx := testContext(t, 6*time.Minute)
 
 	var sent, attempts atomic.Int64
 	var wg sync.WaitGroup
@@ -45,10 +45,10 @@ func TestBrokerRestartsWhileProducing(t *testing.T) {
 
 	for i := range int64(restarts) {
 		from := total * (i + 1) / (restarts + 2)
-		eventually(t, time.Minute, "the producer goes on", func() bool { return sent.Load() >= from })
+		eventually(t, 2*time.Minute, "the producer goes on", func() bool { return sent.Load() >= from })
 		s.Stop()
 		before := attempts.Load()
-		eventually(t, time.Minute, "the producer tries while the broker is away", func() bool { return attempts.Load() > before+1 })
+		eventually(t, 2*time.Minute, "the producer tries while the broker is away", func() bool { return attempts.Load() > before+1 })
 		s.Start()
 	}
 	wg.Wait()
@@ -124,7 +124,7 @@ func TestUnreachableBrokerIsRetriedUntilItComes(t *testing.T) {
 		})
 		done <- err
 	}()
-	eventually(t, time.Minute, "five attempts", func() bool { return attempts.Load() >= 5 })
+	eventually(t, 2*time.Minute, "five attempts", func() bool { return attempts.Load() >= 5 })
 	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "is the broker running?") {
 		t.Errorf("log after five attempts:\n%s", log.String())
 	}

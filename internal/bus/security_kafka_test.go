@@ -24,7 +24,7 @@ func TestPasswordsOverTLSAgainstKafka(t *testing.T) {
 	addr := c.Addrs()[0]
 	_, port, _ := strings.Cut(addr, ":")
 	at := func(addr string, change func(*bus.Config)) *bus.Client {
-		cfg := bus.Config{RequestTimeout: 20 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File}, SASL: bus.SASLConfig{Mechanism: "plain", User: "nines", Password: "s3cret"}}
+		cfg := bus.Config{DialTimeout: 20 * time.Second, RequestTimeout: 20 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File}, SASL: bus.SASLConfig{Mechanism: "plain", User: "nines", Password: "s3cret"}}
 		if change != nil {
 			change(&cfg)
 		}
@@ -70,7 +70,7 @@ func TestCertificatesAndACLsAgainstKafka(t *testing.T) {
 	broker := ca.Issue("broker", time.Hour)
 	c := kafka.Start(t, kafka.Options{Security: kafka.Security{Cert: broker.Cert, Key: broker.Key, ClientCA: ca.File, ACLs: true, SuperUsers: []string{"User:CN=root"}}})
 	login := func(pair kafka.Pair, log *logBuffer) *bus.Client {
-		cfg := bus.Config{RequestTimeout: 20 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File, CertFile: pair.Cert, KeyFile: pair.Key}}
+		cfg := bus.Config{DialTimeout: 20 * time.Second, RequestTimeout: 20 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File, CertFile: pair.Cert, KeyFile: pair.Key}}
 		if log == nil {
 			log = &logBuffer{}
 		}

@@ -21,6 +21,7 @@ import (
 	"nines/internal/broker"
 	"nines/internal/bus"
 	"nines/test/kafka"
+	"nines/test/ports"
 )
 
 // oneShot runs nines to its end, which must come within half a minute.
@@ -196,7 +197,7 @@ var mistakes = map[string]mistake{
 
 func TestAMistakeInAFileAtStart(t *testing.T) {
 	t.Parallel()
-	addr := freeAddr(t)
+	addr := ports.Free(t)
 	for name, m := range mistakes {
 		t.Run(name, func(t *testing.T) {
 			dir, conf := shipped(t)
@@ -232,7 +233,7 @@ func TestTargetsThatCannotBeRead(t *testing.T) {
 	if code != 2 || !strings.Contains(errs, broken) {
 		t.Errorf("check: code %d:\n%s", code, errs)
 	}
-	s := &site{dir: dir, listen: freeAddr(t)}
+	s := &site{dir: dir, listen: ports.Free(t)}
 	s.url = "http://" + s.listen
 	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
 	d.out.says(t, broken) // it runs, and tells
@@ -248,7 +249,7 @@ func TestTargetsThatCannotBeRead(t *testing.T) {
 func TestAMistakeOnReload(t *testing.T) {
 	t.Parallel()
 	dir, conf := shipped(t)
-	s := &site{dir: dir, listen: freeAddr(t)}
+	s := &site{dir: dir, listen: ports.Free(t)}
 	s.url = "http://" + s.listen
 	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
 	s.healthy(t)
@@ -343,7 +344,7 @@ func TestWhatIsInUseOrUnusable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	inUse, free := taken.Addr().String(), freeAddr(t)
+	inUse, free := taken.Addr().String(), ports.Free(t)
 	dir, conf := shipped(t)
 	config := filepath.Join(conf, "nines.yaml")
 	f := func(code int, words string, args ...string) {
@@ -388,11 +389,11 @@ func TestWhatIsInUseOrUnusable(t *testing.T) {
 func TestASecondProcessOnTheSameData(t *testing.T) {
 	t.Parallel()
 	dir, _ := shipped(t)
-	s := &site{dir: dir, listen: freeAddr(t)}
+	s := &site{dir: dir, listen: ports.Free(t)}
 	s.url = "http://" + s.listen
 	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
 	s.healthy(t)
-	code, out, errs := oneShot(t, binary, "up", "--data-dir", dir, "--listen", freeAddr(t))
+	code, out, errs := oneShot(t, binary, "up", "--data-dir", dir, "--listen", ports.Free(t))
 	if code != 1 || out != "" || !strings.Contains(errs, fmt.Sprintf("%s is in use by process %d", filepath.Join(dir, "broker"), d.cmd.Process.Pid)) {
 		t.Errorf("code %d:\n%s%s", code, out, errs)
 	}
@@ -414,9 +415,9 @@ func TestASecondProcessOnTheSameData(t *testing.T) {
 func TestGarbageInTheLog(t *testing.T) {
 	t.Parallel()
 	dir, _ := shipped(t)
-	s := &site{dir: dir, listen: freeAddr(t)}
+	s := &site{dir: dir, listen: ports.Free(t)}
 	s.url = "http://" + s.listen
-	kafka := freeAddr(t)
+	kafka := ports.Free(t)
 	replaceIn(t, filepath.Join(dir, "config", "nines.yaml"), "", "broker: {listen: \""+kafka+"\"}\n")
 	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
 	s.healthy(t)
@@ -585,7 +586,7 @@ func TestAReadOnlyDataDirectory(t *testing.T) {
 		{"init", filepath.Join(ro, "new")},
 	} {
 		if args[0] == "up" {
-			args = append(args, "--listen", freeAddr(t))
+			args = append(args, "--listen", ports.Free(t))
 		}
 		code, out, errs := oneShot(t, binary, args...)
 		if code != 1 || out != "" || !strings.Contains(errs, ro) || !strings.Contains(errs, "read-only file system") {
@@ -605,7 +606,7 @@ func TestKafkaComesLater(t *testing.T) {
 	agentConfig := filepath.Join(conf, "agent", "agent.yaml")
 	replaceIn(t, agentConfig, "127.0.0.1:9092", addr)
 	replaceIn(t, agentConfig, "# agent: web-17", "agent: far-away")
-	s := &site{dir: dir, listen: freeAddr(t)}
+	s := &site{dir: dir, listen: ports.Free(t)}
 	s.url = "http://" + s.listen
 	col := launch(t, binary, "collector", "--config", filepath.Join(conf, "nines.yaml"), "--data-dir", dir, "--listen", s.listen)
 	ag := launch(t, agentProgram, "--config", agentConfig)
@@ -619,7 +620,7 @@ func TestKafkaComesLater(t *testing.T) {
 	}
 
 	// Stopped while it waits, it is no failure.
-	waiting := launch(t, binary, "collector", "--config", filepath.Join(conf, "nines.yaml"), "--data-dir", t.TempDir(), "--listen", freeAddr(t))
+	waiting := launch(t, binary, "collector", "--config", filepath.Join(conf, "nines.yaml"), "--data-dir", t.TempDir(), "--listen", ports.Free(t))
 	waiting.out.says(t, "waiting for Kafka")
 	waiting.interrupt(t)
 
@@ -661,7 +662,7 @@ func laterBroker(t *testing.T) (addr string, start func()) {
 			}
 		}
 	}
-	addr = freeAddr(t)
+	addr = ports.Free(t)
 	return addr, func() { startEmbedded(t, addr) }
 }
 
@@ -692,7 +693,7 @@ func startEmbedded(t *testing.T, addr string) {
 func TestTheFirstLines(t *testing.T) {
 	t.Parallel()
 	dir, _ := shipped(t)
-	s := &site{dir: dir, listen: freeAddr(t)}
+	s := &site{dir: dir, listen: ports.Free(t)}
 	s.url = "http://" + s.listen
 	d := launch(t, binary, "up", "--data-dir", dir, "--listen", s.listen)
 	s.healthy(t)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nines/test/ports"
 )
 
 // TestGulf starts the worked example as its reader would, with the script's first
@@ -16,7 +18,7 @@ import (
 // as long as the script says, one page says so, and everything stops.
 func TestGulf(t *testing.T) {
 	t.Parallel()
-	s := &site{dir: t.TempDir(), listen: freeAddr(t)}
+	s := &site{dir: t.TempDir(), listen: ports.Free(t)}
 	s.url = "http://" + s.listen
 	s.example(t, "gulf")
 	conf := filepath.Join(s.dir, "config")

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"nines/test/kafka"
+	"nines/test/ports"
 )
 
 // binary is the nines under test; TestMain builds it.
@@ -69,7 +70,7 @@ type target struct {
 }
 
 func newTarget(t *testing.T) *target {
-	tg := &target{addr: freeAddr(t), seen: map[int64]int{}}
+	tg := &target{addr: ports.Free(t), seen: map[int64]int{}}
 	tg.start(t)
 	t.Cleanup(func() { tg.stop() })
 	return tg
@@ -207,7 +208,7 @@ spec:
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{dir: t.TempDir(), listen: freeAddr(t), target: newTarget(t), receiver: newReceiver(t)}
+	s := &site{dir: t.TempDir(), listen: ports.Free(t), target: newTarget(t), receiver: newReceiver(t)}
 	s.url = "http://" + s.listen
 	conf := filepath.Join(s.dir, "config")
 	if out, err := exec.Command(binary, "init", conf).CombinedOutput(); err != nil {
@@ -442,16 +443,6 @@ func eventually(t *testing.T, limit time.Duration, what string, f func() error) 
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func tail(s string, lines int) string {

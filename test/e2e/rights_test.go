@@ -20,6 +20,7 @@ import (
 	"nines/internal/bus"
 	"nines/internal/wire"
 	"nines/test/kafka"
+	"nines/test/ports"
 	"nines/test/postgres"
 )
 
@@ -95,7 +96,7 @@ func (g *guarded) collector(user string, roles ...string) (*daemon, *site) {
 	dir, conf := shipped(g.T)
 	file := filepath.Join(conf, "nines.yaml")
 	replaceIn(g.T, file, "\ntopics:\n", "\n"+g.section(user)+fmt.Sprintf("ledger: {postgres: %q}\nforward: {targets: [{name: victoria, url: %q, protocol: '1.0'}]}\ntopics:\n  formats: {%s: nines}\n", g.ledger, g.store, ownRegion))
-	s := &site{dir: dir, listen: freeAddr(g.T)}
+	s := &site{dir: dir, listen: ports.Free(g.T)}
 	s.url = "http://" + s.listen
 	return launch(g.T, binary, "collector", "--config", file, "--data-dir", dir, "--listen", s.listen, "--roles", strings.Join(roles, ",")), s
 }

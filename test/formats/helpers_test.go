@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -145,16 +144,6 @@ func (s *site) noDeadLetters() {
 // slot is how the objectives judge; it is not what these tests look at.
 func slot() sla.SlotRule {
 	return sla.SlotRule{Length: 60_000, Bad: sla.BadRatio, MaxRatio: sla.Ratio{Num: 1, Den: 10}, MinCount: 1}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // program is another project's program that runs.

@@ -15,6 +15,7 @@ import (
 	"nines/collector/decode"
 	"nines/internal/slo"
 	"nines/test/module"
+	"nines/test/ports"
 )
 
 const otelcolConfig = `
@@ -49,7 +50,7 @@ func TestOpenTelemetryCollector(t *testing.T) {
 	search := of(slo.Stream{Sample: &slo.Selector{Metric: "search_duration_seconds"}, Op: slo.LTE, Threshold: 0.5})
 	s := open(t, "otlp_metrics", decode.OTLP, up, requests, delta, pay, search)
 
-	addr, config := freeAddr(t), filepath.Join(t.TempDir(), "otelcol.yaml")
+	addr, config := ports.Free(t), filepath.Join(t.TempDir(), "otelcol.yaml")
 	if err := os.WriteFile(config, fmt.Appendf(nil, otelcolConfig, addr, s.broker), 0o644); err != nil {
 		t.Fatal(err)
 	}

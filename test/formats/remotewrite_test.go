@@ -24,6 +24,7 @@ import (
 	"nines/collector/decode"
 	"nines/internal/bus"
 	"nines/internal/slo"
+	"nines/test/ports"
 )
 
 // relay puts the bodies of remote write into the site's topic unchanged, with the
@@ -91,7 +92,7 @@ func TestPrometheusRemoteWrite(t *testing.T) {
 	if err := os.WriteFile(config, fmt.Appendf(nil, prometheusConfig, shop.Listener.Addr(), relay.URL+"/write"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, binary, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+freeAddr(t))
+	p := start(t, binary, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+ports.Free(t))
 	p.eventually("ten scrapes came", func() bool { return len(sent.of("shop_up")) >= 10 })
 	said := p.end() // it sends what it has
 	good := uint64(0)

@@ -230,6 +230,7 @@ func (c *Cluster) Version() string { return versionIn(c.nodes[0].text()) }
 func (c *Cluster) Close() error {
 	for _, n := range c.nodes {
 		n.Kill()
+		n.release()
 	}
 	return c.undo.now()
 }

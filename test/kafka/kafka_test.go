@@ -61,14 +61,13 @@ func read(t *testing.T, ctx context.Context, c *bus.Client, topic string, n int)
 
 // One node keeps what it acknowledged over a stop, a kill and a pause.
 func TestOneNode(t *testing.T) {
-	t.Parallel()
 	c := kafka.Start(t, kafka.Options{})
 	fmt.Println("the tests run against", c.Version())
 	if !strings.HasPrefix(c.Version(), "Apache Kafka 4.") {
 		t.Errorf("the broker is %q", c.Version())
 	}
 	ctx := within(t, 6*time.Minute)
-	client := connect(t, bus.Config{RequestTimeout: 2 * time.Second}, c.Addrs()...)
+	client := connect(t, bus.Config{RequestTimeout: 10 * time.Second}, c.Addrs()...)
 	if _, err := client.EnsureTopic(ctx, bus.Topic{Name: "frames"}); err != nil {
 		t.Fatal(err)
 	}
@@ -113,10 +112,9 @@ func TestOneNode(t *testing.T) {
 
 // Three nodes: two go on when the leader is killed, one alone takes nothing.
 func TestThreeNodes(t *testing.T) {
-	t.Parallel()
 	c := kafka.Start(t, kafka.Options{Nodes: 3})
 	ctx := within(t, 6*time.Minute)
-	client := connect(t, bus.Config{RequestTimeout: 3 * time.Second}, c.Addrs()...)
+	client := connect(t, bus.Config{RequestTimeout: 10 * time.Second}, c.Addrs()...)
 	if _, err := client.EnsureTopic(ctx, bus.Topic{Name: "frames"}); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"nines/test/ports"
 )
 
 // Node is one broker, which is a controller too, over any number of lives. Its
@@ -24,6 +25,7 @@ type Node struct {
 	host string
 	// ports of clients, of brokers and of controllers.
 	client, internal, controller int
+	claims                       []*ports.Claim
 
 	cmd   *exec.Cmd // nil while it does not run
 	began int64     // where the log of this life begins
@@ -52,32 +54,26 @@ func (n *Node) create() error {
 		}
 		n.c.undo.later("umount -l '%s'", disk)
 	}
-	for _, p := range []*int{&n.client, &n.internal, &n.controller} {
-		var err error
-		if *p, err = n.freePort(); err != nil {
+	for i, p := range []*int{&n.client, &n.internal, &n.controller} {
+		if n.c.net != nil { // alone in its namespace
+			*p = 9092 + i
+			continue
+		}
+		claim, err := ports.Take(n.host)
+		if err != nil {
 			return err
 		}
+		*p, n.claims = claim.Port, append(n.claims, claim)
 	}
 	return nil
 }
 
-// freePort returns a port that the kernel gives to nobody while the node is
-// down: one below those that connections come from.
-func (n *Node) freePort() (int, error) {
-	if n.c.net != nil {
-		return 9092 + max(n.client-9091, 0) + min(n.internal, 1), nil // alone in its namespace
+// release gives the node's ports back.
+func (n *Node) release() {
+	for _, c := range n.claims {
+		c.Release()
 	}
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		if port == n.client || port == n.internal {
-			continue
-		}
-		l, err := net.Listen("tcp", net.JoinHostPort(n.host, strconv.Itoa(port)))
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("find a free port: none of 100 is")
+	n.claims = nil
 }
 
 // format prepares the storage, as Kafka's own tool does it.

@@ -18,6 +18,8 @@ import (
 	"github.com/prometheus/prometheus/storage/remote"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"nines/test/ports"
 )
 
 // handler is Prometheus' handler of remote write over its store, in this process.
@@ -34,7 +36,7 @@ type handler struct {
 }
 
 func newHandler(t *testing.T, accepts string) *handler {
-	h := &handler{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	h := &handler{t: t, addr: ports.Free(t), dir: t.TempDir()}
 	for _, v := range strings.Fields(accepts) {
 		h.accepts = append(h.accepts, map[string]remoteapi.WriteMessageType{"1.0": remoteapi.WriteV1MessageType, "2.0": remoteapi.WriteV2MessageType}[v])
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"nines/test/module"
+	"nines/test/ports"
 )
 
 // receiver is a program that can be stopped and started again where it was.
@@ -97,7 +98,7 @@ func prometheus(t *testing.T) *receiver {
 	if err != nil {
 		t.Skip("no prometheus here (apt-get install prometheus)")
 	}
-	dir, addr := t.TempDir(), freeAddr(t)
+	dir, addr := t.TempDir(), ports.Free(t)
 	config := filepath.Join(dir, "prometheus.yml")
 	if err := os.WriteFile(config, []byte("global: {scrape_interval: 1h}\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -114,6 +115,6 @@ func victoriametrics(t *testing.T) *receiver {
 	if binary == "" {
 		binary = module.Build(t, "../victoriametrics", "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics")
 	}
-	addr := freeAddr(t)
+	addr := ports.Free(t)
 	return &receiver{t: t, addr: addr, args: []string{binary, "-storageDataPath=" + t.TempDir(), "-httpListenAddr=" + addr, "-search.latencyOffset=0s"}}
 }

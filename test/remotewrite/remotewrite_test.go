@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"math/rand/v2"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -54,20 +52,6 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		case <-limit:
 			t.Fatalf("a minute passed, and not yet: %s", what)
 		}
-	}
-}
-
-// freeAddr returns an address that nobody listens on. A receiver that is stopped
-// wants it again: it lies below those that connections are given.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		return l.Addr().String()
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -22,6 +21,7 @@ import (
 	"nines/internal/ledger"
 	"nines/internal/wire"
 	brokers "nines/test/kafka"
+	"nines/test/ports"
 	"nines/test/postgres"
 )
 
@@ -140,7 +140,7 @@ func child(kind string, conf any) *exec.Cmd {
 }
 
 func (s *site) embedded() kafka {
-	c := broker.Config{DataDir: filepath.Join(s.dir, "broker"), Listen: s.quietPort(), RetentionBytes: 4 << 30}
+	c := broker.Config{DataDir: filepath.Join(s.dir, "broker"), Listen: ports.Free(s.t), RetentionBytes: 4 << 30}
 	return kafka{[]string{c.Listen}, []*process{s.process("broker", func() *exec.Cmd { return child("broker", c) })}}
 }
 
@@ -151,20 +151,6 @@ func (s *site) apache() kafka {
 		k.nodes = append(k.nodes, s.process(fmt.Sprint("broker", i), c.Node(i).Command))
 	}
 	return k
-}
-
-// quietPort returns a free address whose port the kernel gives to nobody while
-// the broker is down: one below those that connections come from.
-func (s *site) quietPort() string {
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-	s.t.Fatal("no free port for the broker")
-	return ""
 }
 
 // collector is nines itself. Only the first evaluates into a ledger on SQLite.
