@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv(passwordEnv, secret); err != nil { // t.Setenv is not for parallel tests
 		panic(err)
 	}
-	build := exec.Command("go", "build", "-o", binary, "nines/cmd/nines")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, "nines/cmd/nines")
 	build.Stderr = os.Stderr
 	code := 1
 	if err := build.Run(); err == nil {

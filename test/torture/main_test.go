@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	nines = filepath.Join(dir, "nines")
-	build := exec.Command("go", "build", "-o", nines, "nines/cmd/nines")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", nines, "nines/cmd/nines")
 	build.Stderr = os.Stderr
 	code := 1
 	if err := build.Run(); err == nil {
