@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nines/test/kafka"
+	"nines/test/ports"
 )
 
 // matrix is what the API says of the mesh.
@@ -42,7 +43,7 @@ func TestTheMeshOfTwoAgents(t *testing.T) {
 	addr := kafka.Serve(t).Addr
 	dir, conf := shipped(t)
 	replaceIn(t, filepath.Join(conf, "nines.yaml"), "", fmt.Sprintf("kafka: {brokers: [%q]}\n", addr))
-	s := &site{dir: dir, listen: freeAddr(t)}
+	s := &site{dir: dir, listen: ports.Free(t)}
 	s.url = "http://" + s.listen
 	collector := launch(t, binary, "collector", "--config", filepath.Join(conf, "nines.yaml"), "--data-dir", dir, "--listen", s.listen)
 	s.healthy(t)
