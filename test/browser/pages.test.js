@@ -204,6 +204,25 @@ test("contracts show what their statements say", { skip }, async () => {
   });
 });
 
+test("the mesh shows its zones and a pair's figures, or says how to have one", { skip }, async () => {
+  await withPage({ viewport: LAPTOP }, async (page) => {
+    await page.goto(base + "/#/mesh");
+    const m = await api("/api/nines/v1/mesh");
+    if (m.zones.length === 0) {
+      await page.locator(".empty", { hasText: "agent.yaml" }).waitFor();
+    } else {
+      await page.locator("canvas").waitFor();
+      await page.locator(".canvas").focus();
+      await page.keyboard.press("ArrowDown");
+      const first = m.zones[0].zone;
+      assert.ok((await text(page.locator(".details"))).startsWith(`${first} → ${first}`));
+      for (const z of m.zones) assert.ok((await text(page.locator("select"))).includes(z.zone), z.zone);
+    }
+    await assertFits(page);
+    await shoot(page, "mesh");
+  });
+});
+
 test("the pipeline shows every loop that reads the log, and what could not be used", { skip }, async () => {
   await withPage({}, async (page) => {
     await page.goto(base + "/");
@@ -236,6 +255,7 @@ for (const [name, options] of [
         ["overview", "#/", "tbody[data-objective]"],
         ["objective", `#/objective/${encodeURIComponent(objective.name)}?group=${group.id}`, "[role=slider]"],
         ["host", `#/host/${encodeURIComponent(host)}`, "[data-panel] canvas"],
+        ["mesh", "#/mesh", ".map, .empty"],
         ["pipeline", "#/pipeline", "[data-loop]"],
         ["contracts", "#/contracts", (await api("/api/nines/v1/contracts")).length > 0 ? "[data-figure]" : ".empty"],
       ]) {

@@ -6,6 +6,7 @@ export type Route =
   | { page: "host"; host: string }
   | { page: "contracts" }
   | { page: "pipeline" }
+  | { page: "mesh" }
   | { page: "missing"; path: string };
 
 /** Reads a location hash. */
@@ -16,6 +17,7 @@ export function parse(hash: string): Route {
   const [head, ...rest] = parts;
   if (head === undefined) return { page: "overview" };
   if (head === "contracts" && rest.length === 0) return { page: "contracts" };
+  if (head === "mesh" && rest.length === 0) return { page: "mesh" };
   if (head === "pipeline" && rest.length === 0) return { page: "pipeline" };
   const name = decode(rest.join("/"));
   if (head === "objective" && name) {

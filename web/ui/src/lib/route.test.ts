@@ -11,6 +11,7 @@ test.each([
   ["#/host/", { page: "missing", path: "/host/" }],
   ["#/contracts", { page: "contracts" }],
   ["#/pipeline", { page: "pipeline" }],
+  ["#/mesh", { page: "mesh" }],
   ["#/contracts/x", { page: "missing", path: "/contracts/x" }],
   ["#/nonsense", { page: "missing", path: "/nonsense" }],
 ])("%s", (hash, want) => expect(parse(hash)).toEqual(want));

@@ -212,3 +212,34 @@ export interface Pipeline {
   looked_at: number;
   trouble?: string;
 }
+
+export interface MeshZone {
+  region: string;
+  zone: string;
+}
+
+/** Rows are where packets came from, columns where they went, as in zones. */
+export interface Mesh {
+  from: number;
+  rtt_from: number;
+  to: number;
+  /** Empty where no objective counts the mesh. */
+  loss_objective: string;
+  rtt_objective: string;
+  zones: MeshZone[];
+  n: number[][];
+  lost: number[][];
+  /** null where nobody measured. */
+  loss: (number | null)[][];
+  /** Seconds; null where no packet was answered. */
+  p50: (number | null)[][];
+  p95: (number | null)[][];
+  p99: (number | null)[][];
+}
+
+export interface MeshPair {
+  loss_objective: string;
+  loss_group: string;
+  rtt_objective: string;
+  rtt_group: string;
+}
