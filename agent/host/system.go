@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/shirou/gopsutil/v4/cpu"
-	"github.com/shirou/gopsutil/v4/host"
 	"golang.org/x/sys/unix"
 
 	"nines/internal/telemetry"
@@ -23,11 +22,12 @@ type System struct {
 	load  file
 	table table
 	slow  time.Time
+	users users
 }
 
 // NewSystem returns the reader.
 func NewSystem(r Roots) *System {
-	s := &System{load: file{path: r.fill().Proc + "/loadavg", whole: true}}
+	s := &System{load: file{path: r.fill().Proc + "/loadavg", whole: true}, users: newUsers()}
 	for _, f := range []string{"load1", "load5", "load15", "n_cpus", "n_physical_cpus", "n_users", "n_unique_users"} {
 		s.table.add("system_"+f, telemetry.Gauge, nil)
 	}
@@ -78,16 +78,7 @@ func (s *System) readSlow(v []float64) error {
 		return fmt.Errorf("count CPUs: %w", err)
 	}
 	v[3], v[4] = float64(logical), float64(physical)
-	v[5], v[6] = absent, absent
-	users, err := host.Users()
-	if err != nil {
-		return nil // no utmp, as in containers: the fields are left out
-	}
-	unique := map[string]bool{}
-	for _, u := range users {
-		unique[u.User] = true
-	}
-	v[5], v[6] = float64(len(users)), float64(len(unique))
+	v[5], v[6] = s.users.read()
 	return nil
 }
 
