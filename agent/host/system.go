@@ -23,11 +23,16 @@ type System struct {
 	table table
 	slow  time.Time
 	users users
+
+	online  file   // which CPUs are
+	counted string // its content when they were counted
 }
 
 // NewSystem returns the reader.
 func NewSystem(r Roots) *System {
-	s := &System{load: file{path: r.fill().Proc + "/loadavg", whole: true}, users: newUsers()}
+	r = r.fill()
+	s := &System{load: file{path: r.Proc + "/loadavg", whole: true}, users: newUsers(),
+		online: file{path: r.Sys + "/devices/system/cpu/online", whole: true}}
 	for _, f := range []string{"load1", "load5", "load15", "n_cpus", "n_physical_cpus", "n_users", "n_unique_users"} {
 		s.table.add("system_"+f, telemetry.Gauge, nil)
 	}
@@ -35,8 +40,12 @@ func NewSystem(r Roots) *System {
 	return s
 }
 
-// Close closes the file.
-func (s *System) Close() error { s.load.close(); return nil }
+// Close closes the files.
+func (s *System) Close() error {
+	s.load.close()
+	s.online.close()
+	return nil
+}
 
 // Read measures once.
 func (s *System) Read() ([]telemetry.Series, []float64, error) {
@@ -69,16 +78,30 @@ func (s *System) Read() ([]telemetry.Series, []float64, error) {
 }
 
 func (s *System) readSlow(v []float64) error {
-	logical, err := cpu.Counts(true)
-	if err != nil {
+	if err := s.countCPUs(v); err != nil {
 		return fmt.Errorf("count CPUs: %w", err)
 	}
-	physical, err := cpu.Counts(false)
-	if err != nil {
-		return fmt.Errorf("count CPUs: %w", err)
+	v[5], v[6] = s.users.read()
+	return nil
+}
+
+// countCPUs counts anew where other CPUs are online than before, or where the
+// kernel does not say which: counting reads a file of each.
+func (s *System) countCPUs(v []float64) error {
+	online, err := s.online.read()
+	if err == nil && len(online) > 0 && string(online) == s.counted {
+		return nil
+	}
+	s.counted = ""
+	logical, errLogical := cpu.Counts(true)
+	physical, errPhysical := cpu.Counts(false)
+	if err := errors.Join(errLogical, errPhysical); err != nil {
+		return err
 	}
 	v[3], v[4] = float64(logical), float64(physical)
-	v[5], v[6] = s.users.read()
+	if err == nil {
+		s.counted = string(online)
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 // loginctl reads.
 type users struct {
 	utmp, sessions string
+	booted         string // exists where systemd runs this host, see sd_booted(3)
 }
 
 // newUsers returns the counter; HOST_VAR and HOST_RUN move its roots, as they
@@ -26,7 +27,8 @@ func newUsers() users {
 		}
 		return dir
 	}
-	return users{utmp: or("HOST_VAR", "/var") + "/run/utmp", sessions: or("HOST_RUN", "/run") + "/systemd/sessions"}
+	systemd := or("HOST_RUN", "/run") + "/systemd/"
+	return users{utmp: or("HOST_VAR", "/var") + "/run/utmp", sessions: systemd + "sessions", booted: systemd + "system"}
 }
 
 // read returns how many sessions there are, and of how many users; absent
@@ -38,6 +40,8 @@ func (u *users) read() (all, unique float64) {
 		names = utmpUsers(text, utmpSize(runtime.GOARCH))
 	} else if !os.IsNotExist(err) {
 		return absent, absent
+	} else if _, err := os.Stat(u.booted); err != nil {
+		return absent, absent // what lies there is of another time
 	} else if names, err = sessionUsers(u.sessions); err != nil {
 		return absent, absent
 	}

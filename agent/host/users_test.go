@@ -72,8 +72,38 @@ func TestUsersOfSystemdsSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if all, _ := u.read(); !math.IsNaN(all) {
+		t.Errorf("%v sessions where systemd does not run", all)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "systemd", "system"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if all, unique := u.read(); all != 3 || unique != 2 {
 		t.Errorf("%v sessions of %v users, want 3 of 2", all, unique)
+	}
+}
+
+// CPUs are counted when others are online, and not at each reading.
+func TestCPUsAreCountedWhenTheyChange(t *testing.T) {
+	r := tree(t, map[string]string{"proc/loadavg": "0.1 0.2 0.3 1/2 3\n", "sys/devices/system/cpu/online": "0-1\n"})
+	s := NewSystem(r)
+	read := func() (float64, float64) {
+		t.Helper()
+		s.slow = s.slow.Add(-slowEvery)
+		v := values(t, s)
+		return v["system_n_cpus"], v["system_n_physical_cpus"]
+	}
+	logical, physical := read()
+	if n := float64(runtime.NumCPU()); logical < 1 || physical < 1 || physical > logical || logical < n {
+		t.Errorf("%v CPUs, %v cores; this process may use %v", logical, physical, n)
+	}
+	s.table.values[3] = 77 // what was counted stays
+	if n, _ := read(); n != 77 {
+		t.Errorf("counted again: %v", n)
+	}
+	rewrite(t, r, "sys/devices/system/cpu/online", "0-2\n")
+	if n, _ := read(); n != logical {
+		t.Errorf("%v CPUs after others came, want %v", n, logical)
 	}
 }
 
