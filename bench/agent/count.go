@@ -141,9 +141,10 @@ func own() []string {
 }
 
 // renamed are the series that only one program may have: newer kernels have
-// other columns of tracked connections, which Telegraf names as the old ones.
+// other columns of tracked connections, which Telegraf names as the old ones;
+// and who is logged in, where a distribution has no utmp, Telegraf may not know.
 func renamed() []string {
-	return []string{"conntrack_clashres", "conntrack_chainlength", "conntrack_searched", "conntrack_delete_list"}
+	return []string{"conntrack_clashres", "conntrack_chainlength", "conntrack_searched", "conntrack_delete_list", "system_n_users", "system_n_unique_users"}
 }
 
 func begins(series string, with []string) bool {
