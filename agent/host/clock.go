@@ -10,8 +10,9 @@ import (
 // ClockState is what the kernel knows about its clock.
 type ClockState struct {
 	// Offset is how far the clock is behind true time as last told to the kernel
-	// by whoever disciplines it, less what was corrected since. A daemon that steers by frequency alone
-	// (chrony) leaves it near zero; MaxError then says more.
+	// by whoever disciplines it, less what was corrected since. A daemon that
+	// steers by frequency alone (chrony) leaves it near zero; MaxError then says
+	// more.
 	Offset time.Duration
 	// MaxError bounds the clock's error, and grows while nobody disciplines it.
 	MaxError time.Duration

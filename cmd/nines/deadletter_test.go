@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -38,9 +39,10 @@ func TestDeadletterCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	letters := deadletter.NewBatch(client)
 	bury := func(rec bus.Record, why wire.DeadLetter) {
 		t.Helper()
-		if err := deadletter.Bury(t.Context(), client, &rec, why); err != nil {
+		if err := errors.Join(letters.Add(t.Context(), &rec, why), letters.Send(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -326,8 +326,9 @@ func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
 	return o.publish(ctx, o.state.Take())
 }
 
-// bury adds a record that is no partial to the letters and goes on behind it. If it was one once, the next of its source does not join, and evaluation
-// stops there.
+// bury adds a record that is no partial to the letters and goes on behind it. If
+// it was one once, the next of its source does not join, and evaluation stops
+// there.
 func (o *owner) bury(ctx context.Context, rec *bus.Record, why error) error {
 	o.log.Error("a record of "+wire.TopicPartials+" cannot be decoded; it goes to "+wire.TopicDeadLetter, "offset", rec.Offset, "err", why)
 	dead := wire.DeadLetter{Topic: wire.TopicPartials, Partition: o.partition, Offset: rec.Offset, Reason: "partial", Detail: why.Error()}

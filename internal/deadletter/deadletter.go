@@ -94,15 +94,6 @@ func (b *Batch) send(ctx context.Context, from, to int) error {
 	return err
 }
 
-// Bury sends one record and returns when it is stored.
-func Bury(ctx context.Context, client *bus.Client, rec *bus.Record, why wire.DeadLetter) error {
-	b := NewBatch(client)
-	if err := b.Add(ctx, rec, why); err != nil {
-		return err
-	}
-	return b.Send(ctx)
-}
-
 // record is a letter as it stands on the topic.
 func record(rec *bus.Record, value []byte, why *wire.DeadLetter) bus.Record {
 	out := bus.Record{Key: rec.Key, Value: value}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -46,7 +47,8 @@ func open(t testing.TB) *post {
 
 func (p *post) bury(rec bus.Record, why wire.DeadLetter) {
 	p.Helper()
-	if err := deadletter.Bury(p.ctx, p.client, &rec, why); err != nil {
+	letters := deadletter.NewBatch(p.client)
+	if err := errors.Join(letters.Add(p.ctx, &rec, why), letters.Send(p.ctx)); err != nil {
 		p.Fatal(err)
 	}
 }
