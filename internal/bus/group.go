@@ -68,7 +68,7 @@ const (
 	coordinatorTimeout = 2 * time.Second
 	// leaveGrace is how long leaving may take before the connections are cut:
 	// the library cannot abandon a join that waits for other members.
-	leaveGrace = time.Second
+	leaveGrace = 3 * time.Second
 )
 
 // Group is a member of a consumer group.

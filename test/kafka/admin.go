@@ -150,6 +150,18 @@ func (c *Cluster) Leader(ctx context.Context, topic string, partition int) (int,
 	return -1, fmt.Errorf("find the leader of %s/%d: no such partition", topic, partition)
 }
 
+// AwaitLeader waits until a node leads the partition, and returns it by its place.
+func (c *Cluster) AwaitLeader(ctx context.Context, topic string, partition int) (leader int, err error) {
+	err = retry(ctx, "await a leader", func() error {
+		var err error
+		if leader, err = c.Leader(ctx, topic, partition); err == nil && leader < 0 {
+			err = fmt.Errorf("nobody leads %s/%d", topic, partition)
+		}
+		return err
+	})
+	return leader, err
+}
+
 // AwaitInSync waits until all copies of every partition are in sync.
 func (c *Cluster) AwaitInSync(ctx context.Context) error {
 	a, done := c.admin()

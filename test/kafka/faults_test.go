@@ -22,7 +22,7 @@ func TestTheLeaderIsCutOff(t *testing.T) {
 	}
 	p := client.Producer("frames", 0)
 	write(t, ctx, p, "a")
-	leader, err := c.Leader(ctx, "frames", 0)
+	leader, err := c.AwaitLeader(ctx, "frames", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestTheLeadersDiskIsFull(t *testing.T) {
 	}
 	p := client.Producer("frames", 0)
 	write(t, ctx, p, "first")
-	leader, err := c.Leader(ctx, "frames", 0)
+	leader, err := c.AwaitLeader(ctx, "frames", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -120,7 +120,7 @@ func TestThreeNodes(t *testing.T) {
 	}
 	p := client.Producer("frames", 0)
 	write(t, ctx, p, "a")
-	leader, err := c.Leader(ctx, "frames", 0)
+	leader, err := c.AwaitLeader(ctx, "frames", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestThreeNodes(t *testing.T) {
 	c.Node(leader).Kill()
 	write(t, ctx, p, "b")
 	t.Logf("writing went on %s after the leader was killed", time.Since(start).Round(time.Millisecond))
-	second, err := c.Leader(ctx, "frames", 0)
+	second, err := c.AwaitLeader(ctx, "frames", 0)
 	if err != nil || second == leader {
 		t.Fatalf("node %d leads after %d was killed: %v", second, leader, err)
 	}

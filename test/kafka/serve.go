@@ -130,7 +130,8 @@ func (s *Server) borrow() {
 	})
 	s.apache, s.Addr = c, c.nodes[0].Addr()
 	s.Start()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	// A group whose member did not manage to leave is there until its session ends.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := c.Empty(ctx); err != nil {
 		s.t.Fatal(err)
