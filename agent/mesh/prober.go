@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"time"
 
@@ -88,23 +87,14 @@ func newProber() *prober {
 // read hands answers to the loop until the socket is closed. It has a codec of
 // its own.
 func (p *prober) read(c *codec, out chan<- reply, stop <-chan struct{}) {
-	buf := make([]byte, 2048)
-	for {
-		in, err := p.sock.read(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			p.figures.readErrors.Add(1)
-			time.Sleep(time.Millisecond) // keeps an error that stays from spinning
-			continue
-		}
+	p.sock.each(p.figures, func(b []byte, in packet) bool {
 		select {
-		case out <- arrived(c, buf[:in.n], in, time.Now()):
+		case out <- arrived(c, b, in, time.Now()):
+			return true
 		case <-stop:
-			return
+			return false
 		}
-	}
+	})
 }
 
 // arrived parses an answer and says when it came: the kernel's time is before

@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -28,28 +27,23 @@ type sources map[netip.Addr]bool
 
 // run answers until the socket is closed.
 func (r *reflector) run() {
-	buf := make([]byte, 2048)
-	for {
-		p, err := r.sock.read(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			r.figures.readErrors.Add(1)
-			time.Sleep(time.Millisecond) // keeps an error that stays from spinning
-			continue
-		}
-		reply, why := r.answer(buf[:p.n], &p, time.Now())
-		if why != notRefused {
-			r.figures.refused[why].Add(1)
-			continue
-		}
-		if err := r.sock.write(reply, p.from, p.to); err != nil {
-			r.figures.refused[refusedSend].Add(1)
-			continue
-		}
-		r.figures.answered.Add(1)
+	r.sock.each(r.figures, func(b []byte, p packet) bool {
+		r.reflect(b, &p)
+		return true
+	})
+}
+
+func (r *reflector) reflect(b []byte, p *packet) {
+	reply, why := r.answer(b, p, time.Now())
+	if why != notRefused {
+		r.figures.refused[why].Add(1)
+		return
 	}
+	if err := r.sock.write(reply, p.from, p.to); err != nil {
+		r.figures.refused[refusedSend].Add(1)
+		return
+	}
+	r.figures.answered.Add(1)
 }
 
 // answer decides about one packet that was read at now. The answer is valid

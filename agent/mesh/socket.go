@@ -92,6 +92,26 @@ func (s *socket) read(buf []byte) (packet, error) {
 	return p, nil
 }
 
+// each hands over what comes in until the socket is closed or take returns false.
+// The bytes are good until take returns.
+func (s *socket) each(f *Figures, take func(b []byte, p packet) bool) {
+	buf := make([]byte, 2048)
+	for {
+		p, err := s.read(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			f.readErrors.Add(1)
+			time.Sleep(time.Millisecond) // keeps an error that stays from spinning
+			continue
+		}
+		if !take(buf[:p.n], p) {
+			return
+		}
+	}
+}
+
 // note takes what one control message says.
 func (p *packet) note(m *unix.SocketControlMessage) {
 	b, native := m.Data, binary.NativeEndian

@@ -4,26 +4,13 @@ import (
 	"fmt"
 	"math"
 	"testing"
-
-	"nines/internal/topology"
 )
 
 // meshed is a fleet that measures itself; script and topology are those of the
 // other tests.
 func meshed(t testing.TB, faults string, truth func(Outcome)) *Fleet {
 	t.Helper()
-	top, err := topology.Parse("t.yaml", []byte(twins))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := script
-	if faults != "" {
-		text += "  faults:\n" + faults
-	}
-	c, err := Parse("s.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, top := parsed(t, faults)
 	c = c.WithMesh()
 	c.Mesh.Pairs = 2
 	f, err := New(Options{Config: c, Topology: top, Start: start, Truth: truth})

@@ -49,7 +49,8 @@ spec:
         - packets: {prefix: game}
 `
 
-func fleet(t testing.TB, faults string, opt Options) *Fleet {
+// parsed is the script of the tests with faults, and its topology.
+func parsed(t testing.TB, faults string) (Config, *topology.Topology) {
 	t.Helper()
 	top, err := topology.Parse("t.yaml", []byte(twins))
 	if err != nil {
@@ -63,6 +64,12 @@ func fleet(t testing.TB, faults string, opt Options) *Fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c, top
+}
+
+func fleet(t testing.TB, faults string, opt Options) *Fleet {
+	t.Helper()
+	c, top := parsed(t, faults)
 	opt.Config, opt.Topology, opt.Start = c, top, start
 	f, err := New(opt)
 	if err != nil {
