@@ -106,7 +106,7 @@ func (c *cumulative) counters() iter.Seq[*counter] {
 	}
 }
 
-// used returns when any of it was used last, log time.
+// lastUsed returns when any of it was used last, log time.
 func (c *cumulative) lastUsed() (t int64) {
 	for n := range c.counters() {
 		t = max(t, n.used)

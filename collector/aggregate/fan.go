@@ -46,7 +46,7 @@ func (s *State) gain(gc *gainColumn, c *cumulative, t int64, v float64) {
 		return
 	}
 	if c.who != gc.who && !s.align(c, gc.who, false) {
-		s.gainApart(gc, c, t, uint64(v))
+		s.gainApart(gc, c, t, func(n *counter) (uint64, int64, bool) { return s.risen(n, t, uint64(v)) })
 		return
 	}
 	inc, since, ok := s.risen(&c.counter, t, uint64(v))
@@ -58,21 +58,28 @@ func (s *State) gain(gc *gainColumn, c *cumulative, t int64, v float64) {
 	}
 }
 
-// gainApart does what gain does where the readers do not agree on the last
-// value: some stream began to read the series later than others.
-func (s *State) gainApart(gc *gainColumn, c *cumulative, t int64, now uint64) {
+// gainApart does what gain and gainForeign do where the readers do not agree on
+// the last value: some stream began to read the series later than others. risen
+// says what happened since a reader's last.
+func (s *State) gainApart(gc *gainColumn, c *cumulative, t int64, risen func(*counter) (inc uint64, since int64, ok bool)) {
 	for _, f := range gc.fans {
 		for i := range f.feeds {
 			fd := &f.feeds[i]
-			inc, since, ok := s.risen(c.of(fd.reader()), t, now)
-			if !ok || inc == 0 && fd.role != roleTotal {
-				continue
+			if inc, since, ok := risen(c.of(fd.reader())); ok {
+				s.placeGain(fd, since, t, inc)
 			}
-			good, total := fd.stream.counts(fd.role, inc)
-			s.place(fd.stream, fd.cell, since, t, good, total, inc > 0)
 		}
 	}
 	c.unite(gc.who)
+}
+
+// placeGain places what one feed gained; see place.
+func (s *State) placeGain(fd *feed, since, t int64, inc uint64) {
+	if inc == 0 && fd.role != roleTotal {
+		return
+	}
+	good, total := fd.stream.counts(fd.role, inc)
+	s.place(fd.stream, fd.cell, since, t, good, total, inc > 0)
 }
 
 // credit adds what happened after a reading at prevTime, 0 where there was none,
@@ -84,9 +91,7 @@ func (s *State) credit(f *fan, prevTime, t int64, inc uint64) {
 	}
 	if prevTime != 0 && t-prevTime > f.slot || prevTime == 0 && s.missed {
 		for i := range f.feeds {
-			fd := &f.feeds[i]
-			good, total := fd.stream.counts(fd.role, inc)
-			s.place(fd.stream, fd.cell, prevTime, t, good, total, inc > 0)
+			s.placeGain(&f.feeds[i], prevTime, t, inc)
 		}
 		return
 	}

@@ -29,10 +29,7 @@ func (s *State) addForeignGain(p *plan, series *telemetry.Series) {
 	groups := make([]grouped, len(o.groupings))
 	for _, of := range g.fans {
 		by := &groups[of.grouping]
-		if by.labels == nil {
-			by.labels = groupLabels(o.groupings[of.grouping], series.Labels, nil)
-			by.hash = by.labels.Hash()
-		}
+		by.find(o.groupings[of.grouping], series.Labels, nil)
 		gc.fans = append(gc.fans, s.fanOf(of, by, of.vantageOf(series, nil)))
 	}
 	p.gains = append(p.gains, gc)
@@ -42,16 +39,7 @@ func (s *State) addForeignGain(p *plan, series *telemetry.Series) {
 // since start where the counter began after it; see gain.
 func (s *State) gainForeign(gc *gainColumn, c *cumulative, start, t int64, now uint64) {
 	if c.who != gc.who && !s.align(c, gc.who, false) {
-		for _, f := range gc.fans {
-			for i := range f.feeds {
-				fd := &f.feeds[i]
-				if inc, since, ok := s.foreign.risen(c.of(fd.reader()), start, t, now); ok && (inc > 0 || fd.role == roleTotal) {
-					good, total := fd.stream.counts(fd.role, inc)
-					s.place(fd.stream, fd.cell, since, t, good, total, inc > 0)
-				}
-			}
-		}
-		c.unite(gc.who)
+		s.gainApart(gc, c, t, func(n *counter) (uint64, int64, bool) { return s.foreign.risen(n, start, t, now) })
 		return
 	}
 	inc, since, ok := s.foreign.risen(&c.counter, start, t, now)

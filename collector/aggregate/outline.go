@@ -150,11 +150,16 @@ func (of *fanOutline) group(o *outline, byHost []grouped, series *telemetry.Seri
 	if of.own {
 		by = &grouped{}
 	}
-	if by.labels == nil {
-		by.labels = groupLabels(o.groupings[of.grouping], series.Labels, host)
-		by.hash = by.labels.Hash()
-	}
+	by.find(o.groupings[of.grouping], series.Labels, host)
 	return by
+}
+
+// find fills it in, once.
+func (g *grouped) find(names []string, series, host telemetry.Labels) {
+	if g.labels == nil {
+		g.labels = groupLabels(names, series, host)
+		g.hash = g.labels.Hash()
+	}
 }
 
 func (of *fanOutline) vantageOf(series *telemetry.Series, host telemetry.Labels) string {
