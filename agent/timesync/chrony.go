@@ -14,9 +14,6 @@ import (
 	"nines/internal/telemetry"
 )
 
-// maxStray bounds how many packets that answer nothing are read in one exchange.
-const maxStray = 16
-
 // ChronyOptions say where chronyd answers.
 type ChronyOptions struct {
 	// Server is udp://HOST:PORT or unix:///PATH of its socket; empty tries the
@@ -129,24 +126,10 @@ func (c *Chrony) exchange(server string) (figures, error) {
 		return unknown(), fmt.Errorf("ask chronyd: %w", err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return unknown(), fmt.Errorf("ask chronyd: %w", err)
-	}
 	sequence := rand.Uint32()
-	if _, err := conn.Write(trackingRequest(nil, sequence)); err != nil {
-		return unknown(), fmt.Errorf("ask chronyd: %w", err)
-	}
-	var buf [1024]byte
-	for range maxStray {
-		n, err := conn.Read(buf[:])
-		if err != nil {
-			return unknown(), fmt.Errorf("ask chronyd: %w", err)
-		}
-		if f, mine, err := parseTracking(buf[:n], sequence, time.Now()); mine {
-			return f, err
-		}
-	}
-	return unknown(), fail(reasonMalformed, "chronyd's port sends packets that answer nothing")
+	return exchange(conn, deadline, "chronyd",
+		func() []byte { return trackingRequest(nil, sequence) },
+		func(b []byte) (figures, bool, error) { return parseTracking(b, sequence, time.Now()) })
 }
 
 // dialChrony connects. On a Unix socket chronyd answers to a path, which must be

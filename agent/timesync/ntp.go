@@ -200,25 +200,16 @@ func exchangeNTP(address string, timeout time.Duration) (figures, error) {
 		return unknown(), fmt.Errorf("ask NTP server: %w", err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(deadline); err != nil {
-		return unknown(), fmt.Errorf("ask NTP server: %w", err)
-	}
 	nonce := rand.Uint64()
-	sent := time.Now()
-	if _, err := conn.Write(ntpRequest(nil, nonce)); err != nil {
-		return unknown(), fmt.Errorf("ask NTP server: %w", err)
-	}
-	var buf [1024]byte
-	for range maxStray {
-		size, err := conn.Read(buf[:])
-		if err != nil {
-			return unknown(), fmt.Errorf("ask NTP server: %w", err)
-		}
-		// By the monotonic clock: a clock that is set meanwhile is not the server's.
-		received := sent.Add(time.Since(sent))
-		if f, mine, err := parseNTP(buf[:size], nonce, toNTP(sent), toNTP(received)); mine {
-			return f, err
-		}
-	}
-	return unknown(), fail(reasonMalformed, "the server's port sends packets that answer nothing")
+	var sent time.Time
+	return exchange(conn, deadline, "NTP server",
+		func() []byte {
+			sent = time.Now()
+			return ntpRequest(nil, nonce)
+		},
+		func(b []byte) (figures, bool, error) {
+			// By the monotonic clock: a clock that is set meanwhile is not the server's.
+			received := sent.Add(time.Since(sent))
+			return parseNTP(b, nonce, toNTP(sent), toNTP(received))
+		})
 }

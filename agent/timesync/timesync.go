@@ -193,6 +193,31 @@ func (t *table) fill(s *source) {
 	}
 }
 
+// maxStray bounds how many packets that answer nothing are read in one exchange.
+const maxStray = 16
+
+// exchange asks once and reads until parse knows a packet as the answer. ask is
+// called at the moment of sending.
+func exchange(conn net.Conn, deadline time.Time, who string, ask func() []byte, parse func([]byte) (f figures, mine bool, err error)) (figures, error) {
+	if err := conn.SetDeadline(deadline); err != nil {
+		return unknown(), fmt.Errorf("ask %s: %w", who, err)
+	}
+	if _, err := conn.Write(ask()); err != nil {
+		return unknown(), fmt.Errorf("ask %s: %w", who, err)
+	}
+	var buf [1024]byte
+	for range maxStray {
+		n, err := conn.Read(buf[:])
+		if err != nil {
+			return unknown(), fmt.Errorf("ask %s: %w", who, err)
+		}
+		if f, mine, err := parse(buf[:n]); mine {
+			return f, err
+		}
+	}
+	return unknown(), fail(reasonMalformed, who+"'s port sends packets that answer nothing")
+}
+
 // printable keeps letters, digits and the like of a name that a packet carries.
 func printable(b []byte) string {
 	out := make([]byte, 0, len(b))
