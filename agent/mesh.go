@@ -38,7 +38,7 @@ func (c *Config) checkMesh() error {
 		return err
 	}
 	if c.Mesh.Enabled() && c.Labels["zone"] == "" {
-		return errors.New("mesh.listen: a mesh is between zones, and this host has none; set labels.zone")
+		return mesh.ErrNoZone
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (c Config) Enabled() bool { return c.Listen != "" }
 func (c Config) Validate() error {
 	if !c.Enabled() {
 		if c != (Config{}) {
-			return errors.New(`mesh.listen: is empty, so that the rest of mesh has no effect; set it, to ":9862" for instance`)
+			return fmt.Errorf(`mesh.listen: is empty, so that the rest of mesh has no effect; set it, to ":%d" for instance`, DefaultPort)
 		}
 		return nil
 	}
@@ -83,7 +83,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (c Config) withDefaults() Config {
+// WithDefaults returns it with every bound that it does not name.
+func (c Config) WithDefaults() Config {
 	c.PacketsPerSecond = cmp.Or(c.PacketsPerSecond, defaultRate)
 	c.K = cmp.Or(c.K, defaultK)
 	c.MaxPeers = cmp.Or(c.MaxPeers, defaultMaxPeers)

@@ -86,13 +86,16 @@ type Mesh struct {
 	known atomic.Pointer[sources]
 }
 
+// ErrNoZone is that of a host without a place in the matrix.
+var ErrNoZone = errors.New("mesh.listen: a mesh is between zones, and this host has none; set labels.zone")
+
 // New reads the key and starts nothing. Errors are "mesh.path: reason".
 func New(opt Options) (*Mesh, error) {
 	if err := opt.Config.Validate(); err != nil {
 		return nil, err
 	}
 	if opt.Host.Zone == "" || opt.Host.Name == "" {
-		return nil, errors.New("mesh.listen: a mesh is between zones, and this host has none; set labels.zone")
+		return nil, ErrNoZone
 	}
 	key, err := opt.Config.key()
 	if err != nil {
@@ -102,7 +105,7 @@ func New(opt Options) (*Mesh, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	opt.Host.Addr = netip.AddrPort{}
-	return &Mesh{opt: opt, cfg: opt.Config.withDefaults(), key: key, open: openSocket}, nil
+	return &Mesh{opt: opt, cfg: opt.Config.WithDefaults(), key: key, open: openSocket}, nil
 }
 
 // Same tells whether another Mesh would do the same, so that a reload may leave

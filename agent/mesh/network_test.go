@@ -161,7 +161,7 @@ func TestHostsOnANetwork(t *testing.T) {
 	until(t, "answers between all", each(func(s *station, p ends) bool { return len(s.of(p.to, "mesh_rtt_seconds")) >= 10 }))
 	for _, p := range pairs {
 		for i, rtt := range all[p.from].of(p.to, "mesh_rtt_seconds") {
-			if !math.IsNaN(rtt) && (rtt <= 0 || rtt > timeout.Seconds()) {
+			if !math.IsNaN(rtt) && (rtt <= 0 || rtt > Timeout.Seconds()) {
 				t.Errorf("%v: round trip of %v s", p, rtt)
 			}
 			if math.IsNaN(rtt) != (all[p.from].of(p.to, "mesh_success")[i] == 0) {

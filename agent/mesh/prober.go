@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// timeout is how long an answer may take; one that takes longer is lost.
-	timeout = time.Second
+	// Timeout is how long an answer may take; one that takes longer is lost.
+	Timeout = time.Second
 	// slack is how long a packet's fate waits beyond that for an answer that is
 	// here in time and not read yet.
 	slack = 200 * time.Millisecond
@@ -105,7 +105,7 @@ func arrived(c *codec, b []byte, in packet, now time.Time) reply {
 	if r.answer, err = c.parseAnswer(b); err != nil {
 		r.bad = true
 	}
-	if d := now.Round(0).Sub(in.at); !in.at.IsZero() && d >= 0 && d < timeout {
+	if d := now.Round(0).Sub(in.at); !in.at.IsZero() && d >= 0 && d < Timeout {
 		r.wall, r.mono = in.at, now.Add(-d)
 	}
 	return r
@@ -149,7 +149,7 @@ func (p *prober) wake(now time.Time) time.Time {
 		sooner(p.nextDue)
 	}
 	if f := p.firstOpen(); f != nil {
-		sooner(later(f.t1.Add(timeout+slack), p.patience))
+		sooner(later(f.t1.Add(Timeout+slack), p.patience))
 	}
 	return later(next, now)
 }
@@ -247,7 +247,7 @@ func (p *prober) take(r *reply) {
 	case f.done && !f.lost:
 		p.figures.strays[strayDuplicate].Add(1)
 		return
-	case f.done || total > timeout:
+	case f.done || total > Timeout:
 		p.figures.strays[strayLate].Add(1)
 		return
 	}
@@ -312,7 +312,7 @@ func (p *prober) expire(now time.Time) {
 	}
 	for _, f := range p.order {
 		age := now.Sub(f.t1)
-		if age < timeout+slack {
+		if age < Timeout+slack {
 			break
 		}
 		if !f.done {

@@ -123,11 +123,11 @@ func TestLossIsKnownAfterASecond(t *testing.T) {
 	if got := s.of("b", "mesh_success"); len(got) != 0 {
 		t.Fatalf("samples %v overtook one whose fate is open", got)
 	}
-	p.expire(began.Add(timeout))
+	p.expire(began.Add(Timeout))
 	if got := s.of("b", "mesh_success"); len(got) != 0 {
 		t.Fatalf("given up before its slack: %v", got)
 	}
-	p.expire(began.Add(timeout + slack))
+	p.expire(began.Add(Timeout + slack))
 	if got := s.of("b", "mesh_success"); !slices.Equal(got, []float64{0, 1}) {
 		t.Fatalf("samples %v", got)
 	}
@@ -141,7 +141,7 @@ func TestLossIsKnownAfterASecond(t *testing.T) {
 	// One that came within the slack, but not in time, is late and lost.
 	third := p.sent(to, began.Add(5*time.Second), ClockState{})
 	p.take(replyTo(third, time.Second, 0, 100*ms, 0, ClockState{}))
-	p.expire(third.t1.Add(timeout + slack))
+	p.expire(third.t1.Add(Timeout + slack))
 	if got := s.of("b", "mesh_success"); got[len(got)-1] != 0 || p.figures.strays[strayLate].Load() != 2 {
 		t.Errorf("samples %v", got)
 	}
@@ -193,7 +193,7 @@ func TestReorderedAnswersAndJitter(t *testing.T) {
 	p.take(replyTo(b, 10*ms, 0, 10*ms, 0, ClockState{}))
 	p.take(replyTo(a, 200*ms, 0, 100*ms, 0, ClockState{}))
 	p.take(replyTo(c, 10*ms, 0, 15*ms, 0, ClockState{}))
-	p.expire(lost.t1.Add(timeout + slack))
+	p.expire(lost.t1.Add(Timeout + slack))
 	if n := p.figures.reordered.Load(); n != 1 {
 		t.Errorf("%d reordered", n)
 	}
@@ -315,10 +315,10 @@ func overLoopback(t *testing.T, key []byte, listen, known string) {
 			continue
 		}
 		answered++
-		if d <= 0 || d > timeout.Seconds() {
+		if d <= 0 || d > Timeout.Seconds() {
 			t.Errorf("round trip of %v s", d)
 		}
-		if there[i] < 0 || there[i] > timeout.Seconds() {
+		if there[i] < 0 || there[i] > Timeout.Seconds() {
 			t.Errorf("one way of %v s", there[i])
 		}
 	}

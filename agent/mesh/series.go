@@ -16,9 +16,14 @@ const (
 	columns
 )
 
+// PeerLabels are the labels of what other hosts measure towards this one.
+func (h Host) PeerLabels() telemetry.Labels {
+	return telemetry.NewLabels(map[string]string{"peer": h.Name, "peer_zone": h.Zone, "peer_region": h.Region})
+}
+
 // schemaOf returns the series of what this host measures towards a peer.
 func schemaOf(p Host) *telemetry.Schema {
-	labels := telemetry.NewLabels(map[string]string{"peer": p.Name, "peer_zone": p.Zone, "peer_region": p.Region})
+	labels := p.PeerLabels()
 	names := [columns]string{
 		colBackward: "mesh_backward_seconds",
 		colForward:  "mesh_forward_seconds",

@@ -24,15 +24,16 @@ type MeshConfig struct {
 
 // defaults are those of the agents.
 func (c *MeshConfig) defaults() {
-	orDefault(&c.Pairs, 3)
-	orDefault(&c.MaxPeers, 64)
-	orDefault(&c.Slots, 32)
+	agents := mesh.Config{}.WithDefaults()
+	orDefault(&c.Pairs, agents.K)
+	orDefault(&c.MaxPeers, agents.MaxPeers)
+	orDefault(&c.Slots, agents.Slots)
 }
 
 // WithMesh returns the simulation with a mesh, as agents make one where nothing
 // is said; one that has a mesh is as it was.
 func (c Config) WithMesh() Config {
-	orDefault(&c.Mesh.PacketsPerSecond, 5)
+	orDefault(&c.Mesh.PacketsPerSecond, int(mesh.Config{}.WithDefaults().PacketsPerSecond))
 	c.Mesh.defaults()
 	return c
 }
@@ -80,9 +81,6 @@ func (f *Fleet) meshPeers() {
 	}
 }
 
-// meshTimeout is after how many seconds a packet counts as lost.
-const meshTimeout = 1
-
 // meshMeter sends packets to the peers of one host in turn.
 type meshMeter struct {
 	dice  *rand.Rand // its own: a mesh changes nothing else that is measured
@@ -111,7 +109,7 @@ func (f *Fleet) newMeshMeter(h *host) *meshMeter {
 		phase: int64(mix(h.seed, "mesh") % uint64(f.interval))}
 	m.count = max(1, m.count)
 	for _, to := range h.peers {
-		labels := telemetry.NewLabels(map[string]string{"peer": to.Name, "peer_zone": to.Zone, "peer_region": to.Region})
+		labels := to.PeerLabels()
 		p := meshPeer{Host: to, path: f.path(h, to.Zone), previous: -1, success: gauge("mesh_success", labels), delays: map[delays]*telemetry.Schema{},
 			forward: 0.45 + 0.1*float64(mix(h.seed, to.Zone)%1000)/1000}
 		for _, d := range []delays{{false, false}, {false, true}, {true, false}, {true, true}} {
@@ -167,5 +165,5 @@ func (m *meshMeter) send(t *moment, p *meshPeer) (trip float64, ok bool) {
 	if _, dark := w.dark[p.Zone]; dark || t.offline || w.silent[p.Name] {
 		return 0, false
 	}
-	return round6(trip), !lost && trip <= meshTimeout
+	return round6(trip), !lost && trip <= mesh.Timeout.Seconds()
 }
