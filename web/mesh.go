@@ -134,6 +134,10 @@ func ofPackets(st *slo.Stream) bool {
 
 func ofRoundTrips(st *slo.Stream) bool { return st.Histogram }
 
+// lossOf and tripsOf find the objectives of lost packets and of round trips.
+func lossOf(rs *slo.RuleSet) (meshStream, bool)  { return meshOf(rs, "mesh_success", ofPackets) }
+func tripsOf(rs *slo.RuleSet) (meshStream, bool) { return meshOf(rs, "mesh_rtt_seconds", ofRoundTrips) }
+
 func (s *Server) getMesh(r *http.Request) (any, error) {
 	q := r.URL.Query()
 	from, to, err := s.rangeOf(r, meshSpan)
@@ -149,13 +153,13 @@ func (s *Server) getMesh(r *http.Request) (any, error) {
 	}
 	v := &meshView{From: from, RTTFrom: from, To: to}
 	var packets, trips []ledger.GroupSum
-	if m, ok := meshOf(rs, "mesh_success", ofPackets); ok {
+	if m, ok := lossOf(rs); ok {
 		v.LossObjective, v.From = m.objective, floorTo(from, m.slotMs)
 		if packets, err = s.o.Ledger.Sums(r.Context(), s.who, m.id, v.From, to); err != nil {
 			return nil, err
 		}
 	}
-	if m, ok := meshOf(rs, "mesh_rtt_seconds", ofRoundTrips); ok {
+	if m, ok := tripsOf(rs); ok {
 		v.RTTObjective, v.RTTFrom = m.objective, floorTo(from, m.slotMs)
 		if err := boundMesh(len(packets), v.RTTFrom, to, m.slotMs); err != nil {
 			return nil, err
@@ -283,13 +287,13 @@ func (s *Server) getMeshPair(r *http.Request) (any, error) {
 		return groupID(groups[0].Key), nil
 	}
 	var v meshPairView
-	if m, ok := meshOf(rs, "mesh_success", ofPackets); ok {
+	if m, ok := lossOf(rs); ok {
 		if v.LossGroup, err = find(m); err != nil {
 			return nil, err
 		}
 		v.LossObjective = m.objective
 	}
-	if m, ok := meshOf(rs, "mesh_rtt_seconds", ofRoundTrips); ok {
+	if m, ok := tripsOf(rs); ok {
 		if v.RTTGroup, err = find(m); err != nil {
 			return nil, err
 		}

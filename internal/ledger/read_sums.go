@@ -50,11 +50,8 @@ func (l *Ledger) Sums(ctx context.Context, p access.Principal, stream string, fr
 // milliseconds long.
 func (l *Ledger) SketchSums(ctx context.Context, p access.Principal, stream string, from, to, length int64) ([]GroupSum, error) {
 	return l.sums(ctx, p, stream, "read sketches of", func(v *viewer, s *summing) error {
-		first := from - from%length
+		first := from + (length-from%length)%length // that starts at or after from
 		for slot := first; slot < to; slot += length {
-			if slot < from {
-				continue
-			}
 			if err := s.addSketches(v, slot); err != nil {
 				return err
 			}
