@@ -32,6 +32,7 @@ var table = []row{
 	{"internal/sla/exact", 0, "", "numbers know no contract"},
 	{"internal/sla/slot", 0, "internal/sla/exact", "when a slot is bad, in exact ratios"},
 	{"internal/yamlconf", 0, "", "reads any package's Config, knows none"},
+	{"internal/hush", 0, "", "comes before all that imports more, and so imports nothing of ours"},
 	{"internal/service", 0, "", "runs any program's parts, knows none"},
 	{"internal/bus", 0, "", "bytes to and from Kafka; what they mean is wire's"},
 	{"internal/broker", 0, "", "a Kafka broker knows nothing of nines"},
@@ -96,7 +97,7 @@ var table = []row{
 
 	{"cmd/nines", 5, "*", "wires everything"},
 	{"cmd/gpuworker", 4, "agent/gpu", "the command that both programs have, since both run an agent"},
-	{"cmd/nines-agent", 5, "agent agent/telegraf cmd/gpuworker", "the agent alone stays lean"},
+	{"cmd/nines-agent", 5, "agent agent/telegraf cmd/gpuworker internal/hush", "the agent alone stays lean"},
 	{"bench", 5, "*", "measures anything"},
 	{"bench/program", 0, "", "starts and measures programs, whatever they do"},
 	{"bench/agent", 4, "bench/program collector/decode internal/bus internal/telemetry internal/wire test/kafka test/module",
@@ -146,7 +147,7 @@ var only = []struct{ path, users, why string }{
 	{"github.com/spf13/cobra", "cmd/nines cmd/nines-agent cmd/gpuworker", "packages have options, not flags"},
 	{"flag", "bench", "packages have options, not flags"},
 	{"log/slog", "*", "given in Options"},
-	{"log", "agent/telegraf", "log/slog, given in Options; Telegraf's own logger is tamed in one place"},
+	{"log", "agent/telegraf internal/hush", "log/slog, given in Options; Telegraf's own logger is tamed in one place, and what speaks before main in another"},
 	{"github.com/ebitengine/purego", "agent/gpu", "the one shared library that is called without cgo is NVML"},
 	{"unsafe", "agent/host", "the NVMe log is asked for by an ioctl with an address in it; nothing else needs it"},
 }

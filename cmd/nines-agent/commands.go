@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	defaultConfig = "/etc/nines/agent.yaml"
+	defaultConfig = "/etc/nines/agent/agent.yaml"
 	defaultState  = "/var/lib/nines-agent"
 )
 
@@ -42,9 +42,10 @@ func newRoot(out, errOut io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nines-agent",
 		Short: "Measure this host and its probe targets and send frames to Kafka",
-		Long: `nines-agent measures this host (Telegraf's inputs) and its probe targets
-(ICMP, TCP, HTTP, DNS) and sends what it measured to the topic nines.telemetry.
-Without a command it runs.
+		Long: `nines-agent measures this host (Telegraf's inputs, GPUs, network cards), its probe
+targets (ICMP, TCP, TLS, HTTP, gRPC, DNS, language models) and the network to other
+agents, and sends what it measured to the topic nines.telemetry. Without a command
+it runs.
 
 Exit codes: 0 success, 1 failure while running, 2 wrong usage or configuration.`,
 		Example: `  nines-agent --config agent.yaml

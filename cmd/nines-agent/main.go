@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"nines/internal/hush"
 )
 
 // Exit codes.
@@ -21,6 +23,7 @@ const (
 var version = "dev"
 
 func main() {
+	hush.End()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := newRoot(os.Stdout, os.Stderr).ExecuteContext(ctx)
 	stop()

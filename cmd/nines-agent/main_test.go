@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -55,6 +56,28 @@ func TestExitCodes(t *testing.T) {
 	f(2, "no such file", "run", "--config", filepath.Join(t.TempDir(), "none.yaml"))
 	f(2, "brokers", "run", "--config", write(t, "agent.yaml", "agent: x\n"))
 	f(2, "--log-level", "run", "--log-level", "loud")
+}
+
+// Standard error is the agent's: no library writes to it before main. (On a
+// kernel that counts pressure none would.)
+func TestLibrariesAreSilent(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(want string, code int, args ...string) {
+		t.Helper()
+		cmd := exec.Command(self, args...)
+		cmd.Env = append(os.Environ(), asAgent+"=1")
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		cmd.Run()
+		if got := strings.TrimSpace(stderr.String()); got != want || cmd.ProcessState.ExitCode() != code {
+			t.Errorf("%v: exit code %d with %q on standard error, want %d and %q", args, cmd.ProcessState.ExitCode(), got, code, want)
+		}
+	}
+	f("", 0, "version")
+	f("unknown flag: --nope", 2, "--nope")
 }
 
 func TestTestPrintsWhatInputsGive(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nines/cmd/gpuworker"
+	"nines/internal/hush"
 )
 
 // Exit codes, for scripts.
@@ -25,6 +26,7 @@ const (
 var version = "dev"
 
 func main() {
+	hush.End()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := newRoot().ExecuteContext(ctx)
 	stop()
