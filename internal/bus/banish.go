@@ -15,9 +15,9 @@ import (
 // session is over on any coordinator.
 const banishFor = time.Minute
 
-// banish has the member that this one was leave the group. When a coordinator
-// fails the library joins its successor under a new name, and the group would
-// wait for the old one until its session is over.
+// banish has the member that this one is or was leave the group. When a
+// coordinator fails the library joins its successor under a new name, and the
+// group would wait for the old one until its session is over.
 func (g *Group) banish(ctx context.Context, member string) {
 	ctx, cancel := context.WithTimeout(ctx, banishFor)
 	defer cancel()

@@ -20,7 +20,7 @@ type GroupOptions struct {
 	// Topics are shared out between the members. Run waits until all exist.
 	Topics []string
 	// OnGeneration is called with each generation, one at a time. Its context
-	// ends with the generation; it must return then, well within the session
+	// ends with the generation or Run's; it must return then, well within the session
 	// timeout, because the group waits for it. What it commits after the
 	// context has ended (with another context) is still accepted unless the
 	// coordinator has moved on. If it returns nil earlier, the member stays in
@@ -66,8 +66,7 @@ const (
 	// coordinatorTimeout bounds a heartbeat, so that a member that lost its
 	// coordinator stops before its session is over and a successor starts.
 	coordinatorTimeout = 2 * time.Second
-	// leaveGrace is how long leaving may take before the connections are cut:
-	// the library cannot abandon a join that waits for other members.
+	// leaveGrace bounds the attempts to leave.
 	leaveGrace = 3 * time.Second
 )
 
@@ -111,6 +110,9 @@ func (g *Group) Run(ctx context.Context) error {
 	member := "" // who we are in the group
 	for {
 		gen, err := cg.Next(ctx)
+		if gen != nil {
+			member = gen.MemberID
+		}
 		if ctx.Err() != nil {
 			break
 		}
@@ -124,12 +126,11 @@ func (g *Group) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		member = gen.MemberID
 		g.trouble.ok()
 		g.c.m.generations.Inc()
-		g.start(ctx, gen, &running)
+		g.start(gen, &running)
 	}
-	g.leave(cg, conns, &running)
+	g.leave(cg, conns, member, &running)
 	return nil
 }
 
@@ -179,15 +180,18 @@ func (g *Group) config(conns *conns) kafka.ConsumerGroupConfig {
 }
 
 // start runs OnGeneration inside the library's generation, which does not end
-// before it returns.
-func (g *Group) start(ctx context.Context, kg *kafka.Generation, running *sync.WaitGroup) {
+// before it returns. Its context is the generation's alone, which closing the
+// group ends too: if it returned by itself while the group is to be left, the
+// library would take that for the generation's end and join again, and wait for
+// members that are gone.
+func (g *Group) start(kg *kafka.Generation, running *sync.WaitGroup) {
 	gen := g.generation(kg)
 	g.balance.own(gen.ID, gen.Assigned)
 	g.log.Info("joined group", "generation", gen.ID, "assigned", gen.count())
 	running.Add(1)
 	kg.Start(func(over context.Context) {
 		defer running.Done()
-		gctx, cancel := context.WithCancel(ctx)
+		gctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		defer context.AfterFunc(over, cancel)()
 		err := g.o.OnGeneration(gctx, gen)
@@ -215,15 +219,24 @@ func (g *Group) generation(kg *kafka.Generation) *Generation {
 }
 
 // leave ends the membership. The generation's function is given all the time it
-// takes; what follows is not.
-func (g *Group) leave(cg *kafka.ConsumerGroup, conns *conns, running *sync.WaitGroup) {
-	done := make(chan struct{})
+// takes; what follows is not. The library says that it leaves only where it does
+// not join, and a join may wait for others; a member that was cut off while it
+// joins would be waited for itself, for a session. So the group is told here, and
+// what the library still waits for is cut off.
+func (g *Group) leave(cg *kafka.ConsumerGroup, conns *conns, member string, running *sync.WaitGroup) {
+	open, closed := context.WithCancel(context.Background())
 	go func() {
-		defer close(done)
+		defer closed()
 		_ = cg.Close()
 	}()
 	running.Wait()
-	cut := time.AfterFunc(leaveGrace, func() { conns.closeAll(true) })
-	defer cut.Stop()
-	<-done
+	ctx, cancel := context.WithTimeout(open, leaveGrace)
+	defer cancel()
+	if member != "" {
+		g.banish(ctx, member)
+	} else {
+		<-ctx.Done() // no name to leave under yet: after the join, if it ends in time
+	}
+	conns.closeAll(true)
+	<-open.Done()
 }
