@@ -45,7 +45,7 @@ describe("rows and columns", () => {
       { region: "ap", first: 0, last: 1, from: 0, to: 40 },
       { region: "eu", first: 2, last: 2, from: 42, to: 62 },
     ]);
-    expect(layout(all, 1).size).toBe(7);
+    expect(layout(all, 1).size).toBe(11);
   });
   test("keys move by cell and by region, and stop at the edges", () => {
     const s = spans(all, layout(all, 60));

@@ -165,10 +165,13 @@ export interface Layout {
   length: number;
 }
 
+/** The least side of a cell, in pixels: a region of one cell holds its name's line. What needs more room scrolls. */
+const LEAST = 11;
+
 export function layout(all: Entry[], room: number): Layout {
   const gap = (k: number) => (k > 0 && all[k]?.region !== all[k - 1]?.region ? 2 : 0);
   const gaps = all.reduce((sum, _, k) => sum + gap(k), 0);
-  const size = Math.max(7, Math.min(44, Math.floor((room - gaps) / Math.max(1, all.length))));
+  const size = Math.max(LEAST, Math.min(44, Math.floor((room - gaps) / Math.max(1, all.length))));
   const begin: number[] = [];
   let x = 0;
   all.forEach((_, k) => {
