@@ -9,6 +9,7 @@
 package host
 
 import (
+	"cmp"
 	"math"
 	"os"
 	"slices"
@@ -16,30 +17,18 @@ import (
 	"nines/internal/telemetry"
 )
 
-// Roots are where the kernel's file systems are mounted.
-type Roots struct{ Proc, Sys string }
+// Roots are where the host's files are; what is empty is where every host has it.
+type Roots struct{ Proc, Sys, Run, Var string }
 
-// EnvRoots returns the roots that HOST_PROC and HOST_SYS name, as Telegraf and
-// gopsutil understand them, for agents in containers.
+// EnvRoots returns the roots that HOST_PROC, HOST_SYS, HOST_RUN and HOST_VAR name,
+// as Telegraf and gopsutil understand them, for agents in containers.
 func EnvRoots() Roots {
-	r := Roots{Proc: os.Getenv("HOST_PROC"), Sys: os.Getenv("HOST_SYS")}
-	if r.Proc == "" {
-		r.Proc = "/proc"
-	}
-	if r.Sys == "" {
-		r.Sys = "/sys"
-	}
-	return r
+	env := os.Getenv
+	return Roots{Proc: env("HOST_PROC"), Sys: env("HOST_SYS"), Run: env("HOST_RUN"), Var: env("HOST_VAR")}.fill()
 }
 
 func (r Roots) fill() Roots {
-	if r.Proc == "" {
-		r.Proc = "/proc"
-	}
-	if r.Sys == "" {
-		r.Sys = "/sys"
-	}
-	return r
+	return Roots{Proc: cmp.Or(r.Proc, "/proc"), Sys: cmp.Or(r.Sys, "/sys"), Run: cmp.Or(r.Run, "/run"), Var: cmp.Or(r.Var, "/var")}
 }
 
 // absent marks a value that was not measured.

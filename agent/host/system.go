@@ -31,7 +31,7 @@ type System struct {
 // NewSystem returns the reader.
 func NewSystem(r Roots) *System {
 	r = r.fill()
-	s := &System{load: file{path: r.Proc + "/loadavg", whole: true}, users: newUsers(),
+	s := &System{load: file{path: r.Proc + "/loadavg", whole: true}, users: newUsers(r),
 		online: file{path: r.Sys + "/devices/system/cpu/online", whole: true}}
 	for _, f := range []string{"load1", "load5", "load15", "n_cpus", "n_physical_cpus", "n_users", "n_unique_users"} {
 		s.table.add("system_"+f, telemetry.Gauge, nil)

@@ -18,17 +18,10 @@ type users struct {
 	booted         string // exists where systemd runs this host, see sd_booted(3)
 }
 
-// newUsers returns the counter; HOST_VAR and HOST_RUN move its roots, as they
-// move the plugin's.
-func newUsers() users {
-	or := func(env, dir string) string {
-		if v := os.Getenv(env); v != "" {
-			return v
-		}
-		return dir
-	}
-	systemd := or("HOST_RUN", "/run") + "/systemd/"
-	return users{utmp: or("HOST_VAR", "/var") + "/run/utmp", sessions: systemd + "sessions", booted: systemd + "system"}
+func newUsers(r Roots) users {
+	r = r.fill()
+	systemd := r.Run + "/systemd/"
+	return users{utmp: r.Var + "/run/utmp", sessions: systemd + "sessions", booted: systemd + "system"}
 }
 
 // read returns how many sessions there are, and of how many users; absent

@@ -41,7 +41,7 @@ func TestUsersOfUtmp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := newUsers()
+	u := newUsers(EnvRoots())
 	if all, unique := u.read(); int(all) != len(theirs) || unique > all {
 		t.Errorf("%v sessions of %v users, the library has %d", all, unique, len(theirs))
 	}
@@ -49,9 +49,7 @@ func TestUsersOfUtmp(t *testing.T) {
 
 func TestUsersOfSystemdsSessions(t *testing.T) {
 	dir := t.TempDir()
-	t.Setenv("HOST_VAR", filepath.Join(dir, "var"))
-	t.Setenv("HOST_RUN", dir)
-	u := newUsers()
+	u := newUsers(Roots{Var: filepath.Join(dir, "var"), Run: dir})
 	if all, unique := u.read(); !math.IsNaN(all) || !math.IsNaN(unique) {
 		t.Errorf("a host that keeps no account has %v sessions of %v users", all, unique)
 	}
