@@ -56,7 +56,7 @@ func main() {
 	}
 }
 
-func run(w io.Writer, side *sideBySide, only string, runs int, out string) (err error) {
+func run(w io.Writer, side *sideBySide, only string, runs int, out string) error {
 	if runs < 1 {
 		return fmt.Errorf("-runs must be at least 1, got %d", runs)
 	}
@@ -64,20 +64,32 @@ func run(w io.Writer, side *sideBySide, only string, runs int, out string) (err 
 	if err != nil {
 		return err
 	}
+	return runChosen(w, side, chosen, runs, out)
+}
+
+// runChosen measures one benchmark after the other. One that fails takes no
+// other's figure with it.
+func runChosen(w io.Writer, side *sideBySide, chosen []benchmark, runs int, out string) (err error) {
 	var results []result
+	var failed []error
 	side.runs = runs
 	defer func() { err = errors.Join(err, side.close(results, os.Args[1:])) }()
 	for _, b := range chosen {
+		if side.ctx != nil && side.ctx.Err() != nil {
+			failed = append(failed, errors.New("stopped: what was left is not measured"))
+			break
+		}
 		r, err := measure(b, runs)
 		if err != nil {
-			return fmt.Errorf("run %s: %w", b.Name, err)
+			failed = append(failed, fmt.Errorf("run %s: %w", b.Name, err))
+			continue
 		}
 		results = append(results, r)
 	}
-	if err := table(w, results); err != nil {
-		return err
+	if len(results) == 0 {
+		return errors.Join(failed...)
 	}
-	return save(out, results)
+	return errors.Join(errors.Join(failed...), table(w, results), save(out, results))
 }
 
 // choose returns the benchmarks named in only, in its order, or all that are not

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,5 +79,26 @@ func TestResultsAreWritten(t *testing.T) {
 func TestFrameHasOneHundredSamples(t *testing.T) {
 	if n := samples(hostFrame()); n != 100 {
 		t.Errorf("%d samples, want 100", n)
+	}
+}
+
+// A benchmark that fails is told at the end and takes no other's figure with it.
+func TestAFailureTakesNoFigureWithIt(t *testing.T) {
+	bad := fake("bad", 1)
+	bad.Prepare = func() (func() (float64, error), error) { return nil, errors.New("the disk is full") }
+	path := filepath.Join(t.TempDir(), "results.json")
+	var out strings.Builder
+	err := runChosen(&out, &sideBySide{}, []benchmark{fake("first", 1), bad, fake("last", 3)}, 1, path)
+	if err == nil || !strings.Contains(err.Error(), "run bad: prepare: the disk is full") {
+		t.Errorf("told %v", err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"first", "last"} {
+		if !strings.Contains(string(b), want) || !strings.Contains(out.String(), want) {
+			t.Errorf("%s is missing in %s and %s", want, b, out.String())
+		}
 	}
 }

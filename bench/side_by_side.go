@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -65,7 +66,7 @@ func (s *sideBySide) close(results []result, args []string) error {
 	}
 	defer s.stop()
 	var errs []error
-	if s.report != "" && len(results) > 0 {
+	if s.report != "" && (len(results) > 0 || s.session != nil && s.session.Measured()) {
 		r := s.written(results, args)
 		errs = append(errs, r.Write(s.report))
 	}
@@ -122,7 +123,14 @@ func (s *sideBySide) detections(name, unit, better string, target float64, race 
 			for _, d := range all {
 				by[d.Contestant] = d
 			}
-			return of(n, by), nil
+			if d := by[collector.NinesShipped]; d.Missed != "" {
+				return 0, fmt.Errorf("nines could not keep up on this machine: it %s; %s; cores: %s", d.Missed, d.Late, d.By)
+			}
+			v := of(n, by)
+			if math.IsInf(v, 0) || math.IsNaN(v) {
+				return 0, errors.New("somebody never told of a fault: the report says who")
+			}
+			return v, nil
 		}, err
 	}}
 }
@@ -135,12 +143,21 @@ func (s suite) DetectP99Seconds() benchmark {
 
 // detectP99 is the 99th percentile of what nines took in a run.
 func detectP99(run int, by map[string]collector.Detection) float64 {
-	return collector.Percentile(by[collector.NinesShipped].Seconds[run], 0.99)
+	return nearest(by[collector.NinesShipped], run, 0.99)
+}
+
+// nearest is a percentile of what a contestant took in a run, without end for one
+// that took no part.
+func nearest(d collector.Detection, run int, p float64) float64 {
+	if run >= len(d.Seconds) {
+		return math.Inf(1)
+	}
+	return collector.Percentile(d.Seconds[run], p)
 }
 
 // detectTimes is how many times sooner nines was, in the median.
 func detectTimes(run int, by map[string]collector.Detection) float64 {
-	p50 := func(name string) float64 { return collector.Percentile(by[name].Seconds[run], 0.5) }
+	p50 := func(name string) float64 { return nearest(by[name], run, 0.5) }
 	return min(p50(collector.PromDefaults), p50(collector.VictoriaAsIs)) / p50(collector.NinesShipped)
 }
 

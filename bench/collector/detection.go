@@ -20,12 +20,14 @@ type Detection struct {
 	Shown   []string
 	// Whole are the seconds until all hosts of a zone were told of, sorted.
 	Whole []float64
-	// Cores are CPU seconds a second of all its processes, Late is what it could
-	// not do in time, and False how many hosts it told of that were well. All of them
-	// in front of a fleet only.
-	Cores float64
-	Late  string
-	False int
+	// Cores are CPU seconds a second of all its processes, By says what each of them
+	// took, Late is what it could not do in time, and False how many hosts it told of
+	// that were well. All of them in front of a fleet only.
+	Cores    float64
+	By, Late string
+	False    int
+	// Missed says that it did not see the fleet in time: then it has no Seconds.
+	Missed string
 }
 
 // all are the seconds of all runs together, sorted.

@@ -8,6 +8,9 @@ import (
 	"nines/bench/program"
 )
 
+// Measured tells whether there is anything to report.
+func (s *Session) Measured() bool { return len(s.order)+len(s.detected)+len(s.detectedFleet) > 0 }
+
 // Report tells what was measured as Markdown, for a report's end.
 func (s *Session) Report(b *strings.Builder) {
 	b.WriteString("The ratio of each run is of its own two measurements.\n\n")

@@ -71,8 +71,10 @@ type Session struct {
 	measured map[string][]Measurement
 	order    []Contestant // as they were measured first
 	detected []Detection
-	// detectedFleet are those in front of a fleet.
+	// detectedFleet are those in front of a fleet, raceErr is how the race ended.
 	detectedFleet []Detection
+	raced         bool
+	raceErr       error
 	opened        bool
 	err           error // of opening, to be told again
 }

@@ -25,6 +25,9 @@ type town struct {
 	zones int
 	// rounds are the hosts by the part of a second in which they probe.
 	rounds [townRounds][]int
+	// lines are what a host's lines on the exporters' pages begin with, made once, as
+	// the race is about who reads them.
+	lines [2][]string
 	// failed is since when a host is gone, Unix milliseconds, with its agent: it
 	// refuses connections and probes nobody. 0 while it is well.
 	failed []atomic.Int64
@@ -36,7 +39,12 @@ const (
 	// townRounds is into how many parts a second's probes are divided.
 	townRounds = 20
 	roundEvery = time.Second / townRounds
+	// townRamp is how many seconds it takes until all agents have begun.
+	townRamp = 5
 )
+
+// figures are what the exporters show of a host.
+func figures() [2]string { return [2]string{"probe_success", "probe_duration_seconds"} }
 
 // steps are how many hosts further on a host's vantage points stand. Hosts that
 // follow each other stand in zones that do, so that these are others.
@@ -57,6 +65,10 @@ func newTown(root string, hosts int) (*town, error) {
 	for i := range t.hosts {
 		round := rand.New(rand.NewPCG(uint64(i), 1)).IntN(townRounds)
 		t.rounds[round] = append(t.rounds[round], i)
+		h := &t.hosts[i]
+		for n, name := range figures() {
+			t.lines[n] = append(t.lines[n], fmt.Sprintf(`%s{probe="tcp",target=%q,target_zone=%q,target_region=%q} `, name, h.name, h.zone, h.region))
+		}
 	}
 	return t, nil
 }
@@ -156,22 +168,18 @@ func (t *town) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	now := time.Now().UnixMilli()
 	dice := rand.New(rand.NewPCG(uint64(now), uint64(k)))
-	var b []byte
-	for _, name := range []string{"probe_success", "probe_duration_seconds"} {
+	b := make([]byte, 0, 256*len(t.hosts))
+	for n, name := range figures() {
 		b = fmt.Appendf(b, "# TYPE %s gauge\n", name)
-		for i := range t.hosts {
+		for i, line := range t.lines[n] {
 			if !t.well(t.prober(i, k), now) {
 				continue
 			}
-			h := &t.hosts[i]
-			for _, part := range []string{name, `{probe="tcp",target="`, h.name, `",target_zone="`, h.zone, `",target_region="`, h.region, `"} `} {
-				b = append(b, part...)
-			}
 			success, duration := t.probe(i, now, dice)
-			if name == "probe_success" {
+			if n == 0 {
 				duration = success
 			}
-			b = append(strconv.AppendFloat(b, duration, 'f', -1, 64), '\n')
+			b = append(strconv.AppendFloat(append(b, line...), duration, 'f', -1, 64), '\n')
 		}
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
@@ -187,11 +195,12 @@ func (t *town) probe(i int, ms int64, dice *rand.Rand) (success, duration float6
 }
 
 // send sends the frames of all agents of one partition until the context ends,
-// each when its host has probed. Those of one moment share a batch.
+// each when its host has probed. Those of one moment share a batch. Agents begin
+// one after the other, within townRamp.
 func (t *town) send(ctx context.Context, client *bus.Client, p int32) error {
 	out := client.Producer(wire.TopicTelemetry, p)
 	dice := rand.New(rand.NewPCG(uint64(p), 3))
-	schemas := map[int][]*telemetry.Schema{}
+	agents := map[int]*townAgent{}
 	var enc wire.Encoder
 	begin := time.Now().Truncate(time.Second).Add(time.Second)
 	for n := 0; ; n++ {
@@ -204,17 +213,18 @@ func (t *town) send(ctx context.Context, client *bus.Client, p int32) error {
 		ms, second := at.UnixMilli(), n/townRounds
 		var recs []bus.Record
 		for _, i := range t.rounds[n%townRounds] {
-			h := &t.hosts[i]
-			if h.partition != p || !t.well(i, ms) {
+			first := i / townRounds % townRamp
+			if t.hosts[i].partition != p || second < first || !t.well(i, ms) {
 				continue
 			}
-			if schemas[i] == nil {
-				schemas[i] = t.schemas(i)
+			a := agents[i]
+			if a == nil {
+				a = t.agent(i)
+				agents[i] = a
 			}
-			fr := t.frame(i, schemas[i], ms, second+1, dice)
-			describe := second == 0 || second%60 == i%60
-			recs = append(recs, bus.Record{Key: []byte(h.name), Headers: header(wire.TypeFrame),
-				Value: enc.AppendFrame(nil, fr, func(uint64) bool { return describe })})
+			describe := second == first || second%60 == i%60
+			recs = append(recs, bus.Record{Key: []byte(t.hosts[i].name), Headers: header(wire.TypeFrame),
+				Value: enc.AppendFrame(nil, a.frame(ms, second-first+1, dice), func(uint64) bool { return describe })})
 		}
 		if len(recs) == 0 {
 			continue
@@ -231,31 +241,41 @@ func (t *town) send(ctx context.Context, client *bus.Client, p int32) error {
 	}
 }
 
-// schemas are the series of a host's agent, a block for each of its targets.
-func (t *town) schemas(i int) (out []*telemetry.Schema) {
+// townAgent is a host's agent. Its frames are one, filled in anew each second.
+type townAgent struct {
+	town *town
+	host int
+	fr   telemetry.Frame
+}
+
+// agent is the agent of a host, with a block for each of its targets.
+func (t *town) agent(i int) *townAgent {
+	h := &t.hosts[i]
+	a := &townAgent{town: t, host: i, fr: telemetry.Frame{Agent: h.name, Boot: uint64(i) + 1,
+		Host: telemetry.NewLabels(map[string]string{"agent": h.name, "host": h.name, "zone": h.zone, "region": h.region})}}
 	for k := range vantages {
 		h := &t.hosts[t.target(i, k)]
 		labels := telemetry.NewLabels(map[string]string{"probe": "tcp", "job": "fleet", "target": h.name, "target_zone": h.zone, "target_region": h.region})
-		out = append(out, telemetry.NewSchema([]telemetry.Series{
+		s := telemetry.NewSchema([]telemetry.Series{
 			{Name: "probe_success", Labels: labels, Kind: telemetry.Gauge},
 			{Name: "probe_latency_seconds", Labels: labels, Kind: telemetry.Gauge},
-			{Name: "probe_duration_seconds", Labels: labels, Kind: telemetry.Gauge}}))
+			{Name: "probe_duration_seconds", Labels: labels, Kind: telemetry.Gauge}})
+		a.fr.Blocks = append(a.fr.Blocks, telemetry.Block{Fingerprint: s.Fingerprint, Schema: s, Columns: len(s.Series), Times: make([]int64, 1), Values: make([]float64, len(s.Series))})
 	}
-	return out
+	return a
 }
 
-// frame is what a host's agent found at a time.
-func (t *town) frame(i int, schemas []*telemetry.Schema, ms int64, seq int, dice *rand.Rand) *telemetry.Frame {
-	h := &t.hosts[i]
-	fr := &telemetry.Frame{Agent: h.name, Boot: uint64(i) + 1, Seq: uint64(seq), SendTime: ms,
-		Host: telemetry.NewLabels(map[string]string{"agent": h.name, "host": h.name, "zone": h.zone, "region": h.region})}
-	for k, s := range schemas {
-		success, duration := t.probe(t.target(i, k), ms, dice)
+// frame is what the agent found at a time. It is good until the next.
+func (a *townAgent) frame(ms int64, seq int, dice *rand.Rand) *telemetry.Frame {
+	a.fr.Seq, a.fr.SendTime = uint64(seq), ms
+	for k := range a.fr.Blocks {
+		b := &a.fr.Blocks[k]
+		success, duration := a.town.probe(a.town.target(a.host, k), ms, dice)
 		latency := duration
 		if success == 0 {
 			latency = math.Inf(1)
 		}
-		fr.Blocks = append(fr.Blocks, telemetry.Block{Fingerprint: s.Fingerprint, Schema: s, Columns: len(s.Series), Times: []int64{ms}, Values: []float64{success, latency, duration}})
+		b.Times[0], b.Values[0], b.Values[1], b.Values[2] = ms, success, latency, duration
 	}
-	return fr
+	return &a.fr
 }

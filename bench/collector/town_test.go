@@ -1,11 +1,14 @@
 package collector
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"nines/internal/telemetry"
 	"nines/internal/wire"
@@ -116,7 +119,7 @@ func TestFramesAndPagesShowTheSameFaults(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 1))
 	down = 0
 	for i := range tn.hosts {
-		b := enc.AppendFrame(nil, tn.frame(i, tn.schemas(i), now, 1, dice), func(uint64) bool { return true })
+		b := enc.AppendFrame(nil, tn.agent(i).frame(now, 1, dice), func(uint64) bool { return true })
 		var fr telemetry.Frame
 		if err := dec.DecodeFrame(b, &fr, wire.NewSchemaCache(wire.DefaultSchemas)); err != nil {
 			t.Fatal(err)
@@ -138,12 +141,58 @@ func TestFramesAndPagesShowTheSameFaults(t *testing.T) {
 
 func TestTheReportTellsOfTheFleet(t *testing.T) {
 	s := New(Options{Root: "../.."})
-	s.detectedFleet = []Detection{{Contestant: "watcher", What: "looks", Seconds: [][]float64{{1, 2}, {3, math.Inf(1)}}, Whole: []float64{4, 5}, Cores: 0.5, Late: "never", False: 3}}
+	s.detectedFleet = []Detection{{Contestant: "watcher", What: "looks", Seconds: [][]float64{{1, 2}, {3, math.Inf(1)}}, Whole: []float64{4, 5}, Cores: 0.5, By: "look 0.5", Late: "never", False: 3},
+		{Contestant: "sleeper", What: "waits", Missed: "did not see 10 hosts within 9 s", Late: "7 s behind", Cores: 0.25, By: "sleep 0.25"}}
 	var b strings.Builder
 	s.fleetDetections(&b)
-	for _, want := range []string{"10000 hosts", "| watcher | looks | 2.00 | +Inf | +Inf | 5.00 | 4 | 0.50 | never | 3 |", "2: 3.00 +Inf"} {
+	for _, want := range []string{"10000 hosts", "| watcher | looks | 2.00 | +Inf | +Inf | 5.00 | 4 | never | 3 |", "2: 3.00 +Inf", "| watcher | 0.50 | look 0.5 |",
+		"| sleeper | waits | – | – | – | – | 0 | no: did not see 10 hosts within 9 s; 7 s behind | – |", "| sleeper | 0.25 | sleep 0.25 |"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, b.String())
 		}
 	}
+}
+
+// What programs take is told program by program, and what is left is the rest of
+// the machine.
+func TestCoresAreToldByProgram(t *testing.T) {
+	used := map[string]time.Duration{"ours": time.Second, "theirs": time.Minute}
+	of := func(name string) taker {
+		return taker{name: name, used: func() (time.Duration, error) { return used[name], nil }}
+	}
+	g, err := newGauge([]taker{of("ours")}, []taker{of("theirs")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.began = g.began.Add(-100 * time.Second)
+	g.busy -= 200 * time.Second // as if the machine had been busy meanwhile
+	used["ours"] += 50 * time.Second
+	used["theirs"] += 25 * time.Second
+	cores, words, err := g.read()
+	if err != nil || cores < 0.49 || cores > 0.51 {
+		t.Errorf("%v cores, %v", cores, err)
+	}
+	for _, want := range []string{"ours 0.50, theirs 0.25, everything else on the machine 1.2", fmt.Sprintf("of %d cores", runtime.NumCPU())} {
+		if !strings.Contains(words, want) {
+			t.Errorf("%q lacks %q", words, want)
+		}
+	}
+}
+
+// A race has an end: who comes late has less time to see the fleet, and is not
+// waited for where nothing is left for its faults.
+func TestARaceHasAnEnd(t *testing.T) {
+	r := &fleetRace{faults: make([]*fault, 30)}
+	f := func(slow bool, left, want time.Duration) {
+		t.Helper()
+		r.end = time.Now().Add(left)
+		if got := r.limit([]runner{{watcher: watcher{slow: slow}}}); (got - want).Abs() > time.Second {
+			t.Errorf("with %v left it may take %v, want %v", left, got, want)
+		}
+	}
+	faults := 30 * fleetGap
+	f(false, fleetBudget, fleetLimit)
+	f(false, faults+50*time.Second, 30*time.Second)
+	f(true, faults+150*time.Second, 30*time.Second)
+	f(true, 0, -faults-2*time.Minute)
 }

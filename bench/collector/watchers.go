@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"nines/bench/program"
 )
@@ -24,17 +23,6 @@ type watcher struct {
 	late func(ctx context.Context) (string, error)
 	// left, where set, waits until nobody sends to it any more.
 	left func() error
-}
-
-// cpu is what its processes have used until now; one that has ended counts
-// nothing.
-func (w *watcher) cpu() (sum time.Duration) {
-	for _, p := range w.ps {
-		if u, err := p.Usage(); err == nil {
-			sum += u.CPU
-		}
-	}
-	return sum
 }
 
 func (w *watcher) stop() {

@@ -70,17 +70,49 @@ func (p *Process) Usage() (Usage, error) {
 		return u, p.Failure("it ended")
 	default:
 	}
-	var now unix.Timespec
-	if err := unix.ClockGettime(cpuClock(p.cmd.Process.Pid), &now); err != nil {
+	var err error
+	if u.CPU, err = CPU(p.cmd.Process.Pid); err != nil {
 		return u, fmt.Errorf("read CPU time of %s: %w", p.name, err)
 	}
 	children, err := childrenTime(p.cmd.Process.Pid)
 	if err != nil {
 		return u, fmt.Errorf("read CPU time of %s: %w", p.name, err)
 	}
-	u.CPU = time.Duration(now.Nano()) + children
+	u.CPU += children
 	u.RSS, err = peak(p.cmd.Process.Pid)
 	return u, err
+}
+
+// CPU is the user and system time of all threads of a process, whoever started
+// it; not of programs that it started.
+func CPU(pid int) (time.Duration, error) {
+	var now unix.Timespec
+	err := unix.ClockGettime(cpuClock(pid), &now)
+	return time.Duration(now.Nano()), err
+}
+
+// Busy is the CPU time that all programs of the machine and its kernel have used
+// since it started, to clockTick.
+func Busy() (sum time.Duration, err error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 8 || fields[0] != "cpu" {
+		return 0, errors.New("/proc/stat has an unknown form")
+	}
+	for i, f := range fields[1:8] { // user, nice, system, idle, iowait, irq, softirq; see proc_stat(5)
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		if i != 3 && i != 4 {
+			sum += time.Duration(n) * clockTick
+		}
+	}
+	return sum, nil
 }
 
 // cpuClock is the clock of a process's CPU time, to the nanosecond, as
@@ -119,6 +151,9 @@ func childrenTime(pid int) (sum time.Duration, err error) {
 func (p *Process) Resident() (int64, error) {
 	return field(fmt.Sprintf("/proc/%d/smaps_rollup", p.cmd.Process.Pid), "Rss:")
 }
+
+// Name is what it was started as.
+func (p *Process) Name() string { return p.name }
 
 // Dir is the folder that it runs in.
 func (p *Process) Dir() string { return p.cmd.Dir }
