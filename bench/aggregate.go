@@ -67,6 +67,9 @@ type fleetLog struct {
 	judged            bool // else their slots are only counted
 	// lines has Telegrafs write line protocol instead.
 	lines bool
+	// batch is how many hosts' frames reach the broker at a time; 0 for one, as
+	// agents send them. It makes a long log quicker to fill.
+	batch int
 	dir   string
 }
 
@@ -169,9 +172,21 @@ func (f *fleetLog) fill(ctx context.Context, client *bus.Client, hosts [][]bench
 // a second, spread evenly over it, and ticks as the role writes them. Frames of
 // several rounds lie as far back as it takes to catch up with the last one.
 func (f *fleetLog) fillPartition(ctx context.Context, p *bus.Producer, hosts []benchHost, rules string) error {
-	send := func(typ string, key, value []byte) error {
-		_, err := p.Produce(ctx, []bus.Record{{Key: key, Value: value, Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(typ)}}}})
+	var recs []bus.Record
+	flush := func() error {
+		if len(recs) == 0 {
+			return nil
+		}
+		_, err := p.Produce(ctx, recs)
+		recs = recs[:0]
 		return err
+	}
+	send := func(typ string, key, value []byte) error {
+		recs = append(recs, bus.Record{Key: key, Value: value, Headers: []bus.Header{{Key: wire.HeaderType, Value: []byte(typ)}}})
+		if typ == wire.TypeTick || len(recs) >= f.batch {
+			return flush()
+		}
+		return nil
 	}
 	var enc wire.Encoder
 	var frame telemetry.Frame
@@ -186,8 +201,7 @@ func (f *fleetLog) fillPartition(ctx context.Context, p *bus.Producer, hosts []b
 			sent := base + int64(n)*1000 + due
 			if at := int(due) * tickShare / 1000; at != tick {
 				tick = at
-				tick := wire.Tick{Clock: sent, Incarnation: 1, RuleSet: rules, Owner: "bench"}
-				if err := send(wire.TypeTick, nil, wire.AppendTick(nil, &tick)); err != nil {
+				if err := send(wire.TypeTick, nil, wire.AppendTick(nil, &wire.Tick{Clock: sent, Incarnation: 1, RuleSet: rules, Owner: "bench"})); err != nil {
 					return err
 				}
 			}
@@ -199,7 +213,7 @@ func (f *fleetLog) fillPartition(ctx context.Context, p *bus.Producer, hosts []b
 			}
 		}
 	}
-	return nil
+	return flush()
 }
 
 // benchRules judges ten latencies of every host by region, under as many

@@ -14,95 +14,126 @@ import (
 )
 
 // ScaleCPURatio2 is what a sample costs two collectors, all their CPU time
-// together, over what it costs one: both read the same log from its beginning to
-// its end, aggregate it and evaluate it into PostgreSQL.
+// together, over what it costs one: both aggregate the same log and evaluate it
+// into PostgreSQL. What a sample costs is the difference between a long log and
+// one that has but its first seconds, in which collectors start and join, hosts and
+// groups are met and the first checkpoints are written. That, and what collectors
+// take that have nothing to read, are told beside it.
 func (suite) ScaleCPURatio2() benchmark { return scaleRatio(2) }
 
 // ScaleCPURatio4 is the same for four collectors.
 func (suite) ScaleCPURatio4() benchmark { return scaleRatio(4) }
 
-// scalePartitions are those of nines.telemetry and of nines.partials: four
-// collectors have one of each.
-const scalePartitions = 4
+const (
+	// scalePartitions are those of nines.telemetry and of nines.partials: four
+	// collectors have one of each.
+	scalePartitions = 4
+	// scaleHead is how many seconds the short log has: a checkpoint is due after
+	// fifteen. scaleWhole is how many the long one has: enough for ten CPU seconds.
+	scaleHead, scaleWhole = 20, 120
+	// scaleBatch is how many frames a batch has, so that the logs are filled in
+	// minutes.
+	scaleBatch = 32
+)
 
 func scaleRatio(n int) benchmark {
-	s := &scaleLog{fleetLog: fleetLog{frames: 30, rounds: 1, partitions: scalePartitions, sinks: scalePartitions, objectives: 100, judged: true}}
+	log := func(seconds int) fleetLog {
+		return fleetLog{frames: seconds, rounds: 1, partitions: scalePartitions, sinks: scalePartitions, objectives: 100, judged: true, batch: scaleBatch}
+	}
+	s := &scaleLogs{head: log(scaleHead), whole: log(scaleWhole)}
 	return benchmark{Name: fmt.Sprintf("scale_cpu_ratio_%d", n), Unit: "times", Better: lower, Target: 1.1,
 		Prepare: func() (func() (float64, error), error) {
 			return func() (float64, error) { return s.ratio(n) }, s.prepare()
 		}, Clean: s.remove}
 }
 
-// scaleLog is the log of a fleet, and a database for what is evaluated of it.
-type scaleLog struct {
-	fleetLog
-	server *postgres.Server
+// scaleLogs are the logs of a fleet, and a database for what is evaluated of them.
+type scaleLogs struct {
+	head, whole fleetLog
+	server      *postgres.Server
+	// turns are how many ratios were measured.
+	turns int
 }
 
-func (s *scaleLog) prepare() (err error) {
+func (s *scaleLogs) prepare() (err error) {
 	if s.server, err = postgres.Start(); err != nil {
 		return err
 	}
-	return s.fleetLog.prepare()
+	return errors.Join(s.head.prepare(), s.whole.prepare())
 }
 
-func (s *scaleLog) remove() {
+func (s *scaleLogs) remove() {
 	if s.server != nil {
 		s.server.Stop()
 	}
-	s.fleetLog.remove()
+	s.head.remove()
+	s.whole.remove()
 }
 
-// ratio is the CPU time of n collectors over that of one, in one run each.
-func (s *scaleLog) ratio(n int) (float64, error) {
-	one, err := s.cost(1)
-	if err != nil {
-		return 0, err
+// ratio is what a sample costs n collectors over what it costs one, each measured
+// once. Who begins changes from turn to turn, as the machine does.
+func (s *scaleLogs) ratio(n int) (float64, error) {
+	s.turns++
+	order := []int{1, n}
+	if s.turns%2 == 0 {
+		order = []int{n, 1}
 	}
-	many, err := s.cost(n)
-	fmt.Fprintf(os.Stderr, "CPU seconds of 1 collector %.2f, of %d together %.2f\n", one.Seconds(), n, many.Seconds())
-	return many.Seconds() / one.Seconds(), err
+	each := map[int]float64{}
+	for _, k := range order {
+		head, err := s.cost(&s.head, k)
+		if err != nil {
+			return 0, err
+		}
+		whole, err := s.cost(&s.whole, k)
+		if err != nil {
+			return 0, err
+		}
+		each[k] = (whole.CPU - head.CPU).Seconds() / float64(whole.Samples-head.Samples) * 1e9
+		fmt.Fprintf(os.Stderr, "collectors: %d; CPU s to start and to read %d s of the log: %.2f, and %d s more: %.2f, %.1f ns a sample; idle %.1f and %.1f %% of a core\n", k,
+			scaleHead, head.CPU.Seconds(), scaleWhole-scaleHead, (whole.CPU - head.CPU).Seconds(), each[k], 100*head.Idle.Seconds()/idling.Seconds(), 100*whole.Idle.Seconds()/idling.Seconds())
+	}
+	return each[n] / each[1], nil
 }
 
 // errMoved says that some records were read twice, because partitions changed
 // hands amid the run.
 var errMoved = errors.New("partitions changed hands amid the run")
 
-// cost returns the CPU time that n fresh collectors take for a copy of the log.
-func (s *scaleLog) cost(n int) (cpu time.Duration, err error) {
+// cost returns what n fresh collectors spend together on a copy of the log.
+func (s *scaleLogs) cost(log *fleetLog, n int) (r scaledResult, err error) {
 	for range 3 {
-		if cpu, err = s.costOnce(n); !errors.Is(err, errMoved) {
+		if r, err = s.costOnce(log, n); !errors.Is(err, errMoved) {
 			break
 		}
 	}
-	return cpu, err
+	return r, err
 }
 
-func (s *scaleLog) costOnce(n int) (cpu time.Duration, err error) {
-	err = s.serve(func(ctx context.Context, addr string) error {
+func (s *scaleLogs) costOnce(log *fleetLog, n int) (r scaledResult, err error) {
+	err = log.serve(func(ctx context.Context, addr string) error {
 		url, err := s.server.Schema()
 		if err != nil {
 			return err
 		}
-		cpu, err = s.collect(ctx, addr, url, n)
+		r, err = collectors(ctx, log, addr, url, n)
 		return err
 	})
-	return cpu, err
+	return r, err
 }
 
-// collect runs n collectors over the log. They join while this process is the
+// collectors runs n of them over the log. They join while this process is the
 // group's only member, and it leaves once all are there, so that each has its
 // share from the first record on: what it costs to take partitions over is
 // no cost of a sample.
-func (s *scaleLog) collect(ctx context.Context, addr, url string, n int) (cpu time.Duration, err error) {
+func collectors(ctx context.Context, log *fleetLog, addr, url string, n int) (r scaledResult, err error) {
 	client, err := bus.New(bus.Options{Config: bus.Config{Brokers: []string{addr}}})
 	if err != nil {
-		return 0, err
+		return r, err
 	}
 	defer client.Close()
 	leave, err := holdGroup(ctx, client)
 	if err != nil {
-		return 0, err
+		return r, err
 	}
 	defer leave()
 	var all []*scaled
@@ -114,15 +145,15 @@ func (s *scaleLog) collect(ctx context.Context, addr, url string, n int) (cpu ti
 	for i := range n {
 		c, err := startScaled(ctx, scaledConf{Addr: addr, URL: url, Owner: fmt.Sprintf("bench-%d-of-%d", i+1, n), Sinks: scalePartitions / n})
 		if err != nil {
-			return 0, err
+			return r, err
 		}
 		all = append(all, c)
 	}
-	return s.conduct(ctx, all, leave)
+	return conduct(ctx, log, all, leave)
 }
 
 // conduct leads the collectors through the run, all of them at a time.
-func (s *scaleLog) conduct(ctx context.Context, all []*scaled, leave func()) (cpu time.Duration, err error) {
+func conduct(ctx context.Context, log *fleetLog, all []*scaled, leave func()) (sum scaledResult, err error) {
 	each := func(f func(*scaled) error) {
 		for _, c := range all {
 			if err == nil {
@@ -138,20 +169,20 @@ func (s *scaleLog) conduct(ctx context.Context, all []*scaled, leave func()) (cp
 	case <-ctx.Done():
 	}
 	leave()
-	each(func(c *scaled) error { return c.hear("read") }) // its partitions to their ends
-	each((*scaled).say)
-	samples := 0
+	for _, word := range []string{"read", "evaluated"} { // its partitions to their ends
+		each(func(c *scaled) error { return c.hear(word) })
+		each((*scaled).say)
+	}
 	each(func(c *scaled) error {
-		var part scaledResult
-		err := c.result(&part)
-		samples += part.Samples
-		cpu += part.CPU
+		var r scaledResult
+		err := c.result(&r)
+		sum = scaledResult{sum.CPU + r.CPU, sum.Idle + r.Idle, sum.Samples + r.Samples}
 		return err
 	})
-	if want := benchHosts * s.frames * s.rounds * 100; err == nil && samples != want {
-		err = fmt.Errorf("%d samples were read, the log has %d: %w", samples, want, errMoved)
+	if want := benchHosts * log.frames * log.rounds * 100; err == nil && sum.Samples != want {
+		err = fmt.Errorf("%d samples were read, the log has %d: %w", sum.Samples, want, errMoved)
 	}
-	return cpu, err
+	return sum, err
 }
 
 // holdGroup joins the aggregators' group and keeps those who join after it

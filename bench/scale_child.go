@@ -30,10 +30,12 @@ type scaledConf struct {
 	Sinks            int // its share of nines.partials
 }
 
-// scaledResult is what a collector did.
+// scaledResult is what a collector used and did.
 type scaledResult struct {
-	CPU     time.Duration
-	Samples int
+	// CPU is from exec until all was evaluated, Idle what was used in idling after it:
+	// live, with nothing to read but ticks.
+	CPU, Idle time.Duration
+	Samples   int
 }
 
 // scaled is a collector in a process of its own.
@@ -127,6 +129,11 @@ func serveScaled(conf string) error {
 	if err != nil {
 		return err
 	}
+	stopProfile, err := profile("." + c.Owner)
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
 	result, err := (&scaledRun{agg, eval, c, bufio.NewReader(os.Stdin)}).run(ctx)
 	if err != nil {
 		return err
@@ -143,9 +150,11 @@ type scaledRun struct {
 	in   *bufio.Reader
 }
 
+// idling is how long collectors are watched that have nothing to read.
+const idling = 5 * time.Second
+
 // run evaluates, and once it is told to aggregates; once it is told that all
-// have read their partitions it evaluates to the end. Its CPU time is that from
-// joining the aggregators on.
+// have read their partitions it evaluates to the end, and then stays idle.
 func (r *scaledRun) run(ctx context.Context) (result scaledResult, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var roles sync.WaitGroup
@@ -159,15 +168,6 @@ func (r *scaledRun) run(ctx context.Context) (result scaledResult, err error) {
 	if err := r.turn("evaluates"); err != nil {
 		return result, err
 	}
-	stopProfile, err := profile("." + r.conf.Owner)
-	if err != nil {
-		return result, err
-	}
-	defer stopProfile()
-	start, err := cpuTime()
-	if err != nil {
-		return result, err
-	}
 	fmt.Println("aggregates")
 	roles.Go(func() { errs <- r.agg.Run(ctx) })
 	if err := until(ctx, errs, func() bool { return live(owned(r.agg)) }); err != nil {
@@ -179,9 +179,29 @@ func (r *scaledRun) run(ctx context.Context) (result scaledResult, err error) {
 	if err := until(ctx, errs, func() bool { return live(owned(r.eval)) }); err != nil {
 		return result, err
 	}
-	stop, err := cpuTime()
-	result.CPU = stop - start
+	if result.CPU, err = cpuTime(); err != nil {
+		return result, err
+	}
+	if err := r.turn("evaluated"); err != nil {
+		return result, err
+	}
+	result.Idle, err = idle(errs)
 	return result, err
+}
+
+// idle returns the CPU time that idling takes.
+func idle(errs <-chan error) (time.Duration, error) {
+	before, err := cpuTime()
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case err := <-errs:
+		return 0, errors.Join(errors.New("a role ended"), err)
+	case <-time.After(idling):
+	}
+	after, err := cpuTime()
+	return after - before, err
 }
 
 // turn says a word and waits for the answer.
