@@ -115,6 +115,7 @@ type owner struct {
 	log       *slog.Logger
 	claim     *ledger.Claim
 	state     *State
+	recalls   *recalls
 	partial   wire.Partial // the one that is applied
 	// letters are the dead ones of the last fetch, which are stored before the
 	// ledger's position passes them.
@@ -260,7 +261,11 @@ func (o *owner) restore(ctx context.Context) error {
 	}
 	o.claim, o.pending, o.failing = claim, nil, time.Time{}
 	o.facts, o.asked, o.excluded = -1, time.Time{}, time.Now()
-	o.state = New(o.o.Config, claim, o.rules(ctx, id, set), o.past(ctx))
+	slots := func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error) {
+		return o.o.Ledger.GroupSlots(ctx, access.Local(), key, from, to)
+	}
+	o.recalls = newRecalls(slots)
+	o.state = New(o.o.Config, claim, o.rules(ctx, id, set), o.past)
 	o.state.SetStreams(o.o.Rules.Stream)
 	exclusions, err := o.o.Ledger.Exclusions(ctx, access.Local(), "", 0)
 	if err != nil {
@@ -272,9 +277,7 @@ func (o *owner) restore(ctx context.Context) error {
 		return err
 	}
 	o.state.SetInventory(inventory.At(facts, 0))
-	o.state.SetSlots(func(key wire.GroupKey, from, to int64) ([]ledger.Slot, error) {
-		return o.o.Ledger.GroupSlots(ctx, access.Local(), key, from, to)
-	})
+	o.state.SetSlots(slots)
 	o.state.SetHours(func(key wire.GroupKey, from, to int64) ([]ledger.HourTotals, error) {
 		return o.o.Ledger.HourTotals(ctx, access.Local(), key, from, to)
 	})
@@ -356,14 +359,15 @@ func (o *owner) rules(ctx context.Context, known string, set *slo.RuleSet) Rules
 	}
 }
 
-func (o *owner) past(ctx context.Context) Past {
-	return func(key wire.GroupKey, start int64) (ledger.Slot, bool, error) {
-		slots, err := o.o.Ledger.GroupSlots(ctx, access.Local(), key, start, start+1)
-		if err != nil || len(slots) == 0 {
-			return ledger.Slot{}, false, err
+// past finds slots in the batch that the ledger has yet to take, then in the
+// ledger.
+func (o *owner) past(key wire.GroupKey, start int64) (ledger.Slot, bool, error) {
+	if o.pending != nil {
+		if sl, ok := slotIn(o.pending, key, start); ok {
+			return sl, true, nil
 		}
-		return slots[0], true, nil
 	}
+	return o.recalls.slot(key, start)
 }
 
 // publish sends alerts before the ledger commits them: after a crash they are
@@ -452,6 +456,7 @@ func (o *owner) commit(ctx context.Context) error {
 	}
 	batch := o.pending
 	o.pending, o.failing = nil, time.Time{}
+	o.recalls.committed(batch)
 	o.m.commit(time.Since(start), batch)
 	o.problems.Delete(o.partition)
 	// The ledger's offset is the one that counts; Kafka's is for lag monitors.
