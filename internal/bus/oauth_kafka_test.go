@@ -28,7 +28,7 @@ func TestTokensAgainstKafka(t *testing.T) {
 		Config: map[string]string{"connections.max.reauth.ms": "3600000"},
 	})
 	login := func(o bus.OAuthConfig) *bus.Client {
-		return newClient(t, c.Addrs()[0], bus.Config{DialTimeout: 20 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File},
+		return newClient(t, c.Addrs()[0], bus.Config{DialTimeout: 20 * time.Second, RequestTimeout: 20 * time.Second, TLS: bus.TLSConfig{CAFile: ca.File},
 			SASL: bus.SASLConfig{Mechanism: "OAUTHBEARER", OAuth: o}}, nil)
 	}
 	endpoint := bus.OAuthConfig{TokenURL: idp.endpoint.URL, CAFile: ca.File, ClientIDEnv: idpClientEnv,
