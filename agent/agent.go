@@ -30,6 +30,9 @@ import (
 )
 
 const (
+	// metadataTTL is how often the cluster is asked for at least. An agent writes to
+	// one partition, and hears from its broker when that has moved.
+	metadataTTL = 5 * time.Minute
 	// urgentPause is the least time between two flushes on demand.
 	urgentPause = 100 * time.Millisecond
 	// ackWait is how long a stopping agent waits for what it sent last.
@@ -51,8 +54,11 @@ type Options struct {
 	// Wall is the system clock that sample times follow; nil is the machine's.
 	Wall func() time.Time
 	// Turned is called by the goroutine that makes frames, at each of its turns and
-	// every five seconds at least, from when the sources run; nil is not called.
+	// every TurnEvery at least, from when the sources run; nil is not called.
 	Turned func()
+	// TurnEvery is the most that passes between two turns of that goroutine where
+	// there is nothing to do; 6 s, and no more.
+	TurnEvery time.Duration
 	// Version is reported in nines_agent_info.
 	Version string
 	// Log is where the agent says what changes; nil discards it.
@@ -69,6 +75,7 @@ type Agent struct {
 	log    *slog.Logger
 	clock  *Clock
 	framer *framing.Framer
+	due    *time.Timer // the next regular flush, armed while rounds wait for it
 	spool  *spool.Spool
 	pacer  spool.Pacer // of the sending goroutine
 	losses *losses
@@ -118,6 +125,9 @@ func New(opt Options) (*Agent, error) {
 		a.clock = newClock(opt.Wall, func() time.Duration { return time.Since(start) })
 	}
 	a.framer = framing.New(cfg.Agent, a.boot, cfg.hostLabels())
+	a.due = time.NewTimer(time.Hour)
+	a.due.Stop()
+	a.framer.OnFirst(func() { a.due.Reset(a.untilFlush()) })
 	a.losses = newLosses(a.framer.Schema, opt.Log)
 	a.pacer = spool.Pacer{Speed: cfg.Spool.ReplaySpeed, Draw: float64(a.boot>>11) / (1 << 53)}
 	if a.spool, err = spool.New(a.spoolOptions()); err != nil {
@@ -162,7 +172,7 @@ func (a *Agent) connect() error {
 	client := a.opt.Client
 	if client == nil {
 		var err error
-		client, err = bus.New(bus.Options{Config: a.cfg().Kafka, Log: a.log, Metrics: a.opt.Metrics})
+		client, err = bus.New(bus.Options{Config: a.cfg().Kafka, Log: a.log, Metrics: a.opt.Metrics, MetadataTTL: metadataTTL})
 		if err != nil {
 			return err
 		}
@@ -269,27 +279,29 @@ func (a *Agent) startSources(ctx context.Context) (wg *sync.WaitGroup, errs func
 	}
 }
 
-// frame flushes at every interval, and soon after an urgent round, until ctx
-// ends or sending is impossible. Flushes come a little after the aligned
-// second, so that what is measured on the second leaves with it.
+// frame flushes at every interval in which there is something to flush, and soon
+// after an urgent round, until ctx ends or sending is impossible. Flushes come a
+// little after the aligned second, so that what is measured on the second leaves
+// with it. An agent that measures every ten seconds sleeps in between, but for a
+// turn each TurnEvery.
 func (a *Agent) frame(ctx context.Context, failed <-chan struct{}) {
-	timer := time.NewTimer(a.untilFlush())
-	defer timer.Stop()
-	beat := time.NewTicker(turnEvery)
+	defer a.due.Stop()
+	turnEvery := a.turnEvery()
+	beat := time.NewTimer(turnEvery)
 	defer beat.Stop()
 	var last time.Time
 	for {
 		a.turned()
+		beat.Reset(turnEvery)
 		select {
 		case <-ctx.Done():
 			return
 		case <-failed:
 			return
 		case <-beat.C:
-		case <-timer.C:
+		case <-a.due.C:
 			a.flush()
 			a.syncClock()
-			timer.Reset(a.untilFlush())
 		case <-a.framer.Urgent():
 			if !pause(ctx, urgentPause-time.Since(last)) {
 				return

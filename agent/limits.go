@@ -13,12 +13,23 @@ type Limits struct {
 	// more often: a soft limit, as GOMEMLIMIT. 0 leaves GOMEMLIMIT in force. It
 	// applies to nines-agent, not to an agent within another program.
 	MemoryBytes int64 `yaml:"memory_bytes,omitempty"`
-	// CPUs is how many CPUs run Go code at a time, as GOMAXPROCS; 0 leaves
-	// GOMAXPROCS, or what the host or its cgroup has. It applies to nines-agent.
+	// CPUs is how many CPUs run Go code at a time, as GOMAXPROCS; where 0, see
+	// Config.CPUs. It applies to nines-agent.
 	CPUs int `yaml:"cpus,omitempty"`
 	// SeriesPerInput is the most series that one input may have; 50000. Those that
 	// come later are dropped, counted and named.
 	SeriesPerInput int `yaml:"series_per_input,omitempty"`
+}
+
+// CPUs is how many CPUs run Go code at a time: limits.cpus, or 0 for GOMAXPROCS
+// or what the host or its cgroup has, which those need who time packets, or 1 for
+// those who read the kernel's figures: a thread that wakes for a millisecond's
+// work wakes no others, which is a quarter of the agent's CPU time.
+func (c Config) CPUs() int {
+	if c.Limits.CPUs == 0 && len(c.Probes.Jobs) == 0 && !c.Mesh.Enabled() {
+		return 1
+	}
+	return c.Limits.CPUs
 }
 
 // Bounds of Limits. An agent with Telegraf's plugins needs some 40 MiB.

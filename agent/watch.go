@@ -12,11 +12,19 @@ import (
 )
 
 const (
-	// turnEvery is how often the frame loop turns at least, whatever Flush is.
-	turnEvery = 5 * time.Second
+	// defaultTurnEvery is how often the frame loop turns at least, whatever Flush
+	// is: once between two rounds that are ten seconds apart.
+	defaultTurnEvery = 6 * time.Second
 	// stuckAfter is for how long it may not turn before the agent is not healthy.
 	stuckAfter = 20 * time.Second
 )
+
+func (a *Agent) turnEvery() time.Duration {
+	if d := a.opt.TurnEvery; d > 0 {
+		return min(d, defaultTurnEvery)
+	}
+	return defaultTurnEvery
+}
 
 // turned notes that the frame loop lives: it holds the framer and the spool, so
 // that it stands still when either does.
@@ -57,6 +65,9 @@ func (a *Agent) Ready() error {
 
 // Limits returns the limits in force.
 func (a *Agent) Limits() Limits { return a.cfg().Limits }
+
+// CPUs returns how many CPUs the configuration in force asks for; see Config.CPUs.
+func (a *Agent) CPUs() int { return a.cfg().CPUs() }
 
 // Local returns the settings of the local port in force.
 func (a *Agent) Local() Local { return a.cfg().Local }

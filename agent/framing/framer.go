@@ -35,6 +35,7 @@ type Framer struct {
 	limit int
 	// urgent receives after a round that should leave at once.
 	urgent chan struct{}
+	first  func() // see OnFirst
 
 	mu      sync.Mutex
 	host    telemetry.Labels
@@ -62,8 +63,12 @@ func New(agent string, boot uint64, host telemetry.Labels) *Framer {
 // Sink is the telemetry.Sink of every source.
 func (f *Framer) Sink(r telemetry.Round) {
 	f.mu.Lock()
+	first := len(f.pending) == 0
 	f.pending = append(f.pending, r)
 	f.mu.Unlock()
+	if first && f.first != nil {
+		f.first()
+	}
 	if r.Urgent {
 		select {
 		case f.urgent <- struct{}{}:
@@ -71,6 +76,10 @@ func (f *Framer) Sink(r telemetry.Round) {
 		}
 	}
 }
+
+// OnFirst has a function called when a round comes and none waited before it, by
+// the goroutine that brings the round. It is set before the first Sink.
+func (f *Framer) OnFirst(first func()) { f.first = first }
 
 // Flush makes frames of the rounds collected so far; none where there are none.
 // now is the send time they carry, Unix milliseconds.

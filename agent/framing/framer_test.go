@@ -52,6 +52,24 @@ func TestRoundsOfOneSchemaShareABlock(t *testing.T) {
 	}
 }
 
+// Whoever flushes hears of the first round that waits, and of no further one.
+func TestTheFirstRoundIsTold(t *testing.T) {
+	f := New("a", 1, nil)
+	s := telemetry.NewSchema([]telemetry.Series{{Name: "x", Kind: telemetry.Gauge}})
+	told := 0
+	f.OnFirst(func() { told++ })
+	for flushes := range 3 {
+		for i := range 4 {
+			f.Sink(telemetry.Round{Schema: s, Time: int64(i), Values: []float64{1}})
+			if told != flushes+1 {
+				t.Fatalf("told %d times at round %d after %d flushes", told, i, flushes)
+			}
+		}
+		f.Flush(5000)
+		f.Flush(5000)
+	}
+}
+
 func TestTimesWithinABlockAscend(t *testing.T) {
 	s := schemaOf("x")
 	var rounds []telemetry.Round

@@ -116,8 +116,8 @@ func runAgent(ctx context.Context, f *flags, log *slog.Logger) error {
 	}
 	cfg.StateDir, cfg.GPUWorker = f.state, gpuworker.Command()
 	systemd, limits := newNotifier(log), newLimiter()
-	limits.apply(cfg.Limits)
-	a, err := agent.New(agent.Options{Config: cfg, Version: version, Log: log, Turned: systemd.turned, Metrics: metrics.NewSet()})
+	limits.apply(cfg.Limits, cfg.CPUs())
+	a, err := agent.New(agent.Options{Config: cfg, Version: version, Log: log, Turned: systemd.turned, TurnEvery: systemd.every, Metrics: metrics.NewSet()})
 	if err != nil {
 		return err
 	}
@@ -127,14 +127,16 @@ func runAgent(ctx context.Context, f *flags, log *slog.Logger) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	port := &local{settings: a.Local, log: log, changed: make(chan struct{}, 1)}
 	r := &reloader{file: f.config, log: log, asked: make(chan chan error), hup: hup, reload: func() error {
 		return systemd.reloading(func() error {
 			err := a.ReloadFile(f.config)
-			limits.apply(a.Limits())
+			limits.apply(a.Limits(), a.CPUs())
+			port.look()
 			return err
 		})
 	}}
-	port := &local{settings: a.Local, handler: pages(a, r.ask), log: log}
+	port.handler = pages(a, r.ask)
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	besideCtx, stop := context.WithCancel(ctx)

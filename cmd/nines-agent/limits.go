@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -12,18 +13,29 @@ import (
 // limiter applies the agent's limits to this process.
 type limiter struct {
 	memory int64 // GOMEMLIMIT, in force where the configuration has none
+	cpus   int   // GOMAXPROCS from the environment, likewise; 0 where it has none
 }
 
-func newLimiter() limiter { return limiter{memory: debug.SetMemoryLimit(-1)} }
+func newLimiter() limiter {
+	l := limiter{memory: debug.SetMemoryLimit(-1)}
+	if os.Getenv("GOMAXPROCS") != "" {
+		l.cpus = runtime.GOMAXPROCS(0)
+	}
+	return l
+}
 
-func (l limiter) apply(to agent.Limits) {
+// apply puts limits in force; cpus is what the configuration asks for, 0 for all.
+func (l limiter) apply(to agent.Limits, cpus int) {
 	memory := l.memory
 	if to.MemoryBytes > 0 {
 		memory = to.MemoryBytes
 	}
 	debug.SetMemoryLimit(memory)
-	if to.CPUs > 0 {
-		runtime.GOMAXPROCS(to.CPUs)
+	if to.CPUs == 0 && l.cpus > 0 {
+		cpus = l.cpus
+	}
+	if cpus > 0 {
+		runtime.GOMAXPROCS(cpus)
 		return
 	}
 	runtime.SetDefaultGOMAXPROCS()

@@ -14,8 +14,7 @@ import (
 	"nines/agent"
 )
 
-// lookEvery is how often the local port is opened again where it was taken, or
-// elsewhere after a reload.
+// lookEvery is how often the local port is tried again where it was taken.
 const lookEvery = 2 * time.Second
 
 // local serves the agent's figures and health on a port of this host, and takes
@@ -24,13 +23,14 @@ type local struct {
 	settings func() agent.Local
 	handler  http.Handler
 	log      *slog.Logger
-	said     string // what was logged last
+	changed  chan struct{} // of one place: the settings may be others
+	said     string        // what was logged last
 }
 
 // run serves until ctx ends, where the settings of the moment say.
 func (l *local) run(ctx context.Context) {
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	again := time.NewTimer(lookEvery)
+	defer again.Stop()
 	var server *http.Server
 	at := "" // where server is
 	for {
@@ -38,12 +38,25 @@ func (l *local) run(ctx context.Context) {
 			shut(server)
 			server, at = l.open(want), want
 		}
+		again.Stop()
+		if server == nil && at != "off" {
+			again.Reset(lookEvery)
+		}
 		select {
 		case <-ctx.Done():
 			shut(server)
 			return
-		case <-look.C:
+		case <-l.changed:
+		case <-again.C:
 		}
+	}
+}
+
+// look makes run look at the settings again.
+func (l *local) look() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
 	}
 }
 

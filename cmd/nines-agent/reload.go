@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -28,14 +31,16 @@ type reloader struct {
 	reload func() error    // takes up the files as they are
 	asked  chan chan error // by HTTP
 	hup    <-chan os.Signal
-	seen   string // the text that was taken up or refused last
+	seen   string   // the text that was taken up or refused last
+	files  []string // whose text that is
+	stamps string   // of files, from before they were read
 }
 
 // run serves until ctx ends.
 func (r *reloader) run(ctx context.Context) {
 	events, faults, renew, stop := watch(r.log)
 	defer stop()
-	r.seen = agent.Fingerprint(r.file)
+	r.seen = r.read()
 	renew(r.dirs())
 	r.log.Debug("watching the configuration", "file", r.file)
 	poll := time.NewTicker(pollEvery)
@@ -59,6 +64,11 @@ func (r *reloader) run(ctx context.Context) {
 		case <-quiet.C:
 			r.look()
 		case <-poll.C:
+			// Reading and parsing costs as much as a round of all inputs: only
+			// where a file is another one or was written to.
+			if stamps(r.files) == r.stamps {
+				continue
+			}
 			r.look()
 		}
 		renew(r.dirs())
@@ -67,22 +77,47 @@ func (r *reloader) run(ctx context.Context) {
 
 // look reloads where the text differs from what was read last.
 func (r *reloader) look() {
-	if agent.Fingerprint(r.file) != r.seen {
+	if r.read() != r.seen {
 		r.log.Info("configuration changed: reading it")
 		_ = r.take()
 	}
 }
 
 func (r *reloader) take() error {
-	r.seen = agent.Fingerprint(r.file)
+	r.seen = r.read()
 	return r.reload()
+}
+
+// read returns the fingerprint of the text on disk, and notes which files have it.
+func (r *reloader) read() string {
+	r.files = agent.Files(r.file)
+	r.stamps = stamps(r.files)
+	return agent.Fingerprint(r.file)
+}
+
+// stamps change when one of the files is written to or is another one.
+func stamps(files []string) string {
+	var b strings.Builder
+	for _, name := range files {
+		st, err := os.Stat(name)
+		if err != nil {
+			fmt.Fprintf(&b, "%s\n", err)
+			continue
+		}
+		fmt.Fprintf(&b, "%d %d", st.Size(), st.ModTime().UnixNano())
+		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+			fmt.Fprintf(&b, " %d %d %d", sys.Dev, sys.Ino, sys.Ctim.Nano())
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // dirs are the directories whose events tell of a change: writers replace files
 // by rename, so files themselves are not watched.
 func (r *reloader) dirs() []string {
 	var dirs []string
-	for _, f := range agent.Files(r.file) {
+	for _, f := range r.files {
 		dirs = append(dirs, filepath.Dir(f))
 	}
 	return dirs

@@ -100,3 +100,45 @@ func TestChangedFilesAreTakenUp(t *testing.T) {
 		t.Errorf("the agent began anew:\n%s", said.String())
 	}
 }
+
+// Where the kernel tells of no change, a look at the files' stamps finds each.
+func TestStampsTellOfEachChange(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, text string) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	files := []string{put("agent.yaml", "agent: x\n"), filepath.Join(dir, "inputs.toml")}
+	last := stamps(files)
+	changes := func(want bool, what string) {
+		t.Helper()
+		now := stamps(files)
+		if (now != last) != want {
+			t.Errorf("%s: %q after %q", what, now, last)
+		}
+		last = now
+	}
+	changes(false, "nothing happened")
+	put("inputs.toml", "[[inputs.mem]]\n")
+	changes(true, "a file came")
+	put("inputs.toml", "[[inputs.mem]]\n[[inputs.cpu]]\n")
+	changes(true, "a file grew")
+	if err := os.Rename(put("new", "agent: y\n"), files[0]); err != nil { // as long as the old one
+		t.Fatal(err)
+	}
+	changes(true, "a file took another one's place")
+	if err := os.Chtimes(files[1], time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	changes(true, "a file was touched")
+	if err := os.Remove(files[1]); err != nil {
+		t.Fatal(err)
+	}
+	changes(true, "a file went")
+	put("elsewhere", "x")
+	changes(false, "another file came")
+}

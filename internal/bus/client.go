@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,10 @@ type Options struct {
 	Config  Config
 	Log     *slog.Logger
 	Metrics *metrics.Set
+	// MetadataTTL is the most that passes until what is known of the cluster is
+	// asked for again although nothing failed; 30 s. An error has it asked for at
+	// once.
+	MetadataTTL time.Duration
 }
 
 // Client is one process's connection pool to one Kafka cluster. It is safe for
@@ -52,8 +57,8 @@ type Client struct {
 const (
 	// maxFetchWait bounds how long a fetch may wait at the broker.
 	maxFetchWait = 30 * time.Second
-	// metadataTTL is long because errors throw the cached cluster away at once.
-	metadataTTL = 30 * time.Second
+	// defaultMetadataTTL is long because errors throw the cached cluster away at once.
+	defaultMetadataTTL = 30 * time.Second
 	// refreshPause keeps many readers that fail together from making each
 	// other reconnect over and over.
 	refreshPause = 100 * time.Millisecond
@@ -90,7 +95,7 @@ func New(o Options) (*Client, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.transport = &kafka.Transport{
-		Dial: c.conns.dial, DialTimeout: cfg.DialTimeout, IdleTimeout: time.Minute, MetadataTTL: metadataTTL,
+		Dial: c.conns.dial, DialTimeout: cfg.DialTimeout, IdleTimeout: time.Minute, MetadataTTL: cmp.Or(o.MetadataTTL, defaultMetadataTTL),
 		ClientID: cfg.ClientID, SASL: c.sasl, Context: ctx,
 	}
 	c.kc = &kafka.Client{Addr: c.addr, Timeout: cfg.RequestTimeout, Transport: c.transport}
