@@ -65,6 +65,7 @@ type app struct {
 	ruler    *ruler.Ruler
 	notify   *alerting.Notify
 	loads    []func(time.Time) []bus.LoadView // of the roles, as they were built
+	haste    *haste
 }
 
 func newApp(cfg *Config, roles []string, console io.Writer, log *slog.Logger) *app {
@@ -90,6 +91,7 @@ func (a *app) metrics() *metrics.Set {
 // prepare does all that comes before the roles run. Being told to stop
 // meanwhile, by ctx, is no failure.
 func (a *app) prepare(ctx context.Context) error {
+	a.haste = newHaste()
 	for _, step := range []func(context.Context) error{a.connect, a.open, a.build} {
 		if err := step(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -243,6 +245,11 @@ func (a *app) build(context.Context) error {
 		part.Name = "notary"
 		a.group.Add(part)
 	}
+	if a.haste.loads = a.loads; len(a.loads) > 0 {
+		a.group.Add(service.Part{Name: "haste", Run: a.haste.Run})
+	} else {
+		a.haste.end()
+	}
 	return nil
 }
 
@@ -369,6 +376,9 @@ func (a *app) webPart() (service.Part, error) {
 // close releases what the app opened.
 func (a *app) close() error {
 	var err error
+	if a.haste != nil {
+		a.haste.end()
+	}
 	if a.ledger != nil {
 		err = a.ledger.Close()
 	}
