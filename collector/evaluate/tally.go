@@ -83,7 +83,8 @@ type tally struct {
 	slices        *slo.Window // nil where no objective asks for it
 	periods       map[*slo.Objective]*period
 	// at is the slot to which good of total events were added that the sums do
-	// not hold yet: ticks bring little by little what the windows take once.
+	// not hold yet: ticks bring little by little what the windows take once a
+	// minute. Who asks for events gets them added; see sum.
 	at          int64
 	good, total int64
 }
@@ -116,7 +117,9 @@ func (t *tally) sliced() bool { return t.slices != nil || len(t.periods) > 0 }
 // decided. A calendar that does not load was refused with its file; here it sums
 // nothing.
 func (t *tally) advance(now, closed int64) {
-	t.settle()
+	if t.periods != nil || t.events.Closes(now) {
+		t.settle() // into open cells, which costs less than into closed ones
+	}
 	t.events.Advance(now)
 	t.slots.Advance(closed - 1)
 	if t.unknown != nil {
@@ -138,6 +141,20 @@ func (t *tally) count(start, good, total int64) {
 	}
 	t.good += good
 	t.total += total
+}
+
+// sum returns the good and all events of a window, those included that it does
+// not hold yet.
+func (t *tally) sum(length int64) (good, total uint64) {
+	if t.at > t.events.Now() {
+		t.settle() // which moves the window on
+	}
+	good, total = t.events.Sum(length)
+	if t.good|t.total != 0 && t.events.Reaches(length, t.at) {
+		good += uint64(t.good) // wraps, as do the sums, to the right value
+		total += uint64(t.total)
+	}
+	return good, total
 }
 
 // settle brings the sums up to date.
@@ -228,14 +245,14 @@ func (p *period) add(start int64, d delta) {
 
 // window returns the sums over the objective's own window or current period.
 func (t *tally) window(o *slo.Objective) ledger.Totals {
-	t.settle()
 	if p := t.periods[o]; p != nil {
+		t.settle()
 		u := func(n int64) uint64 { return uint64(max(n, 0)) }
 		return ledger.Totals{Good: u(p.events.Good), Total: u(p.events.Total), GoodSlots: u(p.slots.Good),
 			BadSlots: u(p.slots.Total - p.slots.Good), UnknownSlots: u(p.unknown.Total)}
 	}
 	own := t.layouts.over(o, o.Window)
-	good, total := t.events.Sum(own)
+	good, total := t.sum(own)
 	goodSlots, decided := t.slots.Sum(own)
 	var unknown uint64
 	if t.unknown != nil {
@@ -247,7 +264,6 @@ func (t *tally) window(o *slo.Objective) ledger.Totals {
 // budgeted returns the good and all events, decided slots, or parts of slices
 // that the objective's budget counts, over a window, and how long that is.
 func (t *tally) budgeted(o *slo.Objective, window int64) (good, total uint64, length int64) {
-	t.settle()
 	length = t.layouts.over(o, window)
 	switch {
 	case o.Budgeting == slo.Timeslices:
@@ -255,7 +271,7 @@ func (t *tally) budgeted(o *slo.Objective, window int64) (good, total uint64, le
 	case o.Budgeting == slo.RatioTimeslices && t.slices != nil:
 		good, total = t.slices.Sum(length)
 	default:
-		good, total = t.events.Sum(length)
+		good, total = t.sum(length)
 	}
 	return good, total, length
 }

@@ -142,6 +142,22 @@ func (w *Window) Advance(now int64) {
 	w.now = now
 }
 
+// Closes tells whether an advance to now closes a cell: all last whole minutes.
+func (w *Window) Closes(now int64) bool { return now > w.now && now/minute != w.now/minute }
+
+// Reaches tells whether the sum over the length, which is one of the layout's,
+// counts what is added to the slot that starts at start. Start is no later than
+// now.
+func (w *Window) Reaches(length, start int64) bool {
+	j := w.layout.find(length)
+	if j < 0 || start < 0 {
+		return false
+	}
+	s := w.layout.lengths[j]
+	cell := w.layout.tiers[s.tier].cell
+	return start/cell > w.now/cell-s.n
+}
+
 // Add adds good of total events, or slots, to the slot that starts at slotStart
 // (Unix milliseconds); negative deltas take back what a restatement changed. A
 // slot later than now advances the window first. A slot older than a length
