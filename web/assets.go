@@ -13,6 +13,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // dist is the built page: what `npm run build` in web/ui wrote, or the
@@ -38,8 +39,9 @@ const notBuilt = `<!doctype html><html lang="en"><meta charset="utf-8"><meta nam
 
 // asset is one file of the page, ready to send.
 type asset struct {
-	body, zipped []byte
-	etag, kind   string
+	body       []byte
+	zipped     func() []byte // worked out once, for the first who asks; nil where it is not smaller
+	etag, kind string
 	// immutable files carry a hash of their content in their name.
 	immutable bool
 }
@@ -84,18 +86,26 @@ func newAsset(name string, body []byte) *asset {
 			a.kind = "application/octet-stream"
 		}
 	}
-	if len(body) >= gzipMin {
-		var buf bytes.Buffer
-		z, err := gzip.NewWriterLevel(&buf, gzip.BestCompression)
-		if err == nil {
-			_, _ = z.Write(body) // to memory: cannot fail
-			_ = z.Close()
-		}
-		if buf.Len() < len(body) {
-			a.zipped = buf.Bytes()
-		}
-	}
+	a.zipped = sync.OnceValue(func() []byte { return zipped(body) })
 	return a
+}
+
+// zipped returns the body in fewer bytes, nil where that saves nothing.
+func zipped(body []byte) []byte {
+	if len(body) < gzipMin {
+		return nil
+	}
+	var buf bytes.Buffer
+	z, err := gzip.NewWriterLevel(&buf, gzip.BestCompression)
+	if err != nil {
+		return nil
+	}
+	_, _ = z.Write(body) // to memory: cannot fail
+	_ = z.Close()
+	if buf.Len() >= len(body) {
+		return nil
+	}
+	return buf.Bytes()
 }
 
 func (as assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -122,9 +132,11 @@ func (as assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body := a.body
-	if a.zipped != nil && acceptsGzip(r) {
-		h.Set("Content-Encoding", "gzip")
-		body = a.zipped
+	if acceptsGzip(r) {
+		if z := a.zipped(); z != nil {
+			h.Set("Content-Encoding", "gzip")
+			body = z
+		}
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
