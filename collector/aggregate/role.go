@@ -145,7 +145,7 @@ func (r *Role) own(ctx context.Context, gen *bus.Generation, of source, sources,
 		o.log = o.log.With("topic", of.topic)
 	}
 	for i := range sinks {
-		o.sinks = append(o.sinks, &sink{Producer: r.o.Client.Producer(wire.TopicPartials, int32(i))})
+		o.sinks = append(o.sinks, &sink{Producer: r.o.Client.Producer(wire.TopicPartials, int32(i)).Packed()})
 	}
 	o.keep(ctx)
 	r.problems.Delete(of)
@@ -230,8 +230,13 @@ func (o *owner) run(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := errors.Join(o.flush(ctx), o.letters.Send(ctx)); err != nil {
+		if err := o.letters.Send(ctx); err != nil {
 			return err
+		}
+		if !reader.More() { // at once where nothing is behind
+			if err := o.flush(ctx); err != nil {
+				return err
+			}
 		}
 		o.state.Seen(reader.Offset())
 		o.watch()

@@ -9,9 +9,9 @@ import (
 	"nines/internal/wire"
 )
 
-// publishAt is how many bytes of partials wait at most until all records of a
-// fetch have been applied: then they are sent together, which is at once where
-// nothing is behind.
+// publishAt is how many bytes of partials wait at most until all records that the
+// broker sent at a time have been applied: then they are sent together, which is
+// at once where nothing is behind.
 const publishAt = 256 << 10
 
 // sink is a partition of nines.partials, with the partials that wait to be sent.

@@ -116,6 +116,7 @@ type owner struct {
 	claim     *ledger.Claim
 	state     *State
 	recalls   *recalls
+	decoder   wire.PartialDecoder
 	partial   wire.Partial // the one that is applied
 	// letters are the dead ones of the last fetch, which are stored before the
 	// ledger's position passes them.
@@ -314,7 +315,7 @@ func (o *owner) open(ctx context.Context) (*bus.Reader, error) {
 }
 
 func (o *owner) apply(ctx context.Context, rec *bus.Record) error {
-	switch err := wire.DecodePartial(rec.Value, &o.partial); {
+	switch err := o.decoder.Decode(rec.Value, &o.partial); {
 	case errors.Is(err, wire.ErrVersion):
 		// A newer aggregate wrote it: passing over it would lose what it counted.
 		return fmt.Errorf("read offset %d of %s, partition %d: %w", rec.Offset, wire.TopicPartials, o.partition, err)

@@ -43,6 +43,7 @@ type Client struct {
 	transport *kafka.Transport
 	kc        *kafka.Client
 	zenc      *zstd.Encoder
+	zpacked   *zstd.Encoder // for what is packed already; see Producer.Packed
 	zdec      *zstd.Decoder
 
 	stop context.CancelFunc
@@ -106,9 +107,12 @@ func New(o Options) (*Client, error) {
 // below the library's 8 MB window. The next level up takes twice the time to
 // make a partial a tenth smaller.
 func (c *Client) newCodecs() (err error) {
-	c.zenc, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20),
-		zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
-	if err != nil {
+	options := []zstd.EOption{zstd.WithEncoderConcurrency(2), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1 << 20),
+		zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true)}
+	if c.zenc, err = zstd.NewWriter(nil, options...); err != nil {
+		return err
+	}
+	if c.zpacked, err = zstd.NewWriter(nil, append(options, zstd.WithNoEntropyCompression(true))...); err != nil {
 		return err
 	}
 	c.zdec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxBatchBytes))
@@ -127,7 +131,7 @@ func (c *Client) Close() {
 	c.mu.Unlock()
 	c.stop()
 	c.conns.closeAll(true)
-	_ = c.zenc.Close()
+	_, _ = c.zenc.Close(), c.zpacked.Close()
 	c.zdec.Close()
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	kafka "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 )
@@ -19,6 +20,7 @@ type Producer struct {
 	partition int32
 	turn      chan struct{} // holds one token while a request is in flight
 	trouble   *trouble
+	zenc      *zstd.Encoder
 	buf       []byte
 }
 
@@ -26,9 +28,18 @@ type Producer struct {
 // share it: two of them would have two requests in flight.
 func (c *Client) Producer(topic string, partition int32) *Producer {
 	return &Producer{
-		c: c, topic: topic, partition: partition, turn: make(chan struct{}, 1),
+		c: c, topic: topic, partition: partition, turn: make(chan struct{}, 1), zenc: c.zenc,
 		trouble: &trouble{log: c.log, what: fmt.Sprintf("writing to %s/%d", topic, partition)},
 	}
+}
+
+// Packed says that the records are packed already: compression looks for what is
+// there twice and leaves the bytes themselves, which for partials takes half of
+// the time for 2 to 8 % more bytes. It returns p; call it before the first
+// Produce.
+func (p *Producer) Packed() *Producer {
+	p.zenc = p.c.zpacked
+	return p
 }
 
 // Produce makes one attempt to store the records as one batch and returns the
@@ -61,7 +72,7 @@ func (p *Producer) Produce(ctx context.Context, recs []Record) (base int64, err 
 func (p *Producer) send(ctx context.Context, recs []Record) (base int64, size int, err error) {
 	// The library may still be reading the buffer when a cancelled call
 	// returns, so it comes back only with an answer.
-	buf := appendRecordSet(p.buf[:0], recs, time.Now().UnixMilli(), p.c.zenc)
+	buf := appendRecordSet(p.buf[:0], recs, time.Now().UnixMilli(), p.zenc)
 	p.buf = nil
 	err = p.c.call(ctx, 0, func(ctx context.Context) error {
 		r, err := p.c.kc.RawProduce(ctx, &kafka.RawProduceRequest{

@@ -39,6 +39,10 @@ func (r *Reader) SeekTo(offset int64) { r.offset, r.rest = offset, nil }
 // Offset is where the next Fetch begins.
 func (r *Reader) Offset() int64 { return r.offset }
 
+// More tells whether the next Fetch has records without asking the broker: those
+// that came with the last ones.
+func (r *Reader) More() bool { return len(r.rest) > 0 }
+
 // HighWater is the offset after the last record, as of the last Fetch that
 // reached the broker; -1 before it.
 func (r *Reader) HighWater() int64 { return r.highWater }

@@ -2,11 +2,27 @@ package wire
 
 import "slices"
 
-// DecodePartial reads the partial b into p, which keeps nothing of b. The room of
-// the counts that p held before is used again; of the rest it keeps nothing.
-// Empty lists become nil.
-func DecodePartial(b []byte, p *Partial) error {
-	r := &partialReader{reader: reader{b: b, record: "partial"}}
+// PartialDecoder reads partials one after the other: what their dictionaries take
+// is used again, and a stream's name is the same string in all of them, which
+// compares at once. The zero value is ready. It is for one goroutine.
+type PartialDecoder struct {
+	streams, vantages []string
+	hashes            []uint64
+	groups            []GroupKey
+	names             map[string]string
+}
+
+// maxNames bounds the streams that a PartialDecoder remembers.
+const maxNames = 1 << 14
+
+// DecodePartial reads one partial; see PartialDecoder.Decode.
+func DecodePartial(b []byte, p *Partial) error { return new(PartialDecoder).Decode(b, p) }
+
+// Decode reads the partial b into p, which keeps nothing of b. The room of the
+// counts that p held before is used again; of the rest it keeps nothing. Empty
+// lists become nil.
+func (d *PartialDecoder) Decode(b []byte, p *Partial) error {
+	r := &partialReader{reader: reader{b: b, record: "partial"}, PartialDecoder: d}
 	r.begin(MagicPartial, versionPartial)
 	room := p.Counts[:0]
 	*p = Partial{
@@ -36,22 +52,26 @@ func DecodePartial(b []byte, p *Partial) error {
 
 type partialReader struct {
 	reader
-	streams, vantages []string
-	groups            []GroupKey
+	*PartialDecoder
 }
 
 // list reads a counted list whose elements take at least size bytes each; nil
 // where it is empty.
 func list[T any](r *partialReader, element string, size int, read func() T) []T {
-	n := r.count(element, size)
-	if n == 0 {
-		return nil
+	if out := listInto[T](r, nil, element, size, read); len(out) > 0 {
+		return out
 	}
-	out := make([]T, 0, n)
+	return nil
+}
+
+// listInto is list in room that is there.
+func listInto[T any](r *partialReader, room []T, element string, size int, read func() T) []T {
+	n := r.count(element, size)
+	out := slices.Grow(room[:0], n)
 	for range n {
 		v := read()
 		if r.err != nil {
-			return nil
+			return room[:0]
 		}
 		out = append(out, v)
 	}
@@ -59,10 +79,11 @@ func list[T any](r *partialReader, element string, size int, read func() T) []T 
 }
 
 func (r *partialReader) dictionary() {
-	r.streams = list(r, "streams", 2, func() string { return r.id("stream") })
-	labels := list(r, "label hashes", 8, func() uint64 { return r.fixed64("label hash") })
+	r.streams = listInto(r, r.streams, "streams", 2, r.stream)
+	r.hashes = listInto(r, r.hashes, "label hashes", 8, func() uint64 { return r.fixed64("label hash") })
+	labels := r.hashes
 	stream, label := uint64(0), int64(0)
-	r.groups = list(r, "group keys", 1, func() (k GroupKey) {
+	r.groups = listInto(r, r.groups, "group keys", 1, func() (k GroupKey) {
 		at := r.p
 		v := r.uvarint("group key")
 		if v&otherStream != 0 {
@@ -76,7 +97,20 @@ func (r *partialReader) dictionary() {
 		}
 		return GroupKey{Stream: r.streams[stream], Labels: labels[label]}
 	})
-	r.vantages = list(r, "vantage points", 1, func() string { return r.string("vantage point") })
+	r.vantages = listInto(r, r.vantages, "vantage points", 1, func() string { return r.string("vantage point") })
+}
+
+// stream reads a stream's name, as the string that it was the first time.
+func (r *partialReader) stream() string {
+	name := r.id("stream")
+	if known, ok := r.names[name]; ok {
+		return known
+	}
+	if r.names == nil || len(r.names) >= maxNames {
+		r.names = map[string]string{}
+	}
+	r.names[name] = name
+	return name
 }
 
 // pick reads a place in one of the dictionary's lists.
