@@ -143,7 +143,7 @@ func runAgent(ctx context.Context, f *flags, log *slog.Logger) error {
 	defer stop()
 	beside.Go(func() { r.run(besideCtx) })
 	beside.Go(func() { port.run(besideCtx) })
-	beside.Go(func() { giveBack(besideCtx) })
+	beside.Go(func() { giveBack(besideCtx, log) })
 	err = a.Run(ctx)
 	systemd.stopping()
 	log.Info("agent stopped")

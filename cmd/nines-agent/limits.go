@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"os"
 	"runtime"
 	"runtime/debug"
-	"time"
 
 	"nines/agent"
 )
@@ -15,6 +13,11 @@ type limiter struct {
 	memory int64 // GOMEMLIMIT, in force where the configuration has none
 	cpus   int   // GOMAXPROCS from the environment, likewise; 0 where it has none
 }
+
+// gcPercent lets the heap grow by half between collections. There is little to
+// collect: of 2 MB in use, which Go's default would let become 4 and more, and a
+// collection each half minute costs no CPU time that could be measured.
+const gcPercent = 50
 
 func newLimiter() limiter {
 	l := limiter{memory: debug.SetMemoryLimit(-1)}
@@ -31,6 +34,9 @@ func (l limiter) apply(to agent.Limits, cpus int) {
 		memory = to.MemoryBytes
 	}
 	debug.SetMemoryLimit(memory)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if to.CPUs == 0 && l.cpus > 0 {
 		cpus = l.cpus
 	}
@@ -39,20 +45,4 @@ func (l limiter) apply(to agent.Limits, cpus int) {
 		return
 	}
 	runtime.SetDefaultGOMAXPROCS()
-}
-
-// settled is how long an agent runs before it gives back what only its start
-// needed: every input has been read by then.
-const settled = 15 * time.Second
-
-// giveBack returns memory to the kernel that only the start needed, a fifth of
-// what an agent holds of its own; the runtime by itself would keep it for minutes.
-func giveBack(ctx context.Context) {
-	timer := time.NewTimer(settled)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-		debug.FreeOSMemory()
-	}
 }
