@@ -51,8 +51,6 @@ func scaleRatio(n int) benchmark {
 type scaleLogs struct {
 	head, whole fleetLog
 	server      *postgres.Server
-	// turns are how many ratios were measured.
-	turns int
 }
 
 func (s *scaleLogs) prepare() (err error) {
@@ -70,29 +68,51 @@ func (s *scaleLogs) remove() {
 	s.whole.remove()
 }
 
-// ratio is what a sample costs n collectors over what it costs one, each measured
-// once. Who begins changes from turn to turn, as the machine does.
+// scaleCost is what some collectors took together, in several turns.
+type scaleCost struct {
+	head, steady, idle time.Duration
+	samples            int // of the steady part
+}
+
+// ratio is what a sample costs n collectors over what it costs one. Each takes two
+// turns, one collector the outer two, so that a machine that becomes faster or
+// slower meanwhile does so for both.
 func (s *scaleLogs) ratio(n int) (float64, error) {
-	s.turns++
-	order := []int{1, n}
-	if s.turns%2 == 0 {
-		order = []int{n, 1}
-	}
-	each := map[int]float64{}
-	for _, k := range order {
-		head, err := s.cost(&s.head, k)
-		if err != nil {
+	of := map[int]*scaleCost{1: {}, n: {}}
+	for _, k := range []int{1, n, n, 1} {
+		if err := s.turn(of[k], k); err != nil {
 			return 0, err
 		}
-		whole, err := s.cost(&s.whole, k)
-		if err != nil {
-			return 0, err
-		}
-		each[k] = (whole.CPU - head.CPU).Seconds() / float64(whole.Samples-head.Samples) * 1e9
-		fmt.Fprintf(os.Stderr, "collectors: %d; CPU s to start and to read %d s of the log: %.2f, and %d s more: %.2f, %.1f ns a sample; idle %.1f and %.1f %% of a core\n", k,
-			scaleHead, head.CPU.Seconds(), scaleWhole-scaleHead, (whole.CPU - head.CPU).Seconds(), each[k], 100*head.Idle.Seconds()/idling.Seconds(), 100*whole.Idle.Seconds()/idling.Seconds())
 	}
-	return each[n] / each[1], nil
+	one, many := of[1], of[n]
+	more := func(of func(*scaleCost) time.Duration) float64 { // each collector but the first, a turn
+		return (of(many) - of(one)).Seconds() / 2 / float64(n-1)
+	}
+	fmt.Fprintf(os.Stderr, "%d collectors instead of one: %.1f ns instead of %.1f a sample; each more collector takes %.2f CPU s to start and %.1f %% of a core idle\n", n, many.each(), one.each(),
+		more(func(c *scaleCost) time.Duration { return c.head }), 100*more(func(c *scaleCost) time.Duration { return c.idle })/idling.Seconds())
+	return many.each() / one.each(), nil
+}
+
+// each is what a sample cost, CPU nanoseconds.
+func (c *scaleCost) each() float64 { return c.steady.Seconds() / float64(c.samples) * 1e9 }
+
+// turn lets n collectors read both logs, and adds what they took.
+func (s *scaleLogs) turn(c *scaleCost, n int) error {
+	head, err := s.cost(&s.head, n)
+	if err != nil {
+		return err
+	}
+	whole, err := s.cost(&s.whole, n)
+	if err != nil {
+		return err
+	}
+	c.head += head.CPU
+	c.steady += whole.CPU - head.CPU
+	c.idle += whole.Idle
+	c.samples += whole.Samples - head.Samples
+	fmt.Fprintf(os.Stderr, "collectors: %d; CPU s to start and to read %d s of the log: %.2f, and %d s more: %.2f; idle %.1f %% of a core\n", n,
+		scaleHead, head.CPU.Seconds(), scaleWhole-scaleHead, (whole.CPU - head.CPU).Seconds(), 100*whole.Idle.Seconds()/idling.Seconds())
+	return nil
 }
 
 // errMoved says that some records were read twice, because partitions changed

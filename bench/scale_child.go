@@ -150,8 +150,13 @@ type scaledRun struct {
 	in   *bufio.Reader
 }
 
-// idling is how long collectors are watched that have nothing to read.
-const idling = 5 * time.Second
+const (
+	// settling is how long collectors are left alone that have read everything: they
+	// write what the log's end has closed.
+	settling = 10 * time.Second
+	// idling is how long they are watched then.
+	idling = 5 * time.Second
+)
 
 // run evaluates, and once it is told to aggregates; once it is told that all
 // have read their partitions it evaluates to the end, and then stays idle.
@@ -190,18 +195,24 @@ func (r *scaledRun) run(ctx context.Context) (result scaledResult, err error) {
 }
 
 // idle returns the CPU time that idling takes.
-func idle(errs <-chan error) (time.Duration, error) {
-	before, err := cpuTime()
-	if err != nil {
-		return 0, err
+func idle(errs <-chan error) (used time.Duration, err error) {
+	for _, span := range []time.Duration{settling, idling} {
+		before, err := cpuTime()
+		if err != nil {
+			return 0, err
+		}
+		select {
+		case err := <-errs:
+			return 0, errors.Join(errors.New("a role ended"), err)
+		case <-time.After(span):
+		}
+		after, err := cpuTime()
+		if err != nil {
+			return 0, err
+		}
+		used = after - before
 	}
-	select {
-	case err := <-errs:
-		return 0, errors.Join(errors.New("a role ended"), err)
-	case <-time.After(idling):
-	}
-	after, err := cpuTime()
-	return after - before, err
+	return used, nil
 }
 
 // turn says a word and waits for the answer.
@@ -247,7 +258,7 @@ func until(ctx context.Context, errs <-chan error, ok func() bool) error {
 			return errors.Join(errors.New("a role ended"), err)
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond): // asking is charged, too
 		}
 	}
 	return nil
