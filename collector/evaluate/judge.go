@@ -130,7 +130,11 @@ func (s *State) judgeBurn(g *group, j *judged) {
 	g.advance(s)
 	for i, row := range j.def.Burn {
 		a := 2 + i
-		long, short := g.burn(s, j.def, row.Long), g.burn(s, j.def, row.Short)
+		short := g.burn(s, j.def, row.Short)
+		var long slo.Rate
+		if row.MayHold(short) {
+			long = g.burn(s, j.def, row.Long)
+		}
 		fires, holds := j.held(s, i, row.Holds(long, short))
 		if fires {
 			if s.raised(j, a) || s.logTime-s.newest(g, j.def) > s.cfg.PageWindow {

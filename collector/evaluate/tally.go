@@ -149,12 +149,10 @@ func (t *tally) sum(length int64) (good, total uint64) {
 	if t.at > t.events.Now() {
 		t.settle() // which moves the window on
 	}
-	good, total = t.events.Sum(length)
-	if t.good|t.total != 0 && t.events.Reaches(length, t.at) {
-		good += uint64(t.good) // wraps, as do the sums, to the right value
-		total += uint64(t.total)
+	if t.good|t.total == 0 {
+		return t.events.Sum(length)
 	}
-	return good, total
+	return t.events.SumWith(length, slo.Added{Start: t.at, Good: t.good, Total: t.total})
 }
 
 // settle brings the sums up to date.

@@ -40,13 +40,17 @@ type Policy struct {
 // a single one costs is told as budget consumed.
 func (r BurnRow) Holds(long, short Rate) bool {
 	switch {
-	case short.Seen == 0 || !r.over(long.Burn) || !r.over(short.Burn):
+	case !r.MayHold(short) || !r.over(long.Burn):
 		return false
 	case r.low() || r.Severity != "page":
 		return true
 	}
 	return long.Lost > 1 || short.Room == 1
 }
+
+// MayHold tells whether the row holds for some burn of the long window: where it
+// does not, as nearly always, that need not be known.
+func (r BurnRow) MayHold(short Rate) bool { return short.Seen > 0 && r.over(short.Burn) }
 
 // over compares a burn rate with the factor.
 func (r BurnRow) over(burn float64) bool {

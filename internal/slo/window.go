@@ -145,19 +145,6 @@ func (w *Window) Advance(now int64) {
 // Closes tells whether an advance to now closes a cell: all last whole minutes.
 func (w *Window) Closes(now int64) bool { return now > w.now && now/minute != w.now/minute }
 
-// Reaches tells whether the sum over the length, which is one of the layout's,
-// counts what is added to the slot that starts at start. Start is no later than
-// now.
-func (w *Window) Reaches(length, start int64) bool {
-	j := w.layout.find(length)
-	if j < 0 || start < 0 {
-		return false
-	}
-	s := w.layout.lengths[j]
-	cell := w.layout.tiers[s.tier].cell
-	return start/cell > w.now/cell-s.n
-}
-
 // Add adds good of total events, or slots, to the slot that starts at slotStart
 // (Unix milliseconds); negative deltas take back what a restatement changed. A
 // slot later than now advances the window first. A slot older than a length
@@ -206,6 +193,30 @@ func (w *Window) Sum(length int64) (good, total uint64) {
 	if j < 0 {
 		return 0, 0
 	}
+	return w.sum(j)
+}
+
+// SumWith returns what Sum does once more has been added, to a slot that starts
+// no later than now.
+func (w *Window) SumWith(length int64, more Added) (good, total uint64) {
+	j := w.layout.find(length)
+	if j < 0 {
+		return 0, 0
+	}
+	good, total = w.sum(j)
+	s := &w.layout.lengths[j]
+	cell := w.layout.tiers[s.tier].cell
+	// The first condition holds for most that the second holds for, and divides
+	// nothing.
+	if more.Start >= 0 && (more.Start > w.now-(s.n-1)*cell || more.Start/cell > w.now/cell-s.n) {
+		good += uint64(more.Good) // wraps, as do the sums, to the right value
+		total += uint64(more.Total)
+	}
+	return good, total
+}
+
+// sum is that over length j.
+func (w *Window) sum(j int) (good, total uint64) {
 	total = uint64(w.total.number(j))
 	if w.bad == nil {
 		return total, total
