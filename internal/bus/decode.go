@@ -27,6 +27,7 @@ type decoder struct {
 	headers []Header
 	arena   []byte            // decompressed batches
 	used    int               // bytes of batches decoded since the reset
+	budget  int               // see decodeBudget
 	keys    map[string]string // header keys seen, so that they cost one string each
 }
 
@@ -40,7 +41,7 @@ const (
 )
 
 func newDecoder(zdec *zstd.Decoder) *decoder {
-	return &decoder{zdec: zdec, table: crc32.MakeTable(crc32.Castagnoli), keys: map[string]string{}}
+	return &decoder{zdec: zdec, budget: decodeBudget, table: crc32.MakeTable(crc32.Castagnoli), keys: map[string]string{}}
 }
 
 func (d *decoder) reset() {
@@ -62,7 +63,7 @@ func (d *decoder) decode(set []byte, from int64) (next int64, rest []byte, bad *
 	be := binary.BigEndian
 	next = from
 	for len(set) >= batchHeader {
-		if d.used >= decodeBudget {
+		if d.used >= d.budget {
 			return next, set, nil
 		}
 		base := int64(be.Uint64(set))
