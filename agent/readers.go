@@ -17,6 +17,7 @@ import (
 	"github.com/influxdata/telegraf/plugins/inputs/diskio"
 	"github.com/influxdata/telegraf/plugins/inputs/infiniband"
 	"github.com/influxdata/telegraf/plugins/inputs/kernel"
+	sysctlfs "github.com/influxdata/telegraf/plugins/inputs/linux_sysctl_fs"
 	"github.com/influxdata/telegraf/plugins/inputs/mem"
 	netin "github.com/influxdata/telegraf/plugins/inputs/net"
 	"github.com/influxdata/telegraf/plugins/inputs/netstat"
@@ -125,6 +126,8 @@ func (r replacer) reader(in tg.Input) (telegraf.Reader, error) {
 		return r.kernel(p)
 	case *nstat.Nstat:
 		return r.nstat(p)
+	case *sysctlfs.SysctlFS:
+		return host.NewSysctlFS(r.roots), nil
 	case *conntrack.Conntrack:
 		return r.conntrack(p)
 	case *infiniband.Infiniband:

@@ -119,6 +119,7 @@ func TestReadersGiveWhatTelegrafGives(t *testing.T) {
 	f("[[inputs.net]]\n  interfaces = [\"l*\"]", moving)
 	f("[[inputs.diskio]]", moving, "diskio_io_", "diskio_iops")
 	f("[[inputs.disk]]\n  ignore_fs = [\"tmpfs\"]", moving, "disk_stuck", "disk_failing", "disk_mounts_dropped")
+	f("[[inputs.linux_sysctl_fs]]", moving)
 	f("[[inputs.nstat]]", moving, "nstat_")
 	f("[[inputs.nstat]]\n  dump_zeros = true", moving, "nstat_TcpExt", "nstat_Ip", "nstat_Tcp")
 	if _, err := os.Stat("/proc/net/stat/nf_conntrack"); err == nil {
