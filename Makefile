@@ -108,7 +108,7 @@ bench: ## measure: prints a table, writes bench/results.json (ONLY=name,name RUN
 VERSUS = vs_telegraf_native,vs_telegraf_line,telegraf_defaults_samples_per_second,vs_victoriametrics_vmalert,vs_prometheus,detect_p99_seconds,vs_detect_defaults,detect_fleet_p99_seconds,vs_detect_fleet_defaults
 
 .PHONY: compare
-compare: ## measure side by side with other programs, about ten minutes: writes bench/RESULTS.md (ONLY=name,name RUNS=5)
+compare: ## measure side by side with other programs, about half an hour: writes bench/RESULTS.md (ONLY=name,name RUNS=5)
 	go run ./bench -runs $(RUNS) -only '$(or $(ONLY),$(VERSUS))' -report bench/RESULTS.md
 
 .PHONY: footprint
