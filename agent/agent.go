@@ -34,7 +34,7 @@ const (
 	// one partition, and hears from its broker when that has moved.
 	metadataTTL = 5 * time.Minute
 	// urgentPause is the least time between two flushes on demand.
-	urgentPause = 100 * time.Millisecond
+	urgentPause = 50 * time.Millisecond
 	// ackWait is how long a stopping agent waits for what it sent last.
 	ackWait = time.Second
 )

@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"nines/internal/hush"
 )
 
 // result is one line of the table and one element of results.json.
@@ -34,6 +36,7 @@ type result struct {
 }
 
 func main() {
+	hush.End()
 	if was, err := child(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

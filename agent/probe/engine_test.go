@@ -90,9 +90,14 @@ func TestOpenLoop(t *testing.T) {
 			t.Errorf("failures %v", s)
 		}
 		equal(t, "well", times(b.samples("probe_success", "target", "well")), every(start+1000, 1000, 20))
+		failed := 0
 		for _, r := range b.rounds {
-			if r.Urgent != (r.Schema.Series[0].Labels.Get("target") == "hang") {
-				t.Fatalf("urgency of %v", r)
+			hangs := r.Schema.Series[0].Labels.Get("target") == "hang"
+			if hangs {
+				failed++
+			}
+			if r.Urgent != (hangs && failed <= urgentFailures) {
+				t.Fatalf("urgency of %v, after %d failures", r, failed)
 			}
 		}
 	})

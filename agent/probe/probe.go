@@ -53,7 +53,8 @@ type Options struct {
 	// Boot is the agent's boot; it names attempts in the header Nines-Probe.
 	Boot uint64
 	// Sink takes the rounds. Rounds of one target may arrive out of order of
-	// their times where a timeout exceeds the interval. Failures are Urgent.
+	// their times where a timeout exceeds the interval. The first three failures
+	// in a row are Urgent.
 	Sink telemetry.Sink
 	// Clock returns Unix milliseconds, and runs as fast as time.Now.
 	Clock func() int64

@@ -78,8 +78,9 @@ type series struct {
 	blind   *telemetry.Schema
 	rtt     *telemetry.Schema
 
-	newest int64 // sample time of the newest round so far
-	hists  [numHists]*hist.Histogram
+	newest  int64 // sample time of the newest round so far
+	failing int   // failures in a row, up to one more than are urgent
+	hists   [numHists]*hist.Histogram
 }
 
 // The histograms of a target, with the names of their series.
@@ -223,8 +224,22 @@ func (s *series) round(at int64, wait time.Duration, r *result) telemetry.Round 
 	b.setDuration(colDuration, wait)
 	s.setDetails(&b, r)
 	s.setCounters(&b, at)
-	b.round.Urgent = !r.ok
+	b.round.Urgent = s.urgent(r.ok)
 	return b.finish()
+}
+
+// urgentFailures is how many failures in a row leave at once: as many as any
+// objective that ships confirms an outage by. What fails on leaves with the rest,
+// so that many who are down do not keep one who goes down waiting.
+const urgentFailures = 3
+
+func (s *series) urgent(ok bool) bool {
+	if ok {
+		s.failing = 0
+		return false
+	}
+	s.failing = min(s.failing+1, urgentFailures+1)
+	return s.failing <= urgentFailures
 }
 
 // finished counts how an answer ended.

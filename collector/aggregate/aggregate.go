@@ -223,8 +223,8 @@ type Outcome struct {
 	Checkpoint bool
 	// Dead is set when the record could not be used.
 	Dead *wire.DeadLetter
-	// Urgent says that a vantage point found something failing that it had not
-	// before, or not often enough: the sooner the next tick, the sooner its alert.
+	// Urgent says that a vantage point found something failing as often in a row as
+	// confirms an outage: the sooner the next tick, the sooner its alert.
 	Urgent bool
 }
 

@@ -1,9 +1,12 @@
 package aggregate
 
-// urgentStrikes is how many failures in a row from one vantage point ask for a
-// tick at once. Objectives confirm an outage by two or three; what fails on is
-// nothing new.
-const urgentStrikes = 3
+// firstUrgent and lastUrgent are which failures in a row from one vantage point
+// ask for a tick at once: those by which objectives confirm an outage, see
+// slo.Down. One alone is often noise, and what fails on is nothing new.
+const (
+	firstUrgent = 2
+	lastUrgent  = 3
+)
 
 // strikeLife is how long a vantage point that has failed is remembered where it
 // says nothing more, in log time.
@@ -25,9 +28,9 @@ func (s *State) struck(c *cell, failed bool) {
 		return
 	}
 	k := s.strikes[c]
-	if k.n < urgentStrikes {
+	if k.n < lastUrgent {
 		k.n++
-		s.urgent = true
+		s.urgent = s.urgent || k.n >= firstUrgent
 	}
 	k.at = s.logTime
 	s.strikes[c] = k

@@ -12,8 +12,8 @@ const (
 	tickEvery = 250 * time.Millisecond
 	// hasteBurst ticks may come before their time in a row, hastePause apart, and
 	// one more every hasteEvery: a fleet that is never quiet has an eighth more
-	// ticks by it.
-	hasteBurst = 40
+	// ticks by it. A burst is twenty outages of what five vantage points see.
+	hasteBurst = 160
 	hastePause = 50 * time.Millisecond
 	hasteEvery = 2 * time.Second
 	// hasteBound is how far log time may be behind for haste to be of use to anybody.

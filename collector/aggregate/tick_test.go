@@ -10,9 +10,8 @@ import (
 	"nines/internal/wire"
 )
 
-// A failure that is new to its vantage point asks for a tick, as often as it
-// takes to confirm an outage; what goes on failing does not, and what is judged
-// by no vantage points never.
+// The failures that confirm an outage ask for a tick; a single one does not, nor
+// what goes on failing, and what is judged by no vantage points never.
 func TestNewFailuresAreUrgent(t *testing.T) {
 	f := newFixture(t, probeStream(), latencyStream())
 	f.tick(epoch)
@@ -27,13 +26,16 @@ func TestNewFailuresAreUrgent(t *testing.T) {
 		wantEqual(t, what, out.Urgent, urgent)
 	}
 	next("all is well", false, 1, 1)
-	for range urgentStrikes {
-		next("one fails", true, 0, 1)
+	next("one fails", false, 0, 1)
+	for n := firstUrgent; n <= lastUrgent; n++ {
+		next("it fails again", true, 0, 1)
 	}
 	next("it is known to fail", false, 0, 1)
-	next("another fails", true, 0, 0)
+	next("another fails", false, 0, 0)
+	next("and again", true, 0, 0)
 	next("both are well", false, 1, 1)
-	next("it fails again", true, 0, 1)
+	next("one fails once more", false, 0, 1)
+	next("and again", true, 0, 1)
 	f.tick(at + strikeLife/2)
 	f.tick(at + strikeLife)
 	f.tick(at + strikeLife + 2*sketchEvery)
