@@ -155,12 +155,15 @@ func (t *tally) sum(length int64) (good, total uint64) {
 	return t.events.SumWith(length, slo.Added{Start: t.at, Good: t.good, Total: t.total})
 }
 
-// settle brings the sums up to date.
+// settle brings the sums up to date. What adds up to nothing moves the window on
+// all the same, as it would have one by one.
 func (t *tally) settle() {
 	if t.good|t.total != 0 {
 		d := delta{good: t.good, total: t.total}
 		t.good, t.total = 0, 0
 		t.add(t.at, d)
+	} else {
+		t.events.Advance(t.at)
 	}
 }
 

@@ -29,7 +29,9 @@ func TestTallySumsWhatItHasNotSettled(t *testing.T) {
 				want.Add(start, good, total)
 			case "restate":
 				sums.add(start, delta{good: good, total: total})
-				want.Add(start, good, total)
+				if good|total != 0 { // a restatement that leaves events as they are is not of the window
+					want.Add(start, good, total)
+				}
 			default:
 				now += rapid.SampledFrom([]int64{0, 250, 1000, minute, 61 * minute, 1441 * minute}).Draw(t, "pass")
 				sums.advance(now, now-5000)
