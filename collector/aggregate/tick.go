@@ -12,8 +12,9 @@ const (
 	tickEvery = 250 * time.Millisecond
 	// hasteBurst ticks may come before their time in a row, hastePause apart, and
 	// one more every hasteEvery: a fleet that is never quiet has an eighth more
-	// ticks by it. A burst is twenty outages of what five vantage points see.
-	hasteBurst = 160
+	// ticks by it. A burst is some fifty outages of what five vantage points see, or
+	// as many ticks as two minutes have.
+	hasteBurst = 480
 	hastePause = 50 * time.Millisecond
 	hasteEvery = 2 * time.Second
 	// hasteBound is how far log time may be behind for haste to be of use to anybody.
