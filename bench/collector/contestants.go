@@ -215,6 +215,6 @@ func (s *Session) shown(p *program.Process, config string) string {
 	if config != "" {
 		text += "\n" + config
 	}
-	text = strings.NewReplacer(p.Dir(), "RUN", s.dir, "DIR", filepath.Base(p.Dir()), "GROUP", s.brokers(), "KAFKA").Replace(text)
+	text = strings.NewReplacer(p.Dir(), "RUN", s.dir, "DIR", s.o.Root+"/", "ROOT/", filepath.Base(p.Dir()), "GROUP", s.brokers(), "KAFKA").Replace(text)
 	return regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllString(text, "HOST:PORT")
 }

@@ -234,7 +234,7 @@ func (s *Session) detections(b *strings.Builder) {
 }
 
 func everyFault(b *strings.Builder, all []Detection) {
-	b.WriteString("\nEvery fault, in seconds, sorted, by run:\n\n```\n")
+	b.WriteString("\nEvery fault, in seconds, sorted, by run; +Inf was not told of in time:\n\n```\n")
 	for _, d := range all {
 		for run, v := range d.Seconds {
 			fmt.Fprintf(b, "%-20s %d:", d.Contestant, run+1)

@@ -233,11 +233,11 @@ func (r *fleetRace) missed(c *watcher, why string) Detection {
 // limit is how long contestants may take to see the fleet: no longer than leaves
 // time for the faults.
 func (r *fleetRace) limit(runners []runner) time.Duration {
-	need := time.Duration(len(r.faults)) * fleetGap
+	var patience time.Duration
 	for i := range runners {
-		need = max(need, time.Duration(len(r.faults))*fleetGap+runners[i].patient())
+		patience = max(patience, runners[i].patient())
 	}
-	return min(fleetLimit, time.Until(r.end)-need)
+	return min(fleetLimit, time.Until(r.end)-time.Duration(len(r.faults))*fleetGap-patience)
 }
 
 // ready returns the contestants that see the fleet before begun ends, and what is

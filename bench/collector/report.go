@@ -67,7 +67,7 @@ func column(ms []Measurement, f func(*Measurement) float64) (out []float64) {
 
 // commands shows how each contestant was started.
 func (s *Session) commands(b *strings.Builder) {
-	b.WriteString("## Commands and configurations\n\nRUN is a run's own folder, DIR the session's with the rules, GROUP a run's own consumer group.\n\n")
+	b.WriteString("## Commands and configurations\n\nRUN is a run's own folder, DIR the session's with the rules, ROOT the repository's, GROUP a run's own consumer group.\n\n")
 	fmt.Fprintf(b, "Telegraf is built with `-tags %s`.\n\n", strings.Join(telegrafTags(), ","))
 	for _, c := range s.order {
 		fmt.Fprintf(b, "### %s\n\n", c.Name)

@@ -32,12 +32,12 @@ func giveBack(ctx context.Context, log *slog.Logger) {
 	case <-timer.C:
 	}
 	debug.FreeOSMemory()
-	bytes, err := unmapClean()
+	resident, err := unmapClean()
 	if err != nil {
 		log.Debug("cannot give back pages of the program's file", "error", err)
 		return
 	}
-	log.Debug("gave back what only the start needed", "file_bytes", bytes)
+	log.Debug("gave back what only the start needed", "file_bytes", resident)
 }
 
 // unmapClean has the kernel unmap the pages of read-only files, of the program
