@@ -106,11 +106,7 @@ func TestStampsTellOfEachChange(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name, text string) string {
 		t.Helper()
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
+		return writeIn(t, dir, name, text)
 	}
 	files := []string{put("agent.yaml", "agent: x\n"), filepath.Join(dir, "inputs.toml")}
 	last := stamps(files)
